@@ -1,0 +1,204 @@
+"""Reading OpenAI-style messages: their texts, parts and calls, and what a bad one is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Message = Mapping[str, Any]
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+# A part's text stands under a key that depends on its type (vLLM `MM_PARSER_MAP`).
+TEXT_KEYS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+    "thinking": "thinking",
+}
+
+# The kind under which a template sees a media part.
+MEDIA_KINDS = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "image_pil": "image",
+    "image_embeds": "image",
+    "audio_url": "audio",
+    "input_audio": "audio",
+    "audio": "audio",
+    "audio_embeds": "audio",
+    "video_url": "video",
+    "video": "video",
+    "video_embeds": "video",
+    "file": "file",
+    "input_file": "file",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a request's messages.
+
+    Attributes:
+        index: The position of the message at fault, counted from 0; None for the whole list.
+        reason: What is wrong with it, in words that hold no message text.
+    """
+
+    index: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = "messages" if self.index is None else f"messages[{self.index}]"
+        return f"{where}: {self.reason}"
+
+
+def find_fault(messages: object, *, extra_roles: Iterable[str] = ()) -> Fault | None:
+    """Give the first fault that makes messages no conversation at all, or None.
+
+    Args:
+        messages: What the client sent as `messages`.
+        extra_roles: Further role names that the backend's template is known to take.
+    """
+    if messages is None:
+        return Fault(None, "missing")
+    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
+        return Fault(None, f"must be a list, not {_type_name(messages)}")
+    if not messages:
+        return Fault(None, "empty; at least one message is needed")
+    extra = frozenset(extra_roles)
+    says_something = False
+    for index, message in enumerate(messages):
+        reason = _message_fault(message, extra)
+        if reason is not None:
+            return Fault(index, reason)
+        says_something = says_something or not is_empty(message)
+    if not says_something:
+        last = len(messages) - 1
+        return Fault(last, "no message has any text; at least one must say something")
+    return None
+
+
+def _message_fault(message: object, extra_roles: frozenset[str]) -> str | None:
+    if not isinstance(message, Mapping):
+        return f"must be an object, not {_type_name(message)}"
+    role = message.get("role")
+    if role is None:
+        return "has no role"
+    if not isinstance(role, str):
+        return f"role must be a string, not {_type_name(role)}"
+    if role not in ROLES and role not in extra_roles:
+        # A role is a short name by contract, but a client may put anything there.
+        shown = repr(role) if len(role) <= 32 else repr(role[:32]) + "..."
+        return f"unknown role {shown}; known are {', '.join(ROLES)}"
+    content = message.get("content")
+    if content is not None and not isinstance(content, str):
+        if not isinstance(content, Sequence) or isinstance(content, bytes):
+            return f"content must be a string or a list of parts, not {_type_name(content)}"
+        for position, part in enumerate(content):
+            reason = _part_fault(part)
+            if reason is not None:
+                return f"content[{position}] {reason}"
+    calls = message.get("tool_calls")
+    if calls is None:
+        return None
+    if not isinstance(calls, Sequence) or isinstance(calls, (str, bytes)):
+        return f"tool_calls must be a list, not {_type_name(calls)}"
+    for position, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            return f"tool_calls[{position}] must be an object with a function that has a name"
+    return None
+
+
+def _part_fault(part: object) -> str | None:
+    if isinstance(part, str):
+        return None
+    if not isinstance(part, Mapping):
+        return f"must be an object, not {_type_name(part)}"
+    kind = part.get("type")
+    if kind is None:
+        return "has no type"
+    if not isinstance(kind, str):
+        return f"type must be a string, not {_type_name(kind)}"
+    key = TEXT_KEYS.get(kind)
+    if key is not None and not isinstance(part.get(key), str):
+        found = "nothing" if part.get(key) is None else _type_name(part.get(key))
+        return f"of type {kind!r} needs a string under {key!r}, not {found}"
+    return None
+
+
+def _type_name(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    if value is None:
+        return "null"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return "a number"
+    return names.get(type(value), type(value).__name__)
+
+
+def part_text(part: object) -> str | None:
+    """Give the text of a content part, or None for a part that holds none (an image, say)."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Mapping):
+        key = TEXT_KEYS.get(part.get("type", ""))
+        text = part.get(key) if key is not None else None
+        return text if isinstance(text, str) else None
+    return None
+
+
+def content_parts(message: Message) -> Sequence[Any]:
+    """Give a message's content as a list of parts; a string is one part, null is none."""
+    content = message.get("content")
+    if content is None:
+        return ()
+    return (content,) if isinstance(content, str) else content
+
+
+def texts(message: Message) -> Iterator[str]:
+    """Give the texts of a message's content, in order, the empty ones left out."""
+    for part in content_parts(message):
+        text = part_text(part)
+        if text:
+            yield text
+
+
+def plain_text(message: Message) -> str:
+    """Give a message's texts as one string, joined by a line break as vLLM joins parts."""
+    return "\n".join(texts(message))
+
+
+def has_media(message: Message) -> bool:
+    """Tell whether a message holds a part that is no text."""
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return False
+    return any(part_text(part) is None for part in content)
+
+
+def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:
+    """Give an assistant message's tool calls; none for every other message."""
+    if message.get("role") != "assistant":
+        return ()
+    return message.get("tool_calls") or ()
+
+
+def call_arguments(call: Mapping[str, Any]) -> str:
+    """Give a tool call's arguments as the JSON text that the model wrote."""
+    arguments = call["function"].get("arguments")
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def is_empty(message: Message) -> bool:
+    """Tell whether a message says nothing: no text but white space, no media, no tool call."""
+    if tool_calls(message) or message.get("function_call"):
+        return False
+    if has_media(message):
+        return False
+    return not any(text.strip() for text in texts(message))

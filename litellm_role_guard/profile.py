@@ -1,0 +1,190 @@
+"""What a template accepts and what it silently drops: plain data, one field per question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from .template import ChatTemplate
+
+Answer = Literal["accepted", "refused", "not_read"]
+"""`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
+missing from the prompt, or stands elsewhere than where it was said."""
+
+Kind = Literal["user", "assistant", "call", "tool", "system", "developer", "function"]
+"""What a message is to a template: its role, with `call` for an assistant message that calls
+tools. System, developer and function messages are meant where they stand after the first turn."""
+
+KINDS: tuple[Kind, ...] = ("user", "assistant", "call", "tool", "system", "developer", "function")
+
+STATES = (
+    "start",
+    "front",
+    "user",
+    "user+call",
+    "user+tool",
+    "user+system",
+    "assistant",
+    "assistant+call",
+    "assistant+tool",
+    "assistant+system",
+)
+"""Where a conversation stands: nothing said; only system text said; else the last plain turn and,
+after `+`, what came since. Templates that do not count tool turns go by the first half alone."""
+
+
+def after(state: str, kind: str) -> str:
+    """Give the state in which a conversation stands after a message of this kind."""
+    if kind in ("user", "assistant"):
+        return kind
+    if kind in ("system", "developer") and state in ("start", "front"):
+        return "front"
+    # Where no plain turn was counted yet, a user turn is due, as it is after an assistant's.
+    counted = "user" if state.startswith("user") else "assistant"
+    return f"{counted}+{kind if kind in ('call', 'tool') else 'system'}"
+
+
+FRONTS = (
+    "system",
+    "developer",
+    "system system",
+    "system developer",
+    "developer system",
+    "developer developer",
+)
+
+Follows = dict[str, dict[Kind, Answer]]
+
+
+class Rules(BaseModel):
+    """What a template does with the shapes of a conversation.
+
+    Every shape that a field does not name counts as accepted: an empty `Rules` changes nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    front: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Runs of system and developer messages before the first turn, by their roles.",
+    )
+    follows: Follows = Field(
+        default_factory=dict,
+        description="What may come next, by where the conversation stands.",
+    )
+    ends: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Where a conversation may stand when a reply is asked for.",
+    )
+    front_ends: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="The same with a system message at the front, whose text may stand anywhere: "
+        "some templates show it in the last user turn only.",
+    )
+    without_user: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="A conversation without any user turn: nothing but system text (`front`), or "
+        "one that the assistant opened (`assistant`).",
+    )
+    developer_then_system: Answer = Field(
+        default="accepted",
+        description="A leading developer message with a system message later on.",
+    )
+    parts: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Content of several text parts, by the kind of message.",
+    )
+    null: dict[str, Answer] = Field(
+        default_factory=dict, description="Content that is null, by the kind of message."
+    )
+    blank: dict[str, Answer] = Field(
+        default_factory=dict, description="Content that is an empty string, by the kind of message."
+    )
+    call_text: Answer = Field(
+        default="accepted", description="Text in the same message as a tool call."
+    )
+    parallel_calls: Answer = Field(
+        default="accepted", description="Several tool calls in one message, then their results."
+    )
+    long_call_ids: Answer = Field(
+        default="accepted", description="Tool call ids that are not 9 letters and digits."
+    )
+
+    def may_follow(self, state: str, kind: Kind) -> bool:
+        """Tell whether a message of this kind is taken and read in this state."""
+        return self.follows.get(state, {}).get(kind, "accepted") == "accepted"
+
+    def may_end(self, state: str) -> bool:
+        """Tell whether a reply may be asked for in this state."""
+        return self.ends.get(state, "accepted") == "accepted"
+
+    def forbid(
+        self, states: Iterable[str], kinds: Iterable[Kind], answer: Answer = "refused"
+    ) -> Follows:
+        """Give `follows` with these kinds ruled out in these states."""
+        follows = {state: dict(row) for state, row in self.follows.items()}
+        for state in states:
+            row = follows.setdefault(state, {})
+            for kind in kinds:
+                if row.get(kind, "accepted") == "accepted":
+                    row[kind] = answer
+        return follows
+
+
+class TemplateProfile(Rules):
+    """What one chat template, or one backend, accepts and drops.
+
+    The fields are the answers for requests without `tools`; `with_tools` holds those for requests
+    that bring some, where they differ.
+    """
+
+    with_tools: Rules | None = Field(
+        default=None, description="The answers for requests that bring tools, where they differ."
+    )
+
+    @classmethod
+    def learn(cls, template: ChatTemplate) -> TemplateProfile:
+        """Put small marked conversations to a template and read its answers into a profile."""
+        from .learn import learn_from_template  # the arrow points from learn to here
+
+        return learn_from_template(template)
+
+    @classmethod
+    def cautious(cls) -> TemplateProfile:
+        """Give the profile for a backend of which nothing is known.
+
+        It is strict where a repair costs a lenient template nothing (turns alternate, one system
+        message at the front), and trusts the backend with tools, which a repair would degrade.
+        """
+        return cls(
+            front={run: "accepted" if run == "system" else "not_read" for run in FRONTS},
+            follows=Rules(follows=strict_turns(Rules())).forbid(STATES, LATE_ROLES, "not_read"),
+            without_user={"front": "not_read", "assistant": "refused"},
+            developer_then_system="not_read",
+            parts={"system": "not_read"},
+        )
+
+    def rules(self, *, tools: bool) -> Rules:
+        """Give the answers for a request with or without tools."""
+        return self.with_tools if tools and self.with_tools is not None else self
+
+
+LATE_ROLES: tuple[Kind, ...] = ("system", "developer", "function")
+"""The kinds that are at home before the first turn or in another format, not between turns."""
+
+
+def strict_turns(rules: Rules) -> Follows:
+    """Give `follows` for a template that wants user and assistant turns to alternate."""
+    for states, kinds in _NOT_IN_STRICT_TURNS:
+        rules = Rules(follows=rules.forbid(states, kinds))
+    return rules.follows
+
+
+_NOT_IN_STRICT_TURNS: tuple[tuple[tuple[str, ...], tuple[Kind, ...]], ...] = (
+    (("start", "front"), ("assistant", "call", "tool")),
+    (("user", "user+call", "user+system"), ("user",)),
+    (("assistant", "assistant+system"), ("assistant",)),
+)

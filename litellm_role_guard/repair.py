@@ -1,0 +1,619 @@
+"""`repair(messages, profile)`: change a conversation only where its template would not read it.
+
+The chain, from the least invasive step to the most:
+
+    gather_front      system and developer text before the first turn
+    settle_calls      tool calls that cannot be shown as they are
+    arrange_turns     what may not stand where it does: content whose form is in the way, then
+                      messages that are joined, re-roled or written as text
+    close             what may not be the end
+
+Every step decides on a message by what stands before it, so that a conversation that grows keeps
+its rendered beginning, and with it the backend's prefix cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from .conversation import (
+    Message,
+    call_arguments,
+    content_parts,
+    has_media,
+    is_empty,
+    part_text,
+    plain_text,
+    tool_calls,
+)
+from .profile import STATES, Kind, Rules, TemplateProfile, after
+
+SEPARATOR = "\n\n"
+"""What stands between joined texts; Mistral's own reference code joins with a blank line, too."""
+
+
+class Change(NamedTuple):
+    """One thing that a repair did.
+
+    Attributes:
+        what: `merged`, `system`, `developer`, `function`, `tools`, `content` or `filled`.
+        messages: The positions of the input messages concerned, counted from 0.
+        why: The reason, in words that hold no message text.
+    """
+
+    what: str
+    messages: tuple[int, ...]
+    why: str
+
+
+class Repair(NamedTuple):
+    """A conversation that its template takes and reads, and how it came to be.
+
+    Attributes:
+        messages: The very list that was given where nothing was in the way.
+        changes: What was done; empty where nothing was.
+    """
+
+    messages: Sequence[Message]
+    changes: tuple[Change, ...]
+
+
+def repair(
+    messages: Sequence[Message],
+    profile: TemplateProfile,
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    separator: str = SEPARATOR,
+    placeholder: str = "",
+    prefill: bool = False,
+) -> Repair:
+    """Give a conversation that the template reads whole; the one given where it does already.
+
+    Args:
+        messages: A conversation in which `find_fault` finds none. It is not changed.
+        profile: What the template accepts and drops.
+        tools: The request's tool definitions; templates may judge otherwise when there are some.
+        separator: What stands between two joined texts.
+        placeholder: The text of a turn that has to be invented. Empty: an empty turn, or "..."
+            where the template takes no empty one.
+        prefill: Whether the last message is the opening of the reply, to be left alone.
+    """
+    draft = Draft(profile.rules(tools=bool(tools)), separator, placeholder, prefill)
+    turns = [Turn(_kind(message), message, (index,)) for index, message in enumerate(messages)]
+    opening = None
+    if prefill and turns and turns[-1].message["role"] == "assistant":
+        opening = turns.pop()
+    for step in STEPS:
+        turns = step(turns, draft)
+    if opening is not None:
+        turns.append(opening)
+    joins = [
+        Change("merged", turn.origins, "two turns in a row that the template does not take")
+        for turn in turns
+        if len(turn.origins) > 1
+    ]
+    changes = (*draft.changes, *joins)
+    if not changes:
+        return Repair(messages, ())
+    return Repair([turn.message for turn in turns], changes)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message on its way to the backend.
+
+    Attributes:
+        kind: What it is to the template.
+        message: The message, the input's own object as long as it is unchanged.
+        origins: The positions of the input messages that are in it.
+        labelled: Whether its text begins with a label that tells who said it.
+    """
+
+    kind: Kind
+    message: Message
+    origins: tuple[int, ...]
+    labelled: bool = False
+
+
+@dataclass
+class Draft:
+    """What the steps share: the rules and settings, and the list of what was changed."""
+
+    rules: Rules
+    separator: str
+    placeholder: str
+    prefill: bool
+    changes: list[Change] = field(default_factory=list)
+
+    def note(self, what: str, turn: Turn, why: str) -> None:
+        """Add to the list of changes."""
+        self.changes.append(Change(what, turn.origins, why))
+
+    def filler(self, kind: Kind, where: Turn) -> Turn:
+        """Invent a turn of this kind, next to another one."""
+        takes_empty = self.rules.blank.get(kind, "accepted") == "accepted"
+        text = self.placeholder or ("" if takes_empty else "...")
+        self.note("filled", where, f"the template needs a {kind} turn here")
+        return Turn(kind, {"role": kind, "content": text}, ())
+
+
+# ---------------------------------------------------------------- gather_front
+
+
+def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Bring the system and developer messages before the first turn into a form that is read."""
+    end = 0
+    while end < len(turns) and turns[end].kind in ("system", "developer"):
+        end += 1
+    if end == 0:
+        return turns
+    run, rest = turns[:end], turns[end:]
+    answers = draft.rules.front
+    # A backend that folds developer messages into the system message moves every later system
+    # message to the front along with them.
+    moves_later = draft.rules.developer_then_system != "accepted" and any(
+        turn.kind in ("system", "developer") for turn in rest
+    )
+    native = []
+    for turn in run:
+        if turn.kind == "developer" and (moves_later or _said(answers, "developer")):
+            draft.note("developer", turn, "the template reads no developer message there")
+            turn = _as_role(turn, "system")
+        native.append(turn)
+    if _said(answers, "system") and any(turn.kind == "system" for turn in native):
+        return [*(_front_as_user(turn, draft) for turn in native), *rest]
+    pairs = {" ".join(pair) for pair in itertools.pairwise(turn.kind for turn in native)}
+    if any("developer" in pair for pair in pairs):
+        pairs.discard("system system")  # one developer message decides how all are taken
+    folded = moves_later and any(turn.kind == "developer" for turn in run)
+    if folded or any(_said(answers, pair) for pair in pairs):
+        joined = native[0]
+        for turn in native[1:]:
+            joined = join(joined, turn, draft.separator)
+        return [joined, *rest]
+    return [*native, *rest]
+
+
+def _front_as_user(turn: Turn, draft: Draft) -> Turn:
+    # Unlabelled, as the templates that do take a system message for such models write it.
+    if turn.kind != "user":
+        draft.note(turn.kind, turn, f"the template reads no {turn.kind} message")
+    return _as_role(turn, "user")
+
+
+def _said(answers: Mapping[str, str], shape: str) -> bool:
+    """Whether the template was asked about this shape and does not read it."""
+    return answers.get(shape, "accepted") != "accepted"
+
+
+# ---------------------------------------------------------------- settle_calls
+
+_NINE = re.compile(r"[A-Za-z0-9]{9}")
+
+
+def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Bring tool calls into a form that is read, or write them out as text."""
+    settled = turns
+    if any(turn.kind == "call" or "function_call" in turn.message for turn in turns):
+        settled = list(_written_calls(turns, draft))
+    if not draft.rules.may_follow("user", "call"):
+        return settled
+    if draft.rules.long_call_ids != "accepted":
+        settled = [_with_short_ids(turn, draft) for turn in settled]
+    if draft.rules.parallel_calls != "accepted":
+        settled = list(_one_call_each(settled, draft))
+    if draft.rules.call_text != "accepted":
+        settled = list(_text_apart(settled, draft))
+    return settled
+
+
+def _written_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Write out the calls that no template is shown: vLLM drops malformed arguments."""
+    for turn in turns:
+        if turn.message.get("function_call") and turn.message["role"] == "assistant":
+            draft.note("tools", turn, "vLLM does not show `function_call` to the template")
+            yield _write_out(turn, draft)
+        elif not all(_well_formed(call) for call in tool_calls(turn.message)):
+            draft.note("tools", turn, "vLLM drops tool arguments that are no JSON object")
+            yield _write_out(turn, draft)
+        else:
+            yield turn
+
+
+def _well_formed(call: Mapping[str, Any]) -> bool:
+    arguments = call["function"].get("arguments")
+    if not arguments or isinstance(arguments, Mapping):
+        return call.get("type", "function") == "function"
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_short_ids(turn: Turn, draft: Draft) -> Turn:
+    message = dict(turn.message)
+    if turn.kind == "call":
+        message["tool_calls"] = [
+            {**call, "id": _short_id(call.get("id"))} for call in tool_calls(turn.message)
+        ]
+    elif turn.kind == "tool":
+        message["tool_call_id"] = _short_id(message.get("tool_call_id"))
+    if message == turn.message:
+        return turn
+    draft.note("tools", turn, "the template wants tool call ids of 9 letters and digits")
+    return replace(turn, message=message)
+
+
+def _short_id(call_id: object) -> str:
+    """A call id of 9 letters and digits: the given one, or one that always follows from it."""
+    text = str(call_id)
+    return text if _NINE.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()[:9]
+
+
+def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Split parallel calls into rounds of one call and its results."""
+    at = 0
+    while at < len(turns):
+        turn = turns[at]
+        at += 1
+        calls = tool_calls(turn.message)
+        if turn.kind != "call" or len(calls) < 2:
+            yield turn
+            continue
+        results = []
+        while at < len(turns) and turns[at].kind == "tool":
+            results.append(turns[at])
+            at += 1
+        draft.note("tools", turn, "the template takes one tool call at a time")
+        for position, call in enumerate(calls):
+            content = turn.message.get("content") if position == 0 else None
+            message = {**turn.message, "content": content, "tool_calls": [call]}
+            yield replace(turn, message=message)
+            mine = [result for result in results if _answers(result, call)]
+            results = [result for result in results if not _answers(result, call)]
+            yield from mine
+        yield from results
+
+
+def _answers(result: Turn, call: Mapping[str, Any]) -> bool:
+    answered: object = result.message.get("tool_call_id")
+    return answered == call.get("id")
+
+
+def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Put the text beside a tool call into a turn of its own, before the call."""
+    for turn in turns:
+        if turn.kind == "call" and plain_text(turn.message).strip():
+            draft.note("tools", turn, "the template does not read text beside a tool call")
+            text = {key: value for key, value in turn.message.items() if key != "tool_calls"}
+            yield Turn("assistant", text, turn.origins)
+            yield replace(turn, message={**turn.message, "content": None})
+        else:
+            yield turn
+
+
+# --------------------------------------------------------------------- content
+
+
+def settled(turn: Turn, draft: Draft) -> Turn | None:
+    """Bring content that is in parts, null or empty into a form that the template takes.
+
+    None where it takes no empty message at all, and there is nothing in this one to be lost.
+    """
+    content = turn.message.get("content")
+    if isinstance(content, str) and content:
+        return turn
+    if turn.kind == "call":
+        return turn
+    rules = draft.rules
+    if content and not isinstance(content, str):
+        if len(content) > 1 and _said(rules.parts, turn.kind) and not has_media(turn.message):
+            draft.note("content", turn, "the template does not read all parts of the content")
+            return replace(turn, message={**turn.message, "content": plain_text(turn.message)})
+        return turn
+    if content == "":
+        if _takes_no(rules.blank, turn.kind):
+            draft.note("content", turn, "the template takes no empty message")
+            return None
+    elif _takes_no(rules.null, turn.kind):
+        if _takes_no(rules.blank, turn.kind):
+            draft.note("content", turn, "the template takes no message without content")
+            return None
+        draft.note("content", turn, "the template wants a string where the content is null")
+        return replace(turn, message={**turn.message, "content": ""})
+    return turn
+
+
+def _takes_no(answers: Mapping[str, str], kind: Kind) -> bool:
+    # What holds for a user message holds for the kinds that were not asked about.
+    return answers.get(kind, answers.get("user", "accepted")) != "accepted"
+
+
+# --------------------------------------------------------------- arrange_turns
+
+
+def arrange_turns(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Place each message after the others, in the first form that the template takes there."""
+    arrangement = Arrangement(draft)
+    for turn in turns:
+        arrangement.at_front = arrangement.at_front and turn.kind in ("system", "developer")
+        arrangement.place(turn)
+    return arrangement.turns
+
+
+_ALWAYS_SAID = ("user", "assistant", "call")
+_UNDER_WAY = tuple(state for state in STATES if state not in ("start", "front"))
+
+
+class Arrangement:
+    """The turns that were placed so far, and where the conversation stands after them."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.turns: list[Turn] = []
+        self.state = "start"
+        self.at_front = True
+        self._names: dict[object, str] = {}
+        self._has_transcript = False
+
+    @property
+    def last(self) -> Turn | None:
+        """The turn that was placed last."""
+        return self.turns[-1] if self.turns else None
+
+    def place(self, turn: Turn) -> None:
+        """Place a message: as it is, joined to the last one, re-roled, or as text."""
+        fitting = settled(turn, self.draft)
+        if fitting is None:
+            return
+        turn = fitting
+        for call in tool_calls(turn.message):
+            self._names[call.get("id")] = str(call["function"].get("name"))
+        if self.at_front:
+            self.put(turn)  # as `gather_front` left it
+        elif self.draft.rules.may_follow(self.state, turn.kind):
+            self.put(turn)
+        elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID and self.state in _UNDER_WAY:
+            self.draft.note("content", turn, "an empty message that the template does not take")
+        elif (
+            self.last is not None and self.last.kind == turn.kind != "tool" and turn.kind != "call"
+        ):
+            if turn.kind == "user" and self._has_transcript and not turn.labelled:
+                turn = _labelled(turn, "User message")
+            self.turns[-1] = join(self.last, turn, self.draft.separator)
+        else:
+            self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
+
+    def put(self, turn: Turn) -> None:
+        """Add a turn as it is."""
+        self.turns.append(turn)
+        self.state = after(self.state, turn.kind)
+
+    def _place_user(self, turn: Turn) -> None:
+        rules, last = self.draft.rules, self.last
+        if last is not None and last.kind == "call":
+            self._unsay_call()
+            self.place(turn)
+        elif self._bridges("assistant", "user"):
+            if last is None or last.kind != "tool" or not _said(rules.blank, "assistant"):
+                self.put(self.draft.filler("assistant", turn))
+                self.put(turn)
+            else:  # words that the assistant never said are worse than a boundary within a turn
+                labelled = turn if turn.labelled else _labelled(turn, "User message")
+                self.turns[-1] = join(last, labelled, self.draft.separator)
+        elif last is not None and last.kind != "user":
+            self._transcribe_last()
+            self.place(turn)
+        else:
+            self.put(turn)
+
+    def _place_assistant(self, turn: Turn) -> None:
+        if self.last is not None and self.last.kind == "call":
+            self._unsay_call()
+            self.place(turn)
+        elif self._bridges("user", "assistant"):
+            self.put(self.draft.filler("user", turn))
+            self.put(turn)
+        else:
+            self._transcribe(turn)
+
+    def _place_call(self, turn: Turn) -> None:
+        if self.state in ("start", "front") and self._bridges("user", "call"):
+            self.put(self.draft.filler("user", turn))
+            self.put(turn)
+        else:
+            self.draft.note("tools", turn, "the template does not read a tool call there")
+            self.place(_write_out(turn, self.draft))
+
+    def _place_tool(self, turn: Turn) -> None:
+        name = turn.message.get("name") or self._names.get(turn.message.get("tool_call_id"))
+        label = f"Tool result: {name}" if name else "Tool result"
+        self.draft.note("tools", turn, "the template does not read a tool result there")
+        self.place(_labelled(turn, label))
+
+    def _place_function(self, turn: Turn) -> None:
+        name = turn.message.get("name")
+        label = f"Function result: {name}" if name else "Function result"
+        self.draft.note("function", turn, "the template does not read a function message there")
+        self.place(_labelled(turn, label))
+
+    def _place_developer(self, turn: Turn) -> None:
+        if self.draft.rules.may_follow(self.state, "system"):
+            self.draft.note("developer", turn, "the template reads no developer message there")
+            self.place(_as_role(turn, "system"))
+        else:
+            self._place_late(turn, "Developer message")
+
+    def _place_system(self, turn: Turn) -> None:
+        self._place_late(turn, "System message")
+
+    def _place_late(self, turn: Turn, label: str) -> None:
+        # In place and as the user's: at the front it would hold for turns that it came after, and
+        # the backend would compute the whole prompt again.
+        self.draft.note(turn.kind, turn, f"the template reads no {turn.kind} message there")
+        self.place(_labelled(turn, label))
+
+    def _bridges(self, filler: Kind, kind: Kind) -> bool:
+        """Whether a turn of the filler's kind makes room for the other one."""
+        rules = self.draft.rules
+        return rules.may_follow(self.state, filler) and rules.may_follow(
+            after(self.state, filler), kind
+        )
+
+    def _transcribe(self, turn: Turn) -> None:
+        """Write a turn as text of the user's: the last resort, which every template can show."""
+        self.draft.note("transcript", turn, f"the template reads no {turn.kind} turn there")
+        label = f"{turn.kind.capitalize()} message"
+        self.place(_labelled(turn, label))
+        self._has_transcript = True
+
+    def _transcribe_last(self) -> None:
+        last = self.turns.pop()
+        self.state = _state(self.turns)
+        self._transcribe(last)
+
+    def _unsay_call(self) -> None:
+        """Write out the last call: it has no result, and the template wants one."""
+        call = self.turns.pop()
+        self.draft.note("tools", call, "the template wants a result after each tool call")
+        self.state = _state(self.turns)
+        self.place(_write_out(call, self.draft))
+
+    _PLACES: Mapping[str, Callable[[Arrangement, Turn], None]] = {
+        "user": _place_user,
+        "assistant": _place_assistant,
+        "call": _place_call,
+        "tool": _place_tool,
+        "function": _place_function,
+        "developer": _place_developer,
+        "system": _place_system,
+    }
+
+
+# ----------------------------------------------------------------------- close
+
+
+def close(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """See to it that a reply may be asked for after what stands last."""
+    if draft.prefill or not turns:
+        return turns
+    rules, state = draft.rules, _state(turns)
+    lacks_user = all(turn.kind != "user" for turn in turns) and _said(
+        rules.without_user, "front" if state == "front" else "assistant"
+    )
+    if (lacks_user or not rules.may_end(state)) and rules.may_follow(state, "user"):
+        turns = [*turns, draft.filler("user", turns[-1])]
+        state = "user"
+    has_front = turns[0].kind in ("system", "developer")
+    if has_front and _said(rules.front_ends, state) and rules.may_end(state):
+        return _without_front(turns, draft)
+    return turns
+
+
+def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
+    """Say what the system messages at the front say in the first user turn instead."""
+    kept: list[Turn] = []
+    for turn in turns:
+        opening = all(earlier.kind == "user" for earlier in kept)
+        if opening and turn.kind in ("system", "developer"):
+            turn = _front_as_user(turn, draft)
+        if opening and kept and turn.kind == "user":
+            kept[-1] = join(kept[-1], turn, draft.separator)
+        else:
+            kept.append(turn)
+    return kept
+
+
+def _state(turns: Sequence[Turn]) -> str:
+    state = "start"
+    for turn in turns:
+        state = after(state, turn.kind)
+    return state
+
+
+STEPS: tuple[Callable[[list[Turn], Draft], list[Turn]], ...] = (
+    gather_front,
+    settle_calls,
+    arrange_turns,
+    close,
+)
+
+
+# ------------------------------------------------------------------- messages
+
+
+def _kind(message: Message) -> Kind:
+    kind: Kind = "call" if tool_calls(message) else message["role"]
+    return kind
+
+
+def _as_role(turn: Turn, role: Kind) -> Turn:
+    return Turn(role, {**turn.message, "role": role}, turn.origins)
+
+
+def _labelled(turn: Turn, label: str) -> Turn:
+    """Make a user turn of a message, with a label that tells who said it before its text."""
+    message = {
+        key: value
+        for key, value in turn.message.items()
+        if key not in ("tool_call_id", "tool_calls", "function_call", "name", "tools")
+    }
+    content = _join_contents(f"[{label}]", turn.message.get("content"), "\n")
+    return Turn("user", {**message, "role": "user", "content": content}, turn.origins, True)
+
+
+def _write_out(turn: Turn, draft: Draft) -> Turn:
+    """Write an assistant's tool calls as text of the same turn."""
+    message = {
+        key: value
+        for key, value in turn.message.items()
+        if key not in ("tool_calls", "function_call")
+    }
+    calls = list(tool_calls(turn.message))
+    legacy = turn.message.get("function_call")
+    if isinstance(legacy, Mapping):
+        calls.append({"function": legacy})
+    content = message.get("content")
+    for call in calls:
+        shown = f"[Tool call: {call['function'].get('name')}]\n{call_arguments(call)}".rstrip()
+        content = _join_contents(content, shown, draft.separator)
+    return Turn("assistant", {**message, "content": content}, turn.origins)
+
+
+def join(first: Turn, second: Turn, separator: str) -> Turn:
+    """Join two turns into one of the first one's kind; parts stay parts."""
+    message = dict(first.message)
+    message["content"] = _join_contents(
+        first.message.get("content"), second.message.get("content"), separator
+    )
+    for key in ("reasoning", "reasoning_content"):
+        texts = [turn.message[key] for turn in (first, second) if turn.message.get(key)]
+        if texts:
+            message[key] = separator.join(texts)
+    origins = tuple(dict.fromkeys((*first.origins, *second.origins)))
+    return Turn(first.kind, message, origins)
+
+
+def _join_contents(first: Any, second: Any, separator: str) -> Any:
+    """Join two contents with a boundary between the texts that meet."""
+    if not first or not second:
+        return first or second or ""
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}{separator}{second}"
+    before = list(content_parts({"content": first}))
+    behind = list(content_parts({"content": second}))
+    last, next_ = part_text(before[-1]), part_text(behind[0])
+    if last is not None and next_ is not None:
+        meeting = {"type": "text", "text": f"{last}{separator}{next_}"}
+        return [*map(_part, before[:-1]), meeting, *map(_part, behind[1:])]
+    return [*map(_part, before), *map(_part, behind)]
+
+
+def _part(part: Any) -> Any:
+    return {"type": "text", "text": part} if isinstance(part, str) else part

@@ -1,0 +1,193 @@
+"""The laws of a repair, as functions that tell what is broken, and conversations to try them on."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from litellm_role_guard.conversation import find_fault
+from litellm_role_guard.learn import TOOLS
+from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.repair import Repair, repair
+from litellm_role_guard.template import ChatTemplate, TemplateRefused
+
+FRONT = ("system", "developer")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation whose texts are all different, with the message that each stands in."""
+
+    messages: list[dict[str, Any]]
+    marks: list[tuple[int, str]]
+
+    @property
+    def roles(self) -> list[str]:
+        """Give the messages' roles."""
+        return [message["role"] for message in self.messages]
+
+    def cut(self, length: int) -> Conversation:
+        """Give the first messages only."""
+        return Conversation(
+            self.messages[:length], [(at, mark) for at, mark in self.marks if at < length]
+        )
+
+
+@st.composite
+def conversations(draw: st.DrawFn, *, rough: bool = False, finished: bool = False) -> Conversation:
+    """Give conversations of 1 to 14 messages, of all roles in any order.
+
+    Args:
+        draw: Hypothesis' source of choices.
+        rough: Whether some contents are null or empty, some tool results answer no call and some
+            arguments are cut short.
+        finished: Whether every tool call has its results, and none is made beside others.
+    """
+    count = itertools.count()
+    messages: list[dict[str, Any]] = []
+    marks: list[tuple[int, str]] = []
+
+    def mark() -> str:
+        marks.append((len(messages), f"mark{next(count):03d}x"))
+        return marks[-1][1]
+
+    def content() -> Any:
+        forms = ["text"] * 5 + ["parts", "spaced"] + (["", "null", "none"] if rough else [])
+        form = draw(st.sampled_from(forms))
+        if form == "parts":
+            return [{"type": "text", "text": mark()} for _ in range(draw(st.integers(1, 3)))]
+        if form in ("text", "spaced"):
+            return mark() if form == "text" else f" {mark()}\n"
+        return {"": "", "null": None, "none": []}[form]
+
+    kinds = ["user"] * 3 + ["assistant"] * 2 + ["call", "system", "developer", "function"]
+    for kind in draw(st.lists(st.sampled_from(kinds + ["tool"] * rough), min_size=1, max_size=14)):
+        if kind != "call":
+            message = {"role": kind, "content": content()}
+            if kind == "tool":
+                message["tool_call_id"] = "call_orphan"
+            if kind == "function":
+                message["name"] = "look_up"
+            messages.append(message)
+            continue
+        said = content() if draw(st.integers(0, 3)) == 0 else None
+        ids = [
+            f"call_{len(messages)}_{position}"
+            if draw(st.booleans())
+            else f"aB{len(messages):02d}Z{position:04d}"
+            for position in range(1 if finished else draw(st.sampled_from([1, 1, 1, 2, 3])))
+        ]
+        calls = []
+        for call_id in ids:
+            arguments = f'{{"word": "{mark()}"}}'
+            if rough and draw(st.integers(0, 9)) == 0:
+                arguments = arguments[:-2]
+            function = {"name": "look_up", "arguments": arguments}
+            calls.append({"id": call_id, "type": "function", "function": function})
+        messages.append({"role": "assistant", "content": said, "tool_calls": calls})
+        if finished or draw(st.integers(0, 3)):
+            for call_id in ids:
+                messages.append({"role": "tool", "tool_call_id": call_id, "content": mark()})
+    return Conversation(messages, marks)
+
+
+def broken_laws(
+    template: ChatTemplate, profile: TemplateProfile, conversation: Conversation, *, tools: bool
+) -> Iterator[str]:
+    """Give the names of the laws that the repair of this conversation breaks, and how."""
+    messages, given = conversation.messages, TOOLS if tools else None
+    before = copy.deepcopy(messages)
+    repaired = repair(messages, profile, tools=given)
+    if messages != before:
+        yield "pure: the input was changed"
+    prompt = read(template, repaired.messages, tools=tools)
+    if prompt is None:
+        yield "accepted: the template refuses the result"
+    elif missing := _unread(prompt, conversation, split=_was_split(repaired)):
+        yield f"whole: {missing}"
+    original = read(template, messages, tools=tools)
+    if (
+        original is not None
+        and not _unread(original, conversation, split=False)
+        and repaired.messages is not messages
+    ):
+        yield f"minimal: it was whole, and changed: {repaired.changes}"
+    again = repair(repaired.messages, profile, tools=given)
+    if again.messages is not repaired.messages:
+        yield f"idempotent: repaired once more: {again.changes}"
+    yield from _promotions(conversation, repaired)
+
+
+def read(template: ChatTemplate, messages: Sequence[Any], *, tools: bool) -> str | None:
+    """Give the prompt that the template makes, or None where it refuses."""
+    try:
+        return template.render(messages, tools=TOOLS if tools else None)
+    except TemplateRefused:
+        return None
+
+
+def _unread(prompt: str, conversation: Conversation, *, split: bool) -> str:
+    """Tell what is missing from a prompt, or stands out of order."""
+    lead = 0
+    while lead < len(conversation.messages) and conversation.messages[lead]["role"] in FRONT:
+        lead += 1
+    missing = [mark for _, mark in conversation.marks if mark not in prompt]
+    if missing:
+        return f"{missing} not in the prompt"
+    # Where parallel calls became rounds, each result stands behind its own call.
+    movable = ("tool", "assistant") if split else ()
+    places = [
+        prompt.find(mark)
+        for at, mark in conversation.marks
+        if at >= lead and conversation.messages[at]["role"] not in movable
+    ]
+    return "" if places == sorted(places) else "out of order"
+
+
+def _was_split(repaired: Repair) -> bool:
+    return any("one tool call at a time" in change.why for change in repaired.changes)
+
+
+# Where a text of each role may end up: never in a turn of more authority than its own. Tool text in
+# a user turn is the one rise that cannot be avoided, and it carries a label.
+_MAY_STAND_IN = {
+    "system": {"system", "developer", "user", "tool"},
+    "developer": {"system", "developer", "user", "tool"},
+    "user": {"user", "tool"},
+    "assistant": {"assistant", "user", "tool"},
+    "tool": {"tool", "user"},
+    "function": {"function", "user"},
+}
+
+
+def _promotions(conversation: Conversation, repaired: Repair) -> Iterator[str]:
+    for at, mark in conversation.marks:
+        role = conversation.messages[at]["role"]
+        for message in repaired.messages:
+            if mark in str(message) and message["role"] not in _MAY_STAND_IN[role]:
+                yield f"no promotion: {role} text in a {message['role']} turn"
+
+
+def unstable_prefixes(
+    template: ChatTemplate, profile: TemplateProfile, conversation: Conversation
+) -> Iterator[str]:
+    """Give the lengths at which a growing conversation loses its rendered beginning."""
+    before: str | None = None
+    for length in range(1, len(conversation.messages) + 1):
+        part = conversation.cut(length)
+        if find_fault(part.messages) is not None:
+            continue
+        prompt = read(template, repair(part.messages, profile).messages, tools=False)
+        if prompt is not None and before is not None and not prompt.startswith(before):
+            yield f"prefix-stable: lost at message {length - 1}"
+        end = (
+            max((prompt.rfind(mark) + len(mark) for _, mark in part.marks), default=0)
+            if prompt
+            else 0
+        )
+        before = prompt[:end] if prompt else None

@@ -1,0 +1,108 @@
+"""The laws of a repair hold for every conversation, on our templates and on real ones."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+
+from litellm_role_guard.conversation import find_fault
+from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.repair import repair
+from litellm_role_guard.template import ChatTemplate
+
+from .laws import FRONT, Conversation, broken_laws, conversations, read, unstable_prefixes
+from .real_templates import REAL, name
+
+OURS = [
+    *sorted((Path(__file__).parent / "templates").glob("*.jinja")),
+    Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja",
+]
+
+# `last_words` shows one message at a time: it has no beginning that could be kept.
+DIALOGUES = [path for path in OURS if path.stem != "last_words"]
+
+# The time of an example says nothing here: the first one learns the profile.
+many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(many, max_examples=40)
+
+
+@cache
+def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
+    """Give a template and its profile."""
+    template = ChatTemplate.from_path(path)
+    return template, TemplateProfile.learn(template)
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+@given(conversation=conversations(rough=True))
+@many
+def test_every_conversation_is_repaired_within_the_laws(
+    path: Path, conversation: Conversation
+) -> None:
+    """Accepted, whole, minimal, pure, idempotent, and no text in a turn of more authority."""
+    assume(find_fault(conversation.messages) is None)
+    template, profile = learnt(path)
+    for tools in (False, True):
+        broken = list(broken_laws(template, profile, conversation, tools=tools))
+        # An empty message that a template skips may be dropped though it was in nobody's way.
+        assert [law for law in broken if not law.startswith("minimal")] == []
+
+
+@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
+@given(conversation=conversations())
+@many
+def test_nothing_is_changed_where_nothing_was_wrong(path: Path, conversation: Conversation) -> None:
+    """A conversation that the template takes whole comes back as the very list that was given."""
+    template, profile = learnt(path)
+    for tools in (False, True):
+        assert list(broken_laws(template, profile, conversation, tools=tools)) == []
+
+
+@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
+@given(conversation=conversations(finished=True))
+@many
+def test_a_growing_conversation_keeps_its_rendered_beginning(
+    path: Path, conversation: Conversation
+) -> None:
+    """What was rendered of the first messages stays the beginning of what is rendered of more."""
+    template, profile = learnt(path)
+    front = itertools.takewhile(lambda role: role in FRONT, conversation.roles)
+    # vLLM itself folds a developer message into the system messages that stood before it.
+    assume("developer" not in list(front)[1:])
+    assert list(unstable_prefixes(template, profile, conversation)) == []
+
+
+@pytest.mark.skipif(not REAL, reason="no real templates: `make test` fetches them")
+@pytest.mark.parametrize("path", REAL, ids=name)
+@given(conversation=conversations())
+@some
+def test_real_templates_read_every_text_of_every_conversation(
+    path: Path, conversation: Conversation
+) -> None:
+    """On each template of the trl and axolotl wheels, all laws but that of minimal change."""
+    template, profile = learnt(path)
+    for tools in (False, True):
+        broken = list(broken_laws(template, profile, conversation, tools=tools))
+        assert [law for law in broken if not law.startswith("minimal")] == []
+
+
+@given(conversation=conversations(rough=True))
+@many
+def test_the_cautious_profile_makes_what_strict_templates_read(conversation: Conversation) -> None:
+    """What nothing is known of is treated as strict: plain chats pass the strict template whole."""
+    chat = [
+        (at, message)
+        for at, message in enumerate(conversation.messages)
+        if message["role"] != "tool" and not message.get("tool_calls")
+    ]
+    assume(chat and find_fault([message for _, message in chat]) is None)
+    template, _ = learnt(OURS[-1])
+    messages = [message for _, message in chat]
+    prompt = read(template, repair(messages, TemplateProfile.cautious()).messages, tools=False)
+    assert prompt is not None
+    kept = {at for at, _ in chat}
+    assert [mark for at, mark in conversation.marks if at in kept and mark not in prompt] == []

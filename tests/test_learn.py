@@ -1,0 +1,94 @@
+"""A profile says what a template does, and is learnt by asking it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.learn import judge
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def learnt(name: str) -> TemplateProfile:
+    """Give the profile of one of the tests' templates."""
+    return TemplateProfile.learn(ChatTemplate.from_path(TEMPLATES / f"{name}.jinja"))
+
+
+def test_all_three_answers_are_told_apart() -> None:
+    """Found in order, refused, and taken without being read or at another place."""
+    assert judge("<a><b>", ["a", "b"]) == "accepted"
+    assert judge(None, ["a"]) == "refused"
+    assert judge("<a>", ["a", "b"]) == "not_read"
+    assert judge("<b><a>", ["a", "b"]) == "not_read"
+    assert judge("<b><a>", ["a", "b"], adrift=1) == "accepted"
+
+
+def test_alternation_is_learnt_with_what_counts_as_a_turn() -> None:
+    """A tool round does not count for this template: a user turn is due after an assistant's."""
+    profile = learnt("alternating")
+    assert profile.follows["user"]["user"] == "refused"
+    assert profile.follows["user"]["assistant"] == "accepted"
+    assert profile.follows["assistant"]["assistant"] == "refused"
+    assert profile.follows["user+tool"]["user"] == "refused"
+    assert profile.follows["assistant+tool"]["user"] == "accepted"
+    assert profile.follows["start"]["assistant"] == "refused"
+    assert learnt("plain").follows["user"]["user"] == "accepted"
+
+
+def test_system_text_is_learnt_by_its_place() -> None:
+    """At the front, twice, later, at all, alone."""
+    assert learnt("plain").front["system system"] == "accepted"
+    assert learnt("alternating").front["system"] == "accepted"
+    assert learnt("alternating").front["system system"] == "refused"
+    assert learnt("system_first").follows["assistant"]["system"] == "refused"
+    assert learnt("no_system").front["system"] == "refused"
+    assert learnt("system_first").without_user["front"] == "refused"
+    assert learnt("plain").without_user["front"] == "accepted"
+
+
+def test_the_strict_template_drops_a_lone_system_message() -> None:
+    """Taken, and not read: the answer that no error tells of."""
+    strict = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+    profile = TemplateProfile.learn(ChatTemplate.from_path(strict))
+    assert profile.without_user["front"] == "not_read"
+    assert profile.front["system"] == "accepted"
+
+
+def test_unknown_roles_are_refused_or_not_read() -> None:
+    """Developer and function messages, as each template has them."""
+    assert learnt("no_system").follows["user"]["function"] == "not_read"
+    assert learnt("system_first").follows["user"]["function"] == "refused"
+    assert learnt("plain").follows["user"]["function"] == "accepted"
+    # vLLM folds developer text to the front, so that it is not read where it was said.
+    assert learnt("plain").follows["user"]["developer"] == "not_read"
+
+
+def test_tool_calls_are_learnt_with_their_form() -> None:
+    """Read at all, one or several at once, and with which ids."""
+    assert learnt("no_system").follows["user"]["call"] == "not_read"
+    assert learnt("system_first").parallel_calls == "refused"
+    assert learnt("alternating").long_call_ids == "refused"
+    assert learnt("alternating").call_text == "not_read"
+    assert learnt("system_first").call_text == "accepted"
+
+
+@pytest.mark.parametrize("name", ["plain", "alternating", "no_system", "last_words"])
+def test_a_profile_survives_json(name: str) -> None:
+    """It is plain data."""
+    profile = learnt(name)
+    assert TemplateProfile.model_validate_json(profile.model_dump_json()) == profile
+
+
+def test_rules_for_requests_with_tools_are_kept_apart_where_they_differ() -> None:
+    """A template that refuses a system message beside tools is told from one that does not."""
+    text = (
+        "{% if tools and messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+        "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}"
+    )
+    profile = TemplateProfile.learn(ChatTemplate(text))
+    assert profile.rules(tools=False).front["system"] == "accepted"
+    assert profile.rules(tools=True).front["system"] == "refused"
+    assert learnt("plain").with_tools is None

@@ -1,0 +1,106 @@
+"""A backend's 400 is read into a lesson, or left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.refusals import read_refusal, teach
+from litellm_role_guard.repair import repair
+
+EMPTY = TemplateProfile()
+
+FAMILIES = {
+    "Conversation roles must alternate user/assistant/user/assistant/...": "turns",
+    "After the optional system message, conversation roles must alternate user/assistant": "turns",
+    "Conversation roles must alternate user and assistant roles except for tool calls and "
+    "results.": "turns",
+    "Unexpected role 'user' after role 'tool'": "turns",
+    "System role not supported": "system_role",
+    "System message must be at the beginning.": "system_place",
+    "No user query found in messages.": "no_user",
+    "Unexpected message role.": "unknown_role",
+    "Only user and assistant roles are supported, with the exception of an initial optional "
+    "system message!": "unknown_role",
+    "This model only supports single tool-calls at once!": "parallel_calls",
+    "Tool call IDs should be alphanumeric strings with length 9!": "call_id",
+    "Message has tool role, but there was no previous assistant message with a tool call!": (
+        "tool_result"
+    ),
+    "Unexpected role 'tool' after role 'user'": "tool_result",
+    "Not the same number of function calls and responses": "tool_result",
+    "Expected last role User or Tool (or Assistant with prefix True) for serving but got "
+    "assistant": "last_turn",
+    "Cannot have 2 or more assistant messages at the end of the list.": "last_turn",
+    "Cannot set `add_generation_prompt` to True when the last message is from the assistant.": (
+        "last_turn"
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "family"), FAMILIES.items())
+def test_the_words_of_real_refusals_name_their_family(text: str, family: str) -> None:
+    """Bare, in vLLM's JSON, and in LiteLLM's wrapping."""
+    for wrapped in (
+        text,
+        f'{{"error":{{"message":"{text}","type":"BadRequestError","param":null,"code":400}}}}',
+        f"litellm.BadRequestError: Hosted_vllmException - {text}",
+    ):
+        refusal = read_refusal(wrapped)
+        assert refusal is not None
+        assert refusal.family == family
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+        "max_tokens must be at least 1, got 0.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 9999.",
+        "gemma3 is not a multimodal model",
+        "Invalid JSON schema: unknown type",
+        "[{'type': 'extra_forbidden', 'loc': ('body', 'foo'), 'msg': 'Extra inputs'}]",
+        "temperature must be non-negative, got -1.0.",
+        "",
+    ],
+)
+def test_other_errors_are_no_refusals(text: str) -> None:
+    """What no repair can change is never retried."""
+    assert read_refusal(text) is None
+
+
+@pytest.mark.parametrize("text", FAMILIES)
+def test_each_refusal_teaches_something_and_only_so_often(text: str) -> None:
+    """A ladder of lessons ends, and says so by giving the same profile back."""
+    refusal = read_refusal(text)
+    assert refusal is not None
+    profile, lessons = EMPTY, 0
+    while (taught := teach(profile, refusal)) is not profile:
+        profile, lessons = taught, lessons + 1
+        assert lessons < 9
+    assert lessons >= 1
+
+
+def test_a_lesson_holds_for_requests_with_tools_as_well() -> None:
+    """Both sets of rules are revised."""
+    refusal = read_refusal("System role not supported")
+    assert refusal is not None
+    taught = teach(TemplateProfile(with_tools=TemplateProfile()), refusal)
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    for tools in (None, [{"type": "function"}]):
+        roles = [message["role"] for message in repair(messages, taught, tools=tools).messages]
+        assert roles == ["user", "user"]
+
+
+def test_alternation_is_learnt_before_anything_that_costs_more() -> None:
+    """The first lesson of a refused run of turns joins them, and leaves system and tools alone."""
+    refusal = read_refusal("Conversation roles must alternate")
+    assert refusal is not None
+    taught = teach(EMPTY, refusal)
+    messages = [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": "b"},
+    ]
+    repaired = repair(messages, taught).messages
+    assert [message["content"] for message in repaired] == ["s", "a\n\nb"]
