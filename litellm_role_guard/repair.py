@@ -282,8 +282,7 @@ def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 
 
 def _answers(result: Turn, call: Mapping[str, Any]) -> bool:
-    answered: object = result.message.get("tool_call_id")
-    return answered == call.get("id")
+    return str(result.message.get("tool_call_id")) == str(call.get("id"))
 
 
 def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:

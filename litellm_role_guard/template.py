@@ -149,7 +149,10 @@ class ChatTemplate:
             if continue_final_message:
                 if add_generation_prompt:
                     raise ValueError(
-                        "continue_final_message and add_generation_prompt are not compatible."
+                        "continue_final_message and add_generation_prompt are not compatible. "
+                        "Use continue_final_message when you want the model to continue the final "
+                        "message, and add_generation_prompt when you want to add a header that "
+                        "will prompt it to start a new assistant message instead."
                     )
                 final = _mark_final(conversation)
             rendered = self._compiled.render(

@@ -1,0 +1,1 @@
+"""The user's story, with real processes: `make demo` and `make run`."""

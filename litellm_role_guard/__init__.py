@@ -1,0 +1,37 @@
+"""Repairs chat histories that a model's chat template would refuse or silently drop.
+
+Listed under `callbacks` in a LiteLLM proxy's config.yaml as `litellm_role_guard.role_guard`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .profile import TemplateProfile
+from .repair import Change, Repair, repair
+from .template import ChatTemplate, TemplateInvalid, TemplateRefused
+
+if TYPE_CHECKING:
+    from .callback import RoleGuard, role_guard
+
+__all__ = [
+    "Change",
+    "ChatTemplate",
+    "Repair",
+    "RoleGuard",
+    "TemplateInvalid",
+    "TemplateProfile",
+    "TemplateRefused",
+    "repair",
+    "role_guard",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # LiteLLM takes seconds to import, and only these two names need it; the command line and a
+    # script that repairs a file do not.
+    if name in ("RoleGuard", "role_guard"):
+        from . import callback
+
+        return getattr(callback, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,190 @@
+"""A vLLM look-alike that renders a real chat template and refuses as vLLM refuses.
+
+It has no model: its answer tells what the rendered prompt held. Everything in front of the model
+is as in vLLM 0.32.0 (`entrypoints/openai`): the endpoints, the checks, their words, the JSON.
+
+    client ─► FaultyApp ─► endpoint ─► Engine ─► ChatTemplate
+              fails on      speaks      checks,   renders
+              demand        vLLM's      answers
+                            JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from pydantic import TypeAdapter
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..template import ChatTemplate
+from .chat import answer_chat
+from .engine import Engine
+from .faults import TRANSPORT, Control, FaultyApp
+from .model import decode, encode
+from .protocol import DetokenizeRequest, Refused, TokenizeChat, TokenizeText, read_body
+from .responses import answer_responses, no_response
+
+VLLM_VERSION = "0.32.0"
+"""The release that is imitated, which `/version` gives."""
+
+_TOKENIZE: TypeAdapter[TokenizeText | TokenizeChat] = TypeAdapter(TokenizeText | TokenizeChat)
+_DETOKENIZE: TypeAdapter[DetokenizeRequest] = TypeAdapter(DetokenizeRequest)
+
+
+def create_app(
+    template: ChatTemplate,
+    *,
+    model: str,
+    max_model_len: int = 32768,
+    trust_request_chat_template: bool = False,
+    enable_auto_tool_choice: bool = False,
+    latency: float = 0.0,
+    tokens_per_second: float | None = None,
+) -> FastAPI:
+    """Give the simulator as an ASGI app.
+
+    Args:
+        template: The chat template that judges and renders every conversation.
+        model: The name of the one model that is served.
+        max_model_len: The model's context length, in tokens.
+        trust_request_chat_template: Whether a request may bring its own template.
+        enable_auto_tool_choice: Whether tools may be given without a `tool_choice` of "none".
+        latency: Time to the first token, in seconds.
+        tokens_per_second: Speed of an answer; None for all at once.
+    """
+    engine = Engine(
+        template,
+        model,
+        max_model_len=max_model_len,
+        trust_request_chat_template=trust_request_chat_template,
+        enable_auto_tool_choice=enable_auto_tool_choice,
+        latency=latency,
+        tokens_per_second=tokens_per_second,
+    )
+    control = Control()
+    started = int(time.time())
+    app = FastAPI(title="vLLM, simulated", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(FaultyApp, control=control)
+    app.include_router(control.router())
+
+    @app.exception_handler(Refused)
+    async def refuse(request: Request, refusal: Refused) -> JSONResponse:
+        return JSONResponse(refusal.body(), refusal.status)
+
+    @app.get("/health")
+    async def health() -> Response:
+        return Response()
+
+    @app.get("/version")
+    async def version() -> dict[str, str]:
+        return {"version": VLLM_VERSION}
+
+    @app.get("/metrics")
+    async def metrics() -> PlainTextResponse:
+        return PlainTextResponse(
+            engine.metrics.exposition(), media_type="text/plain; version=0.0.4"
+        )
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        card = {"id": model, "object": "model", "created": started, "owned_by": "vllm"}
+        return {
+            "object": "list",
+            "data": [{**card, "root": model, "parent": None, "max_model_len": max_model_len}],
+        }
+
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> dict[str, Any]:
+        asked = await read_body(request, _TOKENIZE)
+        engine.check_model(asked.model)
+        if isinstance(asked, TokenizeText):
+            tokens = encode(asked.prompt)
+        else:
+            prompt = engine.render(
+                asked.conversation(),
+                tools=asked.tool_definitions(),
+                add_generation_prompt=asked.add_generation_prompt,
+                continue_final_message=asked.continue_final_message,
+                chat_template=asked.chat_template,
+                variables=asked.chat_template_kwargs,
+            )
+            request.scope["received"].prompt = prompt.text
+            tokens = prompt.tokens
+        strings = [decode([token]) for token in tokens] if asked.return_token_strs else None
+        counted = {"count": len(tokens), "max_model_len": max_model_len}
+        return {**counted, "tokens": tokens, "token_strs": strings}
+
+    @app.post("/detokenize")
+    async def detokenize(request: Request) -> dict[str, str]:
+        asked = await read_body(request, _DETOKENIZE)
+        engine.check_model(asked.model)
+        return {"prompt": decode(asked.tokens)}
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        return await answer_chat(engine, request)
+
+    @app.post("/v1/responses")
+    async def responses(request: Request) -> Response:
+        return await answer_responses(engine, request)
+
+    @app.get("/v1/responses/{response_id}")
+    async def stored_response(response_id: str) -> Response:
+        raise no_response(response_id)
+
+    return app
+
+
+def serve(
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve an app of `create_app` until the process is told to stop.
+
+    Args:
+        app: The app.
+        host: The address to listen on.
+        port: The port to listen on; 0 for a free one.
+        on_ready: Called with the base URL once requests are taken.
+
+    Raises:
+        OSError: The address cannot be listened on.
+    """
+    server = uvicorn.Server(server_config(app))
+    with socket.create_server((host, port)) as listening:
+        if on_ready is not None:
+            # The socket takes connections from here on; they are answered once the loop runs.
+            on_ready(f"http://{host}:{listening.getsockname()[1]}")
+        server.run(sockets=[listening])
+
+
+def server_config(app: ASGIApp) -> uvicorn.Config:
+    """Give the uvicorn settings with which faults can reach the connections."""
+    return uvicorn.Config(
+        app, http=_Protocol, ws="none", lifespan="off", access_log=False, log_level="warning"
+    )
+
+
+class _Protocol(H11Protocol):
+    """HTTP that lets the app have hold of the connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        app = cast(ASGIApp, self.app)
+
+        async def app_with_transport(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[TRANSPORT] = transport
+            await app(scope, receive, send)
+
+        self.app = cast(Any, app_with_transport)

@@ -1,0 +1,248 @@
+"""`/v1/responses` as vLLM speaks it: one JSON object, or its sequence of events.
+
+Source: vLLM 0.32.0 `entrypoints/openai/responses/serving.py` and `utils.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import TypeAdapter
+
+from .engine import Engine, Reply, new_id
+from .protocol import Refused, ResponsesRequest, read_body
+
+_FORM: TypeAdapter[ResponsesRequest] = TypeAdapter(ResponsesRequest)
+_TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+
+
+async def answer_responses(engine: Engine, request: Request) -> Response:
+    """Answer one request.
+
+    Args:
+        engine: The served model.
+        request: The request, whose scope has the record of it as "received".
+
+    Raises:
+        Refused: vLLM would refuse the request.
+    """
+    received = request.scope["received"]
+    asked = await read_body(request, _FORM)
+    engine.check_model(asked.model)
+    if asked.background:
+        raise _bad_request(
+            "This vLLM engine does not support `store=True` and therefore does not support the "
+            "background mode. To enable these features, set the environment variable "
+            "`VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server.",
+            "background",
+        )
+    if asked.previous_response_id is not None:
+        raise no_response(asked.previous_response_id)
+    # The body is read as it came: pydantic's union may have picked a type of its own for an item.
+    given = (await request.json())["input"]
+    unfinished = isinstance(given, list) and bool(given) and _is_unfinished(given[-1])
+    messages = as_messages(given, asked.instructions)
+    engine.check_limit("max_output_tokens", asked.max_output_tokens)
+    prompt = engine.render(
+        messages,
+        tools=[{"type": "function", "function": tool} for tool in asked.tools] or None,
+        add_generation_prompt=not unfinished,
+        continue_final_message=unfinished,
+        variables=asked.chat_template_kwargs,
+    )
+    received.prompt = prompt.text
+    room = engine.room(prompt, asked.max_output_tokens)
+    if len(prompt.tokens) >= engine.max_model_len:
+        raise _bad_request(
+            f"The engine prompt length {len(prompt.tokens)} exceeds the max_model_len "
+            f"{engine.max_model_len}. Please reduce prompt.",
+            "input",
+        )
+    asked.check_sampling(room)
+    reply = engine.reply(prompt, room, silent=received.fault == "empty")
+    answer = _Answer(engine, asked, reply, room)
+    if asked.stream:
+        return StreamingResponse(answer.events(), media_type="text/event-stream")
+    return JSONResponse(await answer.response())
+
+
+def no_response(response_id: str) -> Refused:
+    """Give the refusal of an earlier response: none is ever stored."""
+    refusal = f"Response with id '{response_id}' not found."
+    return Refused(refusal, status=404, kind="invalid_request_error", param="response_id")
+
+
+def _bad_request(message: str, param: str) -> Refused:
+    return Refused(message, kind="invalid_request_error", param=param)
+
+
+def as_messages(given: str | list[Any], instructions: str | None) -> list[dict[str, Any]]:
+    """Give the chat messages that vLLM makes of an input.
+
+    Args:
+        given: The request's `input`.
+        instructions: The request's `instructions`; they become the first system message.
+
+    Raises:
+        Refused: The input has an item of a kind that vLLM cannot put into a conversation.
+    """
+    messages: list[dict[str, Any]] = []
+    if instructions:
+        messages.append({"role": "system", "content": instructions})
+    if isinstance(given, str):
+        return [*messages, {"role": "user", "content": given}]
+    for item in given:
+        message = _as_message(item)
+        if message["role"] != "assistant" or not _joined(messages, message):
+            messages.append(message)
+    return messages
+
+
+def _as_message(item: Mapping[str, Any]) -> dict[str, Any]:
+    kind = item.get("type")
+    if kind == "function_call":
+        function = {"name": item["name"], "arguments": item["arguments"]}
+        call = {"id": item["call_id"], "type": "function", "function": function}
+        return {"role": "assistant", "tool_calls": [call]}
+    if kind == "reasoning":
+        parts = item.get("content") or item.get("summary")
+        return {"role": "assistant", "reasoning": parts[0]["text"] if parts else ""}
+    if kind in _TOOL_OUTPUTS:
+        return {"role": "tool", "content": item["output"], "tool_call_id": item["call_id"]}
+    if "role" not in item:
+        raise Refused.field(f"Unsupported input item type: {kind}", "input")
+    content = item.get("content")
+    if item["role"] == "assistant" and isinstance(content, list) and content:
+        # vLLM reads the first part of an earlier answer and no other.
+        return {"role": "assistant", "content": content[0].get("text")}
+    return {key: value for key, value in item.items() if key in ("role", "content", "name")}
+
+
+def _joined(messages: list[dict[str, Any]], message: dict[str, Any]) -> bool:
+    """Put an assistant's item into the assistant message before it, where there is room."""
+    if not messages or messages[-1]["role"] != "assistant":
+        return False
+    before = messages[-1]
+    for key in ("content", "reasoning"):
+        if message.get(key) is not None:
+            if before.get(key) is not None:
+                return False
+            before[key] = message[key]
+    if "tool_calls" in message:
+        before.setdefault("tool_calls", []).extend(message["tool_calls"])
+    return True
+
+
+def _is_unfinished(item: Mapping[str, Any]) -> bool:
+    if item.get("type", "message") not in ("message", "reasoning"):
+        return False
+    return item.get("status") in ("in_progress", "incomplete")
+
+
+class _Answer:
+    """The JSON forms of one reply."""
+
+    def __init__(self, engine: Engine, asked: ResponsesRequest, reply: Reply, room: int) -> None:
+        self._engine = engine
+        self._asked = asked
+        self._reply = reply
+        self._room = room
+        self._id = new_id("resp_")
+        self._item_id = new_id("msg_")
+        self._created = int(time.time())
+
+    async def response(self) -> dict[str, Any]:
+        text = "".join([piece async for piece in self._engine.speak(self._reply)])
+        return self._response([self._item(text)], self._status(), self._usage())
+
+    async def events(self) -> AsyncIterator[str]:
+        number = 0
+
+        def event(kind: str, **fields: Any) -> str:
+            nonlocal number
+            body = {**fields, "sequence_number": number, "type": f"response.{kind}"}
+            number += 1
+            line = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+            return f"event: response.{kind}\ndata: {line}\n\n"
+
+        for kind in ("created", "in_progress"):
+            yield event(kind, response=self._response([], "in_progress", None))
+        item = {"output_index": 0, "item_id": self._item_id}
+        part = {**item, "content_index": 0}
+        text = ""
+        async for piece in self._engine.speak(self._reply):
+            if not piece:
+                continue
+            if not text:
+                begun = {**self._item(""), "status": "in_progress"}
+                yield event("output_item.added", item=begun, output_index=0)
+                yield event("content_part.added", **part, part=self._part(""))
+            text += piece
+            yield event("output_text.delta", **part, delta=piece, logprobs=[])
+        if text:
+            yield event("output_text.done", **part, text=text, logprobs=[])
+            yield event("content_part.done", **part, part=self._part(text))
+            yield event("output_item.done", item=self._item(text), output_index=0)
+        output = [self._item(text)] if text else []
+        response = self._response(output, self._status(), self._usage())
+        yield event("completed", response=response)
+
+    def _status(self) -> str:
+        return "incomplete" if self._reply.finish_reason == "length" else "completed"
+
+    def _part(self, text: str) -> dict[str, Any]:
+        return {"annotations": [], "text": text, "type": "output_text", "logprobs": None}
+
+    def _item(self, text: str) -> dict[str, Any]:
+        item = {"id": self._item_id, "content": [self._part(text)] if text else []}
+        return {**item, "role": "assistant", "status": "completed", "type": "message"}
+
+    def _usage(self) -> dict[str, Any]:
+        read, said = len(self._reply.prompt.tokens), len(self._reply.tokens)
+        return {
+            "input_tokens": read,
+            "input_tokens_details": {"cached_tokens": self._reply.cached_tokens},
+            "output_tokens": said,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": read + said,
+        }
+
+    def _response(
+        self, output: list[dict[str, Any]], status: str, usage: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        asked = self._asked
+        return {
+            "id": self._id,
+            "created_at": self._created,
+            "incomplete_details": (
+                {"reason": "max_output_tokens"} if status == "incomplete" else None
+            ),
+            "instructions": asked.instructions,
+            "metadata": asked.metadata,
+            "model": self._engine.model,
+            "object": "response",
+            "output": output,
+            "parallel_tool_calls": True,
+            "temperature": 1.0 if asked.temperature is None else asked.temperature,
+            "tool_choice": "auto" if asked.tools else "none",
+            "tools": asked.tools,
+            "top_p": 1.0 if asked.top_p is None else asked.top_p,
+            "background": False,
+            "max_output_tokens": self._room,
+            "max_tool_calls": None,
+            "previous_response_id": None,
+            "prompt": None,
+            "reasoning": None,
+            "service_tier": "auto",
+            "status": status,
+            "text": None,
+            "top_logprobs": None,
+            "truncation": "disabled",
+            "usage": usage,
+            "user": None,
+        }
