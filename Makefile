@@ -16,6 +16,7 @@ run: $(BIN)/.ready  ## keep the demo's proxy and backends up, to talk to
 	@$(BIN)/python -m demo.run
 
 test: $(BIN)/.ready  ## all tests that need no vLLM
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@$(BIN)/python -m pytest -q --ignore tests/vllm
 
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)

@@ -40,6 +40,8 @@ def after(state: str, kind: str) -> str:
     """Give the state in which a conversation stands after a message of this kind."""
     if kind in ("user", "assistant"):
         return kind
+    if kind not in KINDS:
+        return "other"  # a role of the template's own: nothing is known of what may follow
     if kind in ("system", "developer") and state in ("start", "front"):
         return "front"
     # Where no plain turn was counted yet, a user turn is due, as it is after an assistant's.

@@ -229,7 +229,7 @@ def _written_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 def _well_formed(call: Mapping[str, Any]) -> bool:
     arguments = call["function"].get("arguments")
     if not arguments or isinstance(arguments, Mapping):
-        return call.get("type", "function") == "function"
+        return bool(call.get("type", "function") == "function")
     try:
         return isinstance(json.loads(arguments), dict)
     except (TypeError, ValueError):

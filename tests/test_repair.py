@@ -237,3 +237,10 @@ def test_changes_name_messages_that_exist(position: int) -> None:
     """A report points into what the client sent."""
     repaired = repair(DROPPED[: position + 1], ALTERNATING)
     assert all(at <= position for change in repaired.changes for at in change.messages)
+
+
+def test_a_role_of_the_templates_own_is_left_where_it_stands() -> None:
+    """Of a role named in `extra_roles` nothing is known, so nothing around it is changed."""
+    messages = [say("user", "a"), say("critic", "b"), say("user", "c")]
+    for profile in (ALTERNATING, CAUTIOUS):
+        assert repair(messages, profile).messages is messages

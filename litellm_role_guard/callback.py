@@ -1,0 +1,366 @@
+"""The LiteLLM plugin: it picks the deployment's profile, repairs, has refusals retried, reports.
+
+Hooks are looked up in the class of the callback itself, so that all of them are defined here and
+not in a base (LiteLLM `proxy/utils.py`, `_CallbackCapabilities`).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import litellm
+from litellm.exceptions import BadRequestError
+from litellm.integrations.custom_logger import CustomLogger
+from pydantic import BaseModel
+
+from .anthropic_input import find_anthropic_fault, translatable
+from .attempt import Attempt, ChatConversation, Conversation
+from .client import PROVIDER, RetryingClient, as_sent, retrying
+from .conversation import find_fault
+from .deployments import GLOBAL_PATH, Deployment, Deployments
+from .refusals import read_refusal
+from .report import HEADER, Counts, Report, explain
+from .responses_input import ResponsesInput, UnreadableInputError, find_input_fault
+from .settings import DeploymentSettings, GuardSettings, read_settings
+
+logger = logging.getLogger("litellm_role_guard")
+
+CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
+
+_REQUEST = {CHAT: "messages", RESPONSES: "input"}
+
+
+class RoleGuard(CustomLogger):
+    """Brings each conversation into the form that the deployment's chat template takes and reads.
+
+    In Python: `litellm.callbacks = [RoleGuard(chat_template="...")]`. Works for `acompletion`,
+    `aresponses` and a `Router`'s, when `messages` or `input` is given by name; LiteLLM runs no
+    deployment hooks for the synchronous calls.
+
+    Args:
+        **settings: As under `callback_settings.role_guard` in config.yaml (`GuardSettings`).
+
+    Attributes:
+        settings: The settings of the whole guard.
+        counts: What was done so far.
+
+    Raises:
+        SettingsError: A setting or the chat template cannot be used.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self._set_up(read_settings(settings, "RoleGuard", GuardSettings), "RoleGuard")
+
+    @classmethod
+    def from_config(cls) -> RoleGuard:
+        """Give the guard that the proxy's config describes; the proxy does not start without it.
+
+        Raises:
+            SettingsError: A setting or a chat template, global or of a deployment, cannot be used.
+        """
+        guard = cls()
+        written = (litellm.callback_settings or {}).get("role_guard")
+        guard._set_up(read_settings(written, GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
+        guard._deployments.check(_configured_deployments())
+        return guard
+
+    def _set_up(self, settings: GuardSettings, path: str) -> None:
+        self.settings = settings
+        self.counts = Counts()
+        self._deployments = Deployments(settings, path)
+        # LiteLLM's logging object is the one thing that all hooks of a request share.
+        self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: Any, call_type: str
+    ) -> dict[str, Any] | None:
+        """Answer a request that is no conversation at all with a 400 that says why.
+
+        LiteLLM and its adapters would stumble over most of these before a deployment hook runs,
+        and drop a developer message of /v1/messages, which is why it is renamed here.
+        """
+        try:
+            reason = self._proxy_request_fault(data, call_type)
+            if reason is None:
+                return self._translatable(data) if call_type == ANTHROPIC else None
+        except Exception:
+            self._failed()
+            return None
+        # Of the errors that LiteLLM can raise, this one comes out clean on all endpoints.
+        from litellm.proxy._types import ProxyException
+
+        self.counts.add("bad_input")
+        param = _REQUEST.get(call_type, "messages")
+        raise ProxyException(message=reason, type="invalid_request_error", param=param, code=400)
+
+    async def async_pre_call_deployment_hook(
+        self, kwargs: dict[str, Any], call_type: Any
+    ) -> dict[str, Any] | None:
+        """Repair a request for the deployment that is about to get it.
+
+        LiteLLM runs this for each retry and each fallback, with the client's own messages.
+        """
+        endpoint = _endpoint(call_type)
+        if endpoint is None:
+            return None
+        try:
+            if kwargs.get("litellm_logging_obj") in self._reports:
+                del self._reports[kwargs["litellm_logging_obj"]]  # of an earlier deployment
+            if not self._guards(kwargs):
+                return None
+            return self._repaired(kwargs, endpoint)
+        except _DeliberateError as error:
+            self.counts.add(error.event)
+            raise BadRequestError(
+                message=str(error), model=kwargs["model"], llm_provider=PROVIDER
+            ) from None
+        except Exception:
+            self._failed()
+            return None
+
+    async def async_post_call_failure_deployment_hook(
+        self,
+        request_data: Mapping[str, Any],
+        exception: Exception,
+        call_type: Any,
+        fallback_depth: int | None = None,
+    ) -> None:
+        """Learn from a refusal that no client of ours saw, for LiteLLM's own retry and later."""
+        try:
+            if _endpoint(call_type) is None or not isinstance(exception, BadRequestError):
+                return
+            if isinstance(request_data.get("client"), RetryingClient):
+                return  # it has seen the refusal itself
+            if not self._guards(request_data):
+                return
+            # The response that LiteLLM attaches is empty; the backend's words are in the message.
+            refusal = read_refusal(str(exception))
+            if refusal is not None:
+                self._deployment(request_data).learn(refusal)
+        except Exception:
+            self._failed()
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: Mapping[str, Any],
+        user_api_key_dict: Any,
+        response: Any,
+        request_headers: Mapping[str, str] | None = None,
+        litellm_call_info: Mapping[str, Any] | None = None,
+    ) -> dict[str, str] | None:
+        """Give the response header that says what was done."""
+        try:
+            if data.get("litellm_logging_obj") not in self._reports:
+                return None
+            value = self._reports[data["litellm_logging_obj"]].header()
+            return None if value is None else {HEADER: value}
+        except Exception:
+            self._failed()
+            return None
+
+    def _repaired(self, kwargs: dict[str, Any], endpoint: str) -> dict[str, Any] | None:
+        deployment = self._deployment(kwargs)
+        settings = deployment.settings
+        if settings.mode == "off" or _REQUEST[endpoint] not in kwargs:
+            return None  # positional arguments do not reach the hooks
+        reason = _fault(kwargs, endpoint, settings)
+        if reason is not None:
+            if settings.mode == "observe":
+                return None
+            raise _DeliberateError("bad_input", reason)
+        conversation = _conversation(kwargs, endpoint)
+        if conversation is None:
+            return None
+        report = Report(_group(kwargs), _key(kwargs), observed=settings.mode == "observe")
+        attempt = Attempt(
+            conversation,
+            deployment,
+            tools=kwargs.get("tools"),
+            report=report,
+            counts=self.counts,
+        )
+        arguments = attempt.arguments()
+        if settings.mode == "reject":
+            if arguments is not None:
+                raise _DeliberateError("rejected", explain(report.changes, conversation.place))
+            return None
+        logging_object = kwargs.get("litellm_logging_obj")
+        if logging_object is not None:
+            self._reports[logging_object] = report
+        if arguments is not None:
+            self.counts.add("observed" if report.observed else "repaired")
+        client = None
+        if not report.observed and _is_vllm(kwargs):
+            client = retrying(kwargs, attempt)
+        if client is None:
+            attempt.finished(answered=False)  # nobody tells the guard whether it will be
+        if report.observed or (arguments is None and client is None):
+            return None
+        changed = {**kwargs, **(arguments or {})}
+        if client is not None:
+            changed["client"] = client
+        return changed
+
+    def _guards(self, kwargs: Mapping[str, Any]) -> bool:
+        if self.settings.model_groups is None:
+            return _is_vllm(kwargs)
+        return self.settings.names(_group(kwargs))
+
+    def _deployment(self, kwargs: Mapping[str, Any]) -> Deployment:
+        return self._deployments.get(_key(kwargs), _own_settings(kwargs))
+
+    def _proxy_request_fault(self, data: Mapping[str, Any], call_type: str) -> str | None:
+        if call_type not in (CHAT, RESPONSES, ANTHROPIC):
+            return None
+        if _fault(data, call_type, self.settings) is None:
+            return None
+        # Whoever is to answer is not chosen yet: it is a fault only if it is one for all of them.
+        reasons = [
+            _fault(data, call_type, settings)
+            if settings is not None and settings.mode in ("repair", "reject")
+            else None
+            for settings in self._settings_of_group(data.get("model"))
+        ]
+        return reasons[0] if reasons and all(reasons) else None
+
+    def _translatable(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        messages = translatable(data["messages"])
+        if messages is None:
+            return None
+        settings = self._settings_of_group(data.get("model"))
+        if not settings or any(each is None or each.mode != "repair" for each in settings):
+            return None
+        return {**data, "messages": messages}
+
+    def _settings_of_group(self, group: object) -> list[DeploymentSettings | None]:
+        """Give the settings of each deployment of a group; None for one that is not guarded."""
+        from litellm.proxy.proxy_server import llm_router
+
+        if llm_router is None or not isinstance(group, str):
+            return []
+        found: list[DeploymentSettings | None] = []
+        for deployment in llm_router.get_model_list(model_name=group) or []:
+            kwargs = {
+                **deployment["litellm_params"],
+                "metadata": {"model_group": group},
+                "model_info": deployment.get("model_info"),
+            }
+            own = self._deployments.settings_for(_own_settings(kwargs))
+            found.append(own if self._guards(kwargs) else None)
+        return found
+
+    def _failed(self) -> None:
+        self.counts.add("failed")
+        logger.exception("role guard failed; the request goes on unchanged")
+
+
+class _DeliberateError(Exception):
+    """A request is to be answered with a 400."""
+
+    def __init__(self, event: str, reason: str) -> None:
+        super().__init__(f"role guard: {reason}")
+        self.event = event
+
+
+def _endpoint(call_type: Any) -> str | None:
+    name = getattr(call_type, "value", call_type)
+    return name if name in (CHAT, RESPONSES) else None
+
+
+def _is_vllm(kwargs: Mapping[str, Any]) -> bool:
+    model = kwargs.get("model")
+    if isinstance(model, str) and model.startswith(f"{PROVIDER}/"):
+        return True
+    return kwargs.get("custom_llm_provider") == PROVIDER
+
+
+def _group(kwargs: Mapping[str, Any]) -> str:
+    for name in ("metadata", "litellm_metadata"):
+        metadata = kwargs.get(name)
+        group = metadata.get("model_group") if isinstance(metadata, Mapping) else None
+        if group:
+            return str(group)
+    return str(kwargs.get("model"))
+
+
+def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    info = kwargs.get("model_info")
+    return info if isinstance(info, Mapping) else {}
+
+
+def _key(kwargs: Mapping[str, Any]) -> str:
+    return str(
+        _model_info(kwargs).get("id") or f"{kwargs.get('model')} at {kwargs.get('api_base')}"
+    )
+
+
+def _own_settings(kwargs: Mapping[str, Any]) -> object:
+    return _model_info(kwargs).get("role_guard")
+
+
+def _fault(data: Mapping[str, Any], call_type: str, settings: DeploymentSettings) -> str | None:
+    if call_type == ANTHROPIC:
+        return find_anthropic_fault(data.get("messages"), data.get("system"))
+    if call_type == RESPONSES:
+        return find_input_fault(
+            data.get("input"), data.get("instructions"), extra_roles=settings.extra_roles
+        )
+    fault = find_fault(_plain(data.get("messages")), extra_roles=settings.extra_roles)
+    return None if fault is None else str(fault)
+
+
+def _plain(messages: Any) -> Any:
+    # In Python the messages of earlier answers, pydantic objects, are sent back as they came.
+    if isinstance(messages, list) and any(isinstance(m, BaseModel) for m in messages):
+        return [
+            m.model_dump(exclude_none=True) if isinstance(m, BaseModel) else m for m in messages
+        ]
+    return messages
+
+
+def _conversation(kwargs: Mapping[str, Any], endpoint: str) -> Conversation | None:
+    """Read a request; None where the guard cannot know what the template will see."""
+    if _extra(kwargs, "chat_template"):
+        return None  # the request brings its own template
+    if endpoint == CHAT:
+        messages = _plain(kwargs["messages"])
+        last = messages[-1]
+        continued = _extra(kwargs, "continue_final_message") or last.get("prefix")
+        model = str(kwargs["model"])
+        return ChatConversation(
+            messages,
+            prefill=last["role"] == "assistant" and bool(continued),
+            developer_is_system=_is_vllm(kwargs),
+            as_sent=lambda repaired: as_sent(repaired, model),
+        )
+    if kwargs.get("previous_response_id"):
+        return None  # the backend puts messages in front that only it knows
+    try:
+        return ResponsesInput(kwargs["input"], kwargs.get("instructions"))
+    except UnreadableInputError:
+        return None
+
+
+def _extra(kwargs: Mapping[str, Any], name: str) -> Any:
+    body = kwargs.get("extra_body")
+    return kwargs.get(name) or (body.get(name) if isinstance(body, Mapping) else None)
+
+
+def _configured_deployments() -> list[object]:
+    # At this point of its start the proxy has read its config, but has built no router yet.
+    server = sys.modules.get("litellm.proxy.proxy_server")
+    try:
+        config = server.proxy_config.get_config_state() if server else {}
+        return list(config.get("model_list") or ())
+    except AttributeError:
+        # Another version of LiteLLM: these settings are then read at the first request.
+        logger.warning("the deployments' own settings cannot be checked at start")
+        return []
+
+
+role_guard = RoleGuard.from_config()

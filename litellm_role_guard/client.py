@@ -1,0 +1,187 @@
+"""The HTTP client that answers a refused call with one repaired call to the same deployment.
+
+LiteLLM's own retry of a 400 sleeps, goes to another deployment where there is one, and repeats
+every other 400 as well. A client of our own, given to LiteLLM with the request's arguments, sees
+the refusal first. It leans on names of `litellm/llms/custom_httpx/http_handler.py` that LiteLLM
+does not promise to keep. Without them `retrying` gives None, and the callback's failure hook keeps
+the lesson for LiteLLM's own retry.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import httpx
+
+from .refusals import Refusal, read_refusal
+
+try:
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_async_httpx_client
+    from litellm.types.utils import LlmProviders
+except ImportError:
+    AVAILABLE = False
+    AsyncHTTPHandler = object  # type: ignore[misc, assignment]
+else:
+    AVAILABLE = True
+
+logger = logging.getLogger("litellm_role_guard")
+
+MAX_LESSONS = 3
+"""How many refusals of one request may each be answered by one repaired call."""
+
+PROVIDER = "hosted_vllm"
+
+
+class Attempt(Protocol):
+    """A call to a deployment that can be made again, otherwise, once it was refused."""
+
+    def after_refusal(self, refusal: Refusal) -> Mapping[str, Any] | None:
+        """Give the fields of the body to send instead (None removes one), or None to give up."""
+
+    def finished(self, *, answered: bool) -> None:
+        """Take note that no further call is made, and whether the last one was answered."""
+
+    def failed(self) -> None:
+        """Take note of an error that is the guard's own."""
+
+
+class RetryingClient(AsyncHTTPHandler):
+    """A handler that sends a refused call again, repaired, through another handler's connections.
+
+    Args:
+        inner: The handler that holds the connections; it stays its owner's.
+        attempt: What to send after a refusal.
+    """
+
+    def __init__(self, inner: AsyncHTTPHandler, attempt: Attempt) -> None:
+        # The base's constructor would open a connection pool of its own.
+        self._inner = inner
+        self._attempt = attempt
+
+    def __getattr__(self, name: str) -> Any:
+        # The base's attributes (timeout, ...) are the inner handler's. Dunder names are left out:
+        # copying asks for them on an instance that has no inner handler yet.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.__dict__["_inner"], name)
+
+    def __del__(self) -> None:
+        # The base's finalizer closes the connections that this client only borrows, and with them
+        # every stream that still reads from them.
+        pass
+
+    async def close(self) -> None:
+        """Close nothing: the connections are the inner handler's."""
+
+    async def post(self, url: str, **kwargs: Any) -> httpx.Response:
+        """Post, and after a refusal that teaches something post once more, up to `MAX_LESSONS`.
+
+        Args:
+            url: Where to post.
+            **kwargs: As for LiteLLM's handler; the body is in `data` (JSON text) or `json`.
+
+        Raises:
+            httpx.HTTPStatusError: The backend's first refusal where no lesson helped, else the
+                error that ended the last call.
+        """
+        answered = False
+        try:
+            response = await self._post(url, kwargs)
+            answered = True
+            return response
+        finally:
+            self._attempt.finished(answered=answered)
+
+    async def _post(self, url: str, kwargs: dict[str, Any]) -> httpx.Response:
+        first: httpx.HTTPStatusError | None = None
+        for lesson in range(MAX_LESSONS + 1):
+            try:
+                response: httpx.Response = await self._inner.post(url, **kwargs)
+                return response
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 400:
+                    raise
+                refusal = read_refusal(await _reason(error))
+                if refusal is None:
+                    raise  # what this 400 is about, no repair can change
+                first = first or error
+            repaired = self._repaired(kwargs, refusal) if lesson < MAX_LESSONS else None
+            if repaired is None:
+                break
+            kwargs = repaired
+        assert first is not None  # the loop was left by a refusal
+        raise first
+
+    def _repaired(self, kwargs: dict[str, Any], refusal: Refusal) -> dict[str, Any] | None:
+        try:
+            fields = self._attempt.after_refusal(refusal)
+            return None if fields is None else _rewritten(kwargs, fields)
+        except Exception:
+            # Whatever goes wrong here, the client is owed the backend's own error.
+            logger.exception("role guard failed; the backend's refusal is passed on")
+            self._attempt.failed()
+            return None
+
+
+async def _reason(error: httpx.HTTPStatusError) -> str:
+    # Reading a refused stream to its end and closing it gives its connection back to the pool.
+    try:
+        await error.response.aread()
+        return error.response.text
+    except (httpx.HTTPError, httpx.StreamError, UnicodeDecodeError):
+        return ""
+    finally:
+        await error.response.aclose()
+
+
+def _rewritten(kwargs: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    if kwargs.get("json") is not None:
+        return {**kwargs, "json": _replaced(kwargs["json"], fields)}
+    return {**kwargs, "data": json.dumps(_replaced(json.loads(kwargs["data"]), fields))}
+
+
+def _replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**body, **fields}
+    return {key: value for key, value in merged.items() if value is not None or key not in fields}
+
+
+def retrying(kwargs: Mapping[str, Any], attempt: Attempt) -> Any | None:
+    """Give the client to put into a call's arguments, or None where LiteLLM's own must do.
+
+    Args:
+        kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
+        attempt: What to send after a refusal.
+    """
+    if not AVAILABLE:
+        return None
+    inner = kwargs.get("client")
+    if inner is None:
+        # The very handler that LiteLLM would take by itself (`llm_http_handler.py`).
+        inner = get_async_httpx_client(
+            llm_provider=LlmProviders(PROVIDER),
+            params={"ssl_verify": kwargs.get("ssl_verify")},
+            shared_session=kwargs.get("shared_session"),
+        )
+    return RetryingClient(inner, attempt) if isinstance(inner, AsyncHTTPHandler) else None
+
+
+def as_sent(messages: list[Any], model: str) -> list[Any]:
+    """Give messages as LiteLLM's hosted_vllm code would put them into the body.
+
+    Args:
+        messages: The messages, which may be changed.
+        model: The model's name.
+    """
+    try:
+        from litellm.llms.hosted_vllm.chat.transformation import HostedVLLMChatConfig
+
+        body = HostedVLLMChatConfig().transform_request(model, messages, {}, {}, {})
+    except Exception:
+        # vLLM takes all of OpenAI's own forms; LiteLLM's code only brings other forms there.
+        logger.debug("LiteLLM's transform_request cannot be used", exc_info=True)
+        return messages
+    sent: list[Any] = body["messages"]
+    return sent

@@ -1,0 +1,97 @@
+"""What the guard did to a request: as a response header, a log line and counts.
+
+Message text is never part of any of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from .repair import Change
+
+logger = logging.getLogger("litellm_role_guard")
+
+HEADER = "x-role-guard"
+
+_NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+class Report:
+    """What was done, or in mode observe would be done, to one request on its way to a deployment.
+
+    Args:
+        group: The model group that the client asked for.
+        deployment: The id of the deployment that is to answer.
+        observed: Whether the request itself is left as it is.
+    """
+
+    def __init__(self, group: str, deployment: str, *, observed: bool = False) -> None:
+        self.group = group
+        self.deployment = deployment
+        self.observed = observed
+        self.changes: tuple[Change, ...] = ()
+        self.retried = 0
+
+    def header(self) -> str | None:
+        """Give the header's value, such as `merged=2; system=1; retried=1`, or None for nothing."""
+        done = _counts(self.changes)
+        if self.retried:
+            done.append(f"retried={self.retried}")
+        if not done:
+            return None
+        # A line break in a header value makes the server drop the connection.
+        return _clean("; ".join(["observe", *done] if self.observed else done))
+
+    def log(self) -> None:
+        """Write one line, unless nothing was done."""
+        done = self.header()
+        if done is not None:
+            logger.info(
+                "%s group=%s deployment=%s",
+                done,
+                _clean(self.group),
+                _clean(self.deployment),
+            )
+
+
+class Counts:
+    """How often the guard did what, since the process started.
+
+    `repaired`, `observed`, `rejected`, `bad_input` count requests, `retried` counts calls sent
+    once more, `failed` counts errors inside the guard itself.
+    """
+
+    def __init__(self) -> None:
+        self._counter: Counter[str] = Counter()
+
+    def add(self, event: str) -> None:
+        """Count one event."""
+        self._counter[event] += 1
+
+    def __getitem__(self, event: str) -> int:
+        return self._counter[event]
+
+
+def explain(changes: Iterable[Change], place: Callable[[int], str]) -> str:
+    """Say for each change what the backend would refuse or not read, and where.
+
+    Args:
+        changes: What a repair would do.
+        place: Gives the place in the request where a message comes from.
+    """
+    return "; ".join(
+        f"{', '.join(map(place, change.messages))}: {change.what}: {change.why}"
+        for change in changes
+    )
+
+
+def _counts(changes: Iterable[Change]) -> list[str]:
+    counted = Counter(change.what for change in changes)
+    return [f"{what}={count}" for what, count in counted.items()]
+
+
+def _clean(text: str) -> str:
+    return _NOT_PRINTABLE.sub(" ", text)

@@ -1,0 +1,264 @@
+"""A /v1/responses request read as the messages that vLLM makes of it, and written back.
+
+vLLM answers /v1/responses itself: `instructions` become a system message, and each item of `input`
+a message or a part of one (`vllm/entrypoints/openai/responses/utils.py`, 0.32.0). Roles stay as
+they are there; a developer message reaches the template as one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from .conversation import (
+    Fault,
+    Message,
+    call_arguments,
+    content_parts,
+    find_fault,
+    part_text,
+    plain_text,
+    tool_calls,
+)
+from .repair import Change
+
+_CALLS = ("function_call", "custom_tool_call")
+_OUTPUTS = ("function_call_output", "custom_tool_call_output")
+_UNFINISHED = ("in_progress", "incomplete")
+
+
+class UnreadableInputError(ValueError):
+    """The input holds an item that vLLM turns into no message; it refuses such a request."""
+
+
+class ResponsesInput:
+    """A request's `input` and `instructions` as a conversation.
+
+    Args:
+        request_input: The request's `input`, a string or a list of items.
+        instructions: The request's `instructions`.
+
+    Attributes:
+        messages: The messages that vLLM makes of them.
+        changes: What has to change whatever the template is, since vLLM itself would not read it.
+        prefill: Whether vLLM continues the last message rather than answering it.
+
+    Raises:
+        UnreadableInputError: An item is of no kind that vLLM knows.
+    """
+
+    def __init__(self, request_input: str | Sequence[Any], instructions: str | None) -> None:
+        self.messages: list[Message] = []
+        self.changes: tuple[Change, ...] = ()
+        self.prefill = False
+        self._input = request_input
+        self._instructions = instructions
+        self._sources: list[list[int]] = []  # by message: the positions of its items
+        self._rewritten: set[int] = set()  # messages that cannot be sent as their items are
+        if instructions:
+            self._add({"role": "system", "content": instructions})
+        if isinstance(request_input, str):
+            self._add({"role": "user", "content": request_input})
+            return
+        items = [_as_mapping(item) for item in request_input]
+        if items and items[-1].get("type", "message") in ("message", "reasoning"):
+            self.prefill = items[-1].get("status") in _UNFINISHED
+        for position, item in enumerate(items):
+            self._read(position, item, left_alone=self.prefill and position == len(items) - 1)
+
+    def place(self, message: int) -> str:
+        """Name the place in the request where a message comes from: its first item."""
+        if self._sources[message]:
+            return f"input[{self._sources[message][0]}]"
+        return "instructions" if message == 0 and self._instructions else "input"
+
+    def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Give `input` and `instructions` that vLLM reads as these messages.
+
+        Args:
+            messages: A repaired form of `messages`. What is unchanged in it keeps its items.
+
+        Returns:
+            The two fields; `instructions` is None where there are none.
+        """
+        origins = {id(message): position for position, message in enumerate(self.messages)}
+        instructions = None
+        rest = list(messages)
+        if self._instructions and rest and rest[0]["role"] == "system":
+            # System text that came as instructions goes back there, as plain text.
+            instructions = plain_text(rest.pop(0))
+        if isinstance(self._input, str) and len(rest) == 1 and _is_plain_user(rest[0]):
+            return {"input": rest[0]["content"], "instructions": instructions}
+        items: list[Any] = []
+        for message in rest:
+            origin = origins.get(id(message))
+            if origin is None or origin in self._rewritten or isinstance(self._input, str):
+                items.extend(_items(message))
+            else:
+                items.extend(self._input[position] for position in self._sources[origin])
+        return {"input": items, "instructions": instructions}
+
+    body = arguments  # LiteLLM sends these arguments to vLLM as the fields of the body
+
+    def _add(self, message: dict[str, Any], source: int | None = None) -> None:
+        self.messages.append(message)
+        self._sources.append([] if source is None else [source])
+
+    def _extend(self, source: int, key: str, value: Any) -> bool:
+        """Put a field into the last message, where vLLM would: it is an assistant's, without it."""
+        if not self.messages or self.messages[-1].get("role") != "assistant":
+            return False
+        if key == "tool_calls":
+            value = [*(self.messages[-1].get(key) or ()), *value]
+        elif self.messages[-1].get(key) is not None:
+            return False
+        self.messages[-1] = {**self.messages[-1], key: value}
+        self._sources[-1].append(source)
+        return True
+
+    def _read(self, position: int, item: Mapping[str, Any], *, left_alone: bool) -> None:
+        kind = item.get("type")
+        if kind in _CALLS:
+            field: tuple[str, Any] = ("tool_calls", [_call(item)])
+        elif kind == "reasoning":
+            field = ("reasoning", _reasoning(item))
+        elif kind in _OUTPUTS:
+            return self._add(_result(item), position)
+        elif item.get("role") == "assistant":
+            field = ("content", plain_text(item))
+        elif "role" in item:
+            return self._add({k: v for k, v in item.items() if k != "type"}, position)
+        else:
+            raise UnreadableInputError(f"input[{position}]: unknown type {kind!r}")
+        if not self._extend(position, *field):
+            self._add({"role": "assistant", field[0]: field[1]}, position)
+        if field[0] == "content" and not _is_read_whole(item) and not left_alone:
+            message = len(self.messages) - 1
+            why = "vLLM reads only the first part of an assistant message's content"
+            self._rewritten.add(message)
+            self.changes += (Change("content", (message,), why),)
+        return None
+
+
+def find_input_fault(
+    request_input: object, instructions: object, *, extra_roles: Iterable[str] = ()
+) -> str | None:
+    """Say what makes a /v1/responses request no conversation, and at which item; None if nothing.
+
+    Args:
+        request_input: What the client sent as `input`.
+        instructions: What the client sent as `instructions`.
+        extra_roles: Further role names that the backend's template is known to take.
+    """
+    if instructions is not None and not isinstance(instructions, str):
+        return "instructions: must be a string"
+    if not isinstance(request_input, (str, list)):
+        return "input: must be a string or a list of items"
+    if not request_input and not instructions:
+        return "input: empty; at least one message is needed"
+    if isinstance(request_input, list):
+        for position, item in enumerate(request_input):
+            reason = _item_fault(item, extra_roles)
+            if reason is not None:
+                return f"input[{position}]: {reason}"
+    try:
+        conversation = ResponsesInput(request_input, instructions)
+    except UnreadableInputError:
+        return None  # vLLM names what it does not know better than this list could
+    fault = find_fault(conversation.messages, extra_roles=extra_roles)
+    if fault is None:
+        return None
+    where = "input" if fault.index is None else conversation.place(fault.index)
+    return f"{where}: {fault.reason}"
+
+
+def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:
+    if not isinstance(item, (Mapping, BaseModel)):
+        return "must be an object"
+    fields = _as_mapping(item)
+    if "role" not in fields:
+        return None if isinstance(fields.get("type"), str) else "has no role"
+    # Whether anything is said at all is judged over the whole input, not item by item.
+    fault: Fault | None = find_fault(
+        [fields, {"role": "user", "content": "-"}], extra_roles=extra_roles
+    )
+    return None if fault is None else fault.reason
+
+
+def _as_mapping(item: Any) -> Mapping[str, Any]:
+    if isinstance(item, BaseModel):  # LiteLLM sends pydantic items so
+        return item.model_dump(exclude_none=True)
+    fields: Mapping[str, Any] = item
+    return fields
+
+
+def _call(item: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = item.get("arguments")
+    if item.get("type") == "custom_tool_call":
+        arguments = json.dumps({"input": item.get("input") or ""}, ensure_ascii=False)
+    function = {"name": item.get("name", ""), "arguments": arguments or ""}
+    return {"id": item.get("call_id"), "type": "function", "function": function}
+
+
+def _result(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
+
+
+def _reasoning(item: Mapping[str, Any]) -> str:
+    # vLLM takes the first text of the content, or else of the summary.
+    for part in (*(item.get("content") or ()), *(item.get("summary") or ())):
+        return str(part.get("text", ""))
+    return ""
+
+
+def _is_read_whole(item: Mapping[str, Any]) -> bool:
+    content = item.get("content")
+    if not isinstance(content, list):
+        return True
+    only = content[0] if len(content) == 1 else None
+    typed = item.get("type") == "message"
+    return typed and isinstance(only, Mapping) and only.get("type") == "output_text"
+
+
+def _is_plain_user(message: Message) -> bool:
+    return message["role"] == "user" and isinstance(message.get("content"), str)
+
+
+def _items(message: Message) -> list[dict[str, Any]]:
+    """Write a message as the items that vLLM reads as this message."""
+    if message["role"] == "tool":
+        call_id = message.get("tool_call_id")
+        output = message.get("content") or ""
+        return [{"type": "function_call_output", "call_id": call_id, "output": output}]
+    if message["role"] != "assistant":
+        return [{**message, "content": _content(message)}]
+    items: list[dict[str, Any]] = []
+    if message.get("reasoning"):
+        thought = {"type": "reasoning_text", "text": message["reasoning"]}
+        items.append({"type": "reasoning", "summary": [], "content": [thought]})
+    if message.get("content") is not None:
+        items.append({"role": "assistant", "content": plain_text(message)})
+    for call in tool_calls(message):
+        function = {"name": call["function"]["name"], "arguments": call_arguments(call)}
+        items.append({"type": "function_call", "call_id": call.get("id"), **function})
+    return items
+
+
+def _content(message: Message) -> str | list[Any]:
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return content or ""
+    # /v1/responses knows text parts by another type than /v1/chat/completions.
+    return [
+        part
+        if part_text(part) is None or _is_input_part(part)
+        else {"type": "input_text", "text": part_text(part)}
+        for part in content_parts(message)
+    ]
+
+
+def _is_input_part(part: object) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "input_text"

@@ -1,0 +1,124 @@
+"""What a user may write about the guard in config.yaml, and how a mistake there is named.
+
+Global settings stand under `callback_settings.role_guard`, those of one deployment under its
+`model_info.role_guard`. The deployment's own win, key by key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+Mode = Literal["repair", "observe", "reject", "off"]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message starts with the setting's full path."""
+
+
+class DeploymentSettings(BaseModel):
+    """What may be set for one deployment, under `model_info.role_guard`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    mode: Mode = Field(
+        default="repair",
+        description="repair: change what the backend would refuse or not read. observe: only "
+        "report what would be changed. reject: answer 400 and explain. off: do nothing.",
+    )
+    chat_template: str | None = Field(
+        default=None,
+        description="Path of the backend's chat template: a .jinja file, a "
+        "tokenizer_config.json or a model directory. Without it the guard is cautious.",
+    )
+    separator: str = Field(
+        default="\n\n", description="What stands between the texts of messages that are joined."
+    )
+    placeholder: str = Field(
+        default="", description="The text of a turn that has to be invented to close a gap."
+    )
+    extra_roles: list[str] = Field(
+        default_factory=list,
+        description="Further role names that this backend's template knows.",
+    )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _yaml_off(cls, mode: object) -> object:
+        # YAML 1.1 reads a bare `off` as the boolean false.
+        return "off" if mode is False else mode
+
+
+class GuardSettings(DeploymentSettings):
+    """What may be set for the whole guard, under `callback_settings.role_guard`."""
+
+    model_groups: list[str] | None = Field(
+        default=None,
+        description="Names or globs of the model groups to guard, whatever their provider. "
+        "Without it every hosted_vllm deployment is guarded.",
+    )
+
+    def names(self, group: str) -> bool:
+        """Tell whether `model_groups` names a model group, by its name or by a glob."""
+        return any(fnmatchcase(group, pattern) for pattern in self.model_groups or ())
+
+    def overridden(self, own: DeploymentSettings) -> DeploymentSettings:
+        """Give the settings of a deployment: its own where it has some, else these.
+
+        Args:
+            own: What the deployment's `model_info.role_guard` says.
+        """
+        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+
+_Settings = TypeVar("_Settings", bound=DeploymentSettings)
+
+
+def read_settings(written: object, path: str, model: type[_Settings]) -> _Settings:
+    """Read settings as written in a config.
+
+    Args:
+        written: What stands there, as YAML gives it; None counts as nothing set.
+        path: Where it stands, such as `callback_settings.role_guard`.
+        model: The settings that may stand there.
+
+    Raises:
+        SettingsError: A key is unknown or its value cannot be used.
+    """
+    if written is None:
+        written = {}
+    if not isinstance(written, Mapping):
+        raise SettingsError(f"{path}: must be a mapping, not {written!r}")
+    try:
+        return model.model_validate(dict(written))
+    except ValidationError as error:
+        faults = [_fault(detail, path, model) for detail in error.errors()]
+        raise SettingsError("\n".join(faults)) from None
+
+
+def _fault(detail: ErrorDetails, path: str, model: type[DeploymentSettings]) -> str:
+    where = path + "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"]
+    )
+    if detail["type"] != "extra_forbidden":
+        return f"{where}: {_expected(detail)}, not {detail['input']!r}"
+    name = str(detail["loc"][-1])
+    if name in GuardSettings.model_fields:
+        return f"{where}: can only be set under callback_settings.role_guard"
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{where}: unknown setting; {guess}known are {', '.join(known)}"
+
+
+def _expected(detail: ErrorDetails) -> str:
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    if detail["type"] == "literal_error":
+        return f"must be {context['expected']}"
+    kinds = {"string_type": "a string", "list_type": "a list"}
+    return f"must be {kinds[detail['type']]}" if detail["type"] in kinds else detail["msg"]

@@ -1,0 +1,16 @@
+"""The guard with a fault inside, as a callback for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litellm_role_guard import attempt, role_guard
+
+
+def _broken(*args: Any, **kwargs: Any) -> Any:
+    raise RuntimeError("broken on purpose")
+
+
+vars(attempt)["repair"] = _broken
+
+__all__ = ["role_guard"]

@@ -1,0 +1,114 @@
+"""Many requests at once, and a guard that fails: the proxy stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import time
+from operator import le
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.processes import MASTER_KEY, start_proxy
+from tests.proxy.conftest import (
+    ENDPOINTS,
+    HERE,
+    ROUTER,
+    Backend,
+    Proxy,
+    answered,
+    body_of,
+    model_list,
+)
+from tests.proxy.test_repair import RUN
+
+REQUESTS = 200
+SETTLED_SECONDS = 20.0
+NOISE = 10
+"""By how many tasks and idle connections LiteLLM differs from itself."""
+
+
+async def send_all(proxy: Proxy, groups: list[str], count: int) -> list[httpx.Response]:
+    """Send mixed requests at once: all endpoints, plain and streamed, fine and in need."""
+    kinds = itertools.cycle(
+        itertools.product(ENDPOINTS, (False, True), groups, (RUN, RUN[:3], RUN[:1]))
+    )
+    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+    limits = httpx.Limits(max_connections=count)
+    async with httpx.AsyncClient(timeout=120, headers=headers, limits=limits) as client:
+        return await asyncio.gather(
+            *(
+                client.post(
+                    proxy.url + ENDPOINTS[endpoint],
+                    json=body_of(endpoint, group, messages, stream=stream),
+                )
+                for endpoint, stream, group, messages in itertools.islice(kinds, count)
+            )
+        )
+
+
+class Held(NamedTuple):
+    """What the proxy process holds while it is idle."""
+
+    tasks: int
+    sockets: int
+    in_use: int
+
+
+def held(proxy: Proxy) -> Held:
+    """Count what the proxy holds."""
+    body = body_of("chat", "strict", RUN)
+    headers = proxy.post("chat", body, headers={"x-probe": "1"}).headers
+    return Held(*(int(headers[f"x-held-{name}"]) for name in ("tasks", "sockets", "in-use")))
+
+
+def settled(proxy: Proxy, before: Held) -> Held:
+    """Give what the proxy holds once that is as before, or after a while what is left."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while True:
+        now = held(proxy)
+        most = Held(before.tasks + NOISE, before.sockets + NOISE, before.in_use)
+        if all(map(le, now, most)) or time.monotonic() > deadline:
+            return now
+        time.sleep(0.5)  # idle connections close, and LiteLLM's own tasks end, when they do
+
+
+@pytest.mark.parametrize(
+    ("groups", "status"), [(["strict", "cautious"], 200), (["never"], 400)], ids=["fine", "refused"]
+)
+async def test_many_requests_at_once_leave_nothing_behind(
+    proxy: Proxy, groups: list[str], status: int
+) -> None:
+    """200 mixed requests at once are all answered; then no task and no connection is left over."""
+    before = held(proxy)
+    responses = await send_all(proxy, groups, REQUESTS)
+    assert {response.status_code for response in responses} == {status}
+    assert all(map(answered, responses)) is (status == 200)
+    after = settled(proxy, before)
+    assert after.in_use == 0
+    assert after.tasks <= before.tasks + NOISE
+    assert after.sockets <= before.sockets + NOISE
+
+
+def test_a_guard_that_fails_lets_every_request_go_on(
+    backends: dict[str, Backend], tmp_path: Path
+) -> None:
+    """With an error inside the guard the proxy is LiteLLM's own, and the log has the traceback."""
+    shutil.copy(HERE / "broken_guard.py", tmp_path)
+    config: dict[str, Any] = {
+        "model_list": model_list(backends),
+        "litellm_settings": {"callbacks": ["broken_guard.role_guard"]},
+        "router_settings": ROUTER,
+    }
+    with start_proxy(config, tmp_path) as url:
+        broken = Proxy(url)
+        for endpoint in ENDPOINTS:
+            assert broken.ask(endpoint, "strict", RUN[:1]).status_code == 200
+            assert "roles must alternate" in broken.ask(endpoint, "strict", RUN).text
+    log = (tmp_path / "proxy.log").read_text()
+    assert "role guard failed; the request goes on unchanged" in log
+    assert "RuntimeError: broken on purpose" in log

@@ -1,0 +1,75 @@
+"""A refusal is answered by one repaired call to the same deployment, without any back-off."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+
+from tests.proxy.conftest import ENDPOINTS, WRONG_PROFILES, Backend, Proxy, answered
+from tests.proxy.test_repair import RUN
+
+BACK_OFF_SECONDS = 0.5
+"""The shortest sleep of LiteLLM's own retry."""
+
+
+@pytest.mark.parametrize("group", WRONG_PROFILES)
+def test_a_wrong_profile_costs_one_call_once(
+    proxy: Proxy, backends: dict[str, Backend], group: str
+) -> None:
+    """One more call to the deployment that refused, at once; each deployment is taught once."""
+    _, size, endpoint, form = group.split("-")
+    deployments = {"one": 1, "two": 2}[size]
+    stream = form == "stream"
+    # LiteLLM imports an endpoint's code at its first request, which takes as long as a back-off.
+    proxy.ask(endpoint, "strict", RUN[:1], stream=stream)
+    calls, taught = 0, 0
+    for _ in range(8):
+        for backend in backends.values():
+            backend.forget()
+        started = time.monotonic()
+        response = proxy.ask(endpoint, group, RUN, stream=stream)
+        seconds = time.monotonic() - started
+        assert answered(response), response.text
+        statuses = {
+            name: [call["status"] for call in backend.calls()] for name, backend in backends.items()
+        }
+        (of_this_request,) = filter(None, statuses.values())  # all of its calls to one backend
+        calls += len(of_this_request)
+        if of_this_request == [400, 200]:
+            taught += 1
+            assert seconds < BACK_OFF_SECONDS
+            assert response.headers["x-role-guard"] == "merged=1; retried=1"
+        else:
+            assert of_this_request == [200]
+            assert response.headers["x-role-guard"] == "merged=1"
+    assert 1 <= taught <= deployments
+    assert calls == 8 + taught
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_too_many_tokens_are_refused_after_one_call(
+    proxy: Proxy, backends: dict[str, Backend], endpoint: str, stream: bool
+) -> None:
+    """A 400 that is about something else reaches the client after exactly one call."""
+    limit = "max_output_tokens" if endpoint == "responses" else "max_tokens"
+    fields = {limit: 10_000_000}
+    response = proxy.ask(endpoint, "strict", RUN[:3], stream=stream, **fields)
+    assert response.status_code == 400
+    assert len(backends["a"].calls()) == 1
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_a_backend_that_refuses_everything_has_the_last_word(
+    proxy: Proxy, backends: dict[str, Backend], endpoint: str, stream: bool
+) -> None:
+    """After at most three more calls, each different, the client gets the backend's own 400."""
+    response = proxy.ask(endpoint, "never", RUN, stream=stream)
+    assert response.status_code == 400
+    assert "whatever you do" in response.text
+    sent = [call["body"] for call in backends["never"].calls()]
+    assert 1 <= len(sent) <= 4
+    assert all(one != other for one, other in pairwise(sent))

@@ -1,0 +1,460 @@
+"""The plugin in LiteLLM's own call path, in front of a backend that needs no network."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import litellm
+import pytest
+from litellm.exceptions import BadRequestError
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+from litellm.router import Router
+
+from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, TemplateRefused
+from litellm_role_guard.client import RetryingClient
+from litellm_role_guard.settings import SettingsError
+
+STRICT = """
+{%- if messages[0].role == 'system' -%}
+  {{ '<s>' + messages[0].content }}{% set turns = messages[1:] %}
+{%- else -%}{% set turns = messages %}{%- endif -%}
+{%- for turn in turns -%}
+  {%- if (turn.role == 'user') != (loop.index0 % 2 == 0) -%}
+    {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}
+  {%- endif -%}
+  {{ '<' + turn.role + '>' + turn.content }}
+{%- endfor -%}
+"""
+NEVER = "{{ raise_exception('Conversation roles must alternate, whatever you do') }}"
+KNOWS_NOTHING = TemplateProfile()
+
+USER = {"role": "user", "content": "hi"}
+REPLY = {"role": "assistant", "content": "hello"}
+SYSTEM = {"role": "system", "content": "be kind"}
+RUN = [USER, REPLY, USER, {"role": "user", "content": "still there?"}]
+MERGED = [USER, REPLY, {"role": "user", "content": "hi\n\nstill there?"}]
+
+
+class Backend(AsyncHTTPHandler):
+    """A vLLM behind LiteLLM's own handler class; it keeps the bodies it gets."""
+
+    def __init__(self, template: str) -> None:
+        self.template = ChatTemplate(template)
+        self.bodies: list[dict[str, Any]] = []
+
+    async def post(self, url: str, **kwargs: Any) -> httpx.Response:
+        """Answer as vLLM does: 200, or the template's refusal as a 400."""
+        body = kwargs.get("json") or json.loads(kwargs["data"])
+        self.bodies.append(body)
+        request = httpx.Request("POST", url)
+        try:
+            self.template.render(body["messages"])
+        except TemplateRefused as refusal:
+            error = {"message": str(refusal), "type": "BadRequestError", "code": 400}
+            response = httpx.Response(400, json={"error": error}, request=request)
+            raise httpx.HTTPStatusError("400", request=request, response=response) from None
+        if body.get("stream"):
+            return httpx.Response(200, content=_stream(), request=request)
+        message = {"role": "assistant", "content": "ok"}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        answer = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+        return httpx.Response(200, json={**answer, "choices": choices}, request=request)
+
+
+class LoggingObject:
+    """What LiteLLM's logging object is to the guard: a key that all hooks of a request share."""
+
+
+async def _stream() -> AsyncIterator[bytes]:
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    for delta, reason in (({"role": "assistant", "content": "ok"}, None), ({}, "stop")):
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        yield f"data: {json.dumps({**head, 'choices': [choice]})}\n\n".encode()
+    yield b"data: [DONE]\n\n"
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Give the backend that every hosted_vllm call of LiteLLM reaches."""
+    strict = Backend(STRICT)
+    monkeypatch.setattr("litellm_role_guard.client.get_async_httpx_client", lambda **_: strict)
+    return strict
+
+
+@pytest.fixture
+def guard() -> Iterator[RoleGuard]:
+    """Give a cautious guard that LiteLLM calls."""
+    before = litellm.callbacks
+    made = RoleGuard()
+    litellm.callbacks = [made]
+    yield made
+    litellm.callbacks = before
+
+
+async def ask(messages: Any, **kwargs: Any) -> Any:
+    """Ask the backend through LiteLLM; read a stream to its end."""
+    answer = await litellm.acompletion(
+        model="hosted_vllm/m", api_base="http://backend/v1", messages=messages, **kwargs
+    )
+    return [chunk async for chunk in answer] if kwargs.get("stream") else answer
+
+
+def call(messages: Any = RUN, **kwargs: Any) -> dict[str, Any]:
+    """Give the arguments with which LiteLLM calls the deployment hook."""
+    arguments = {"model": "hosted_vllm/m", "api_base": "http://b/v1", "messages": messages}
+    return {**arguments, "litellm_logging_obj": LoggingObject(), **kwargs}
+
+
+def of_deployment(**settings: Any) -> dict[str, Any]:
+    """Give a deployment's model_info with its own settings."""
+    return {"id": "d1", "role_guard": settings}
+
+
+def forget(guard: RoleGuard) -> None:
+    """Make the profile of every known deployment wrong: nothing is in anyone's way."""
+    for _, deployment in guard._deployments._known.values():
+        deployment.profile = KNOWS_NOTHING
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_conversation_is_repaired_before_it_is_sent(
+    backend: Backend, guard: RoleGuard, stream: bool
+) -> None:
+    """The backend gets the repaired messages in its one call; the client's stay as they were."""
+    messages = copy.deepcopy(RUN)
+    await ask(messages, stream=stream)
+    assert [body["messages"] for body in backend.bodies] == [MERGED]
+    assert messages == RUN
+    assert guard.counts["repaired"] == 1
+
+
+async def test_vendor_parameters_reach_the_backend(backend: Backend, guard: RoleGuard) -> None:
+    """What vLLM alone knows arrives as it was sent, in a repaired request as well."""
+    vendor = {"guided_choice": ["a"], "chat_template_kwargs": {"x": 1}, "echo": True}
+    await ask(RUN, extra_body=vendor)
+    assert {key: backend.bodies[0][key] for key in vendor} == vendor
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_costs_one_call_once(
+    backend: Backend, guard: RoleGuard, stream: bool
+) -> None:
+    """With a wrong profile one more call is made, and from then on none."""
+    await ask([USER])
+    forget(guard)
+    backend.bodies.clear()
+    await ask(RUN, stream=stream)
+    assert [body["messages"] for body in backend.bodies] == [RUN, MERGED]
+    await ask(RUN, stream=stream)
+    assert [body["messages"] for body in backend.bodies[2:]] == [MERGED]
+    assert guard.counts["retried"] == 1
+
+
+async def test_a_refusal_that_no_lesson_helps_teaches_nothing(
+    backend: Backend, guard: RoleGuard
+) -> None:
+    """Where all calls fail the client gets the refusal, and other requests keep their profile."""
+    await ask([USER])
+    forget(guard)
+    backend.template = ChatTemplate(NEVER)
+    with pytest.raises(BadRequestError, match="whatever you do"):
+        await ask(RUN)
+    assert len(backend.bodies) <= 1 + 1 + 3
+    assert all(known.profile is KNOWS_NOTHING for _, known in guard._deployments._known.values())
+
+
+async def test_without_the_client_litellms_own_retry_gets_the_lesson(
+    backend: Backend, guard: RoleGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where LiteLLM's internals have changed, the failure hook learns for the next attempt."""
+    monkeypatch.setattr("litellm_role_guard.client.AVAILABLE", False)
+    await ask([USER], client=backend)
+    forget(guard)
+    with pytest.raises(BadRequestError, match="must alternate"):
+        await ask(RUN, client=backend)
+    await ask(RUN, client=backend)
+    assert backend.bodies[-1]["messages"] == MERGED
+
+
+async def test_a_router_gives_each_deployment_its_own_repair(
+    backend: Backend, guard: RoleGuard
+) -> None:
+    """A fallback repairs the client's own messages for the deployment that answers."""
+    deployments = [
+        {
+            "model_name": name,
+            "litellm_params": {"model": "hosted_vllm/m", "api_base": f"http://{name}/v1"},
+            "model_info": {"role_guard": {"separator": f" {name} "}},
+        }
+        for name in ("first", "second")
+    ]
+    router = Router(model_list=deployments, fallbacks=[{"first": ["second"]}], num_retries=0)
+    answered = backend.post
+
+    async def fails_once(url: str, **kwargs: Any) -> httpx.Response:
+        if "first" in url:
+            backend.bodies.append(json.loads(kwargs["data"]))
+            request = httpx.Request("POST", url)
+            response = httpx.Response(500, request=request)
+            raise httpx.HTTPStatusError("500", request=request, response=response)
+        return await answered(url, **kwargs)
+
+    backend.post = fails_once  # type: ignore[method-assign]
+    await router.acompletion(model="first", messages=copy.deepcopy(RUN))  # type: ignore[arg-type]
+    sent = [body["messages"][-1]["content"] for body in backend.bodies]
+    assert sent == ["hi first still there?", "hi second still there?"]
+
+
+async def test_developer_is_judged_as_the_system_message_that_litellm_sends(
+    backend: Backend, guard: RoleGuard
+) -> None:
+    """A leading developer message is no reason for a repair on chat completions."""
+    await ask([{"role": "developer", "content": "be kind"}, USER])
+    assert backend.bodies[0]["messages"] == [SYSTEM, USER]
+    assert guard.counts["repaired"] == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "fields"),
+    [
+        (REPLY, {"continue_final_message": True, "add_generation_prompt": False}),
+        (REPLY, {"extra_body": {"continue_final_message": True}}),
+        ({**REPLY, "prefix": True}, {}),
+    ],
+)
+async def test_a_prefill_is_left_alone(
+    guard: RoleGuard, last: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    """The opening of the reply stays the last message, even where turns before it are joined."""
+    kwargs = call([*RUN, last], **fields)
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
+    assert changed is not None
+    assert changed["messages"] == [*MERGED, last]
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        call(model="openai/m"),
+        call(model="openai/m", custom_llm_provider="openai"),
+        {key: value for key, value in call().items() if key != "messages"},
+        call(chat_template="{{ messages }}"),
+        call(extra_body={"chat_template": "{{ messages }}"}),
+        call(model_info=of_deployment(mode="off")),
+    ],
+)
+async def test_what_is_not_the_guards_passes_untouched(
+    guard: RoleGuard, kwargs: dict[str, Any]
+) -> None:
+    """Other providers, a request's own template, no visible messages, mode off: nothing is done."""
+    assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
+    assert guard.counts["failed"] == 0
+
+
+@pytest.mark.parametrize("call_type", ["atext_completion", "anthropic_messages", None])
+async def test_other_calls_pass_untouched(guard: RoleGuard, call_type: str | None) -> None:
+    """Only chat completions and responses are repaired."""
+    assert await guard.async_pre_call_deployment_hook(call(), call_type) is None
+
+
+@pytest.mark.parametrize(
+    ("group", "model", "guarded"),
+    [
+        ("gemma", "hosted_vllm/m", True),
+        ("qwen-8b", "openai/m", True),
+        ("other", "hosted_vllm/m", False),
+    ],
+)
+@pytest.mark.parametrize("metadata", ["metadata", "litellm_metadata"])
+async def test_named_groups_are_the_guarded_ones(
+    group: str, model: str, guarded: bool, metadata: str
+) -> None:
+    """With `model_groups` exactly these are guarded, whatever their provider."""
+    guard = RoleGuard(model_groups=["gemma", "qwen-*"])
+    kwargs = call(model=model, **{metadata: {"model_group": group}})
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
+    assert (changed is not None) is guarded
+    if changed is not None:
+        assert changed["messages"] == MERGED
+
+
+async def test_observe_reports_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """In mode observe the request goes on as it is; header and log say what would be done."""
+    guard = RoleGuard(mode="observe")
+    kwargs = call()
+    with caplog.at_level(logging.INFO, "litellm_role_guard"):
+        assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
+    header = await guard.async_post_call_response_headers_hook(kwargs, None, None)
+    assert header == {"x-role-guard": "observe; merged=1"}
+    assert [record.getMessage()[:17] for record in caplog.records] == ["observe; merged=1"]
+    assert "still there" not in caplog.text
+
+
+async def test_reject_explains_and_lets_the_rest_pass() -> None:
+    """In mode reject a 400 names the messages and why; a fine conversation is not touched."""
+    guard = RoleGuard(mode="reject")
+    with pytest.raises(BadRequestError, match=r"messages\[2\], messages\[3\]: merged: two"):
+        await guard.async_pre_call_deployment_hook(call(), "acompletion")
+    assert await guard.async_pre_call_deployment_hook(call([USER]), "acompletion") is None
+    assert guard.counts["rejected"] == 1
+
+
+async def test_a_deployments_own_settings_win() -> None:
+    """`model_info.role_guard` overrides the global settings for that deployment alone."""
+    guard = RoleGuard(mode="off")
+    own = call(model_info=of_deployment(mode="repair", separator=" | "))
+    changed = await guard.async_pre_call_deployment_hook(own, "acompletion")
+    assert changed is not None
+    assert changed["messages"][-1]["content"] == "hi | still there?"
+    assert await guard.async_pre_call_deployment_hook(call(), "acompletion") is None
+
+
+async def test_a_template_that_takes_everything_needs_no_repair(tmp_path: Path) -> None:
+    """With the backend's template known, what it takes whole goes on as the same objects."""
+    path = tmp_path / "lenient.jinja"
+    path.write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}")
+    guard = RoleGuard(chat_template=str(path))
+    kwargs = call()
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
+    assert changed is not None  # the client that would see a refusal is put in
+    assert isinstance(changed["client"], RetryingClient)
+    assert changed["messages"] is kwargs["messages"]
+    assert await guard.async_post_call_response_headers_hook(kwargs, None, None) is None
+
+
+async def test_responses_are_repaired_in_their_own_form(guard: RoleGuard) -> None:
+    """`input` is repaired as items, `instructions` stay."""
+    kwargs = call(input=[USER, USER], instructions="be kind")
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "aresponses")
+    assert changed is not None
+    assert changed["input"] == [{"role": "user", "content": "hi\n\nhi"}]
+    assert changed["instructions"] == "be kind"
+
+
+async def test_a_rejected_response_names_the_places_in_its_input() -> None:
+    """In mode reject on responses the 400 counts the items, whatever `instructions` add."""
+    guard = RoleGuard(mode="reject")
+    kwargs = call(input=[USER, USER], instructions="be kind")
+    with pytest.raises(BadRequestError, match=r"input\[0\], input\[1\]: merged: two turns"):
+        await guard.async_pre_call_deployment_hook(kwargs, "aresponses")
+
+
+async def test_messages_of_earlier_answers_can_be_sent_back(
+    backend: Backend, guard: RoleGuard
+) -> None:
+    """LiteLLM's own message objects among the messages are read and repaired like all others."""
+    answer = await ask([USER])
+    await ask([USER, answer.choices[0].message, USER, USER])
+    assert backend.bodies[1]["messages"] == [
+        USER,
+        {"role": "assistant", "content": "ok"},
+        {"role": "user", "content": "hi\n\nhi"},
+    ]
+
+
+async def test_a_continued_response_is_left_alone(guard: RoleGuard) -> None:
+    """With `previous_response_id` the backend adds messages that the guard cannot see."""
+    kwargs = call(input=[USER, USER], previous_response_id="resp_1")
+    assert await guard.async_pre_call_deployment_hook(kwargs, "aresponses") is None
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        ([], r"messages: empty"),
+        ([USER, {"content": "x"}], r"messages\[1\]: has no role"),
+        ([{"role": "wizard", "content": "x"}], r"messages\[0\]: unknown role 'wizard'"),
+        ([{"role": "user", "content": ""}], r"messages\[0\]: no message has any text"),
+    ],
+)
+async def test_bad_input_is_a_bad_request_that_names_the_message(
+    backend: Backend, guard: RoleGuard, messages: Any, words: str
+) -> None:
+    """What is no conversation is refused before it is sent, with the index and the fault."""
+    with pytest.raises(BadRequestError, match=words):
+        await ask(messages)
+    assert backend.bodies == []
+    assert guard.counts["bad_input"] == 1
+
+
+async def test_a_guard_that_fails_lets_the_request_go_on(
+    backend: Backend,
+    guard: RoleGuard,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An error inside the guard is counted and logged with a traceback; the call goes on as is."""
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("litellm_role_guard.attempt.repair", broken)
+    kwargs = call()
+    assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
+    assert guard.counts["failed"] == 1
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+async def test_a_deployments_bad_settings_do_not_stop_its_requests(
+    guard: RoleGuard, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deployment added later with a wrong setting is served unguarded, and the log names it."""
+    kwargs = call(model_info=of_deployment(mdoe="repair"))
+    assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
+    assert "model_info.role_guard.mdoe" in caplog.text
+    assert guard.counts["failed"] == 1
+
+
+async def test_the_last_deployments_report_is_the_one_given(guard: RoleGuard) -> None:
+    """After a fallback to a deployment that is not guarded no header is left over."""
+    kwargs = call()
+    await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
+    assert await guard.async_post_call_response_headers_hook(kwargs, None, None) == {
+        "x-role-guard": "merged=1"
+    }
+    other = {**kwargs, "model": "openai/m"}
+    await guard.async_pre_call_deployment_hook(other, "acompletion")
+    assert await guard.async_post_call_response_headers_hook(kwargs, None, None) is None
+
+
+async def test_reports_go_with_their_request(guard: RoleGuard) -> None:
+    """Nothing is kept of a request once LiteLLM has dropped it."""
+    await guard.async_pre_call_deployment_hook(call(), "acompletion")
+    assert len(guard._reports) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mdoe": "repair"}, "RoleGuard.mdoe: unknown setting; did you mean 'mode'?"),
+        ({"chat_template": "/no/such/file"}, "RoleGuard.chat_template: /no/such/file: "),
+    ],
+)
+def test_python_settings_are_checked_like_the_configs(settings: dict[str, Any], words: str) -> None:
+    """Wrong keyword arguments are refused by name when the guard is made."""
+    with pytest.raises(SettingsError) as refused:
+        RoleGuard(**settings)
+    assert words in str(refused.value)
+
+
+def test_a_template_that_does_not_compile_is_named(tmp_path: Path) -> None:
+    """The guard is not made with a template that Jinja cannot compile."""
+    path = tmp_path / "broken.jinja"
+    path.write_text("{% for %}")
+    with pytest.raises(SettingsError, match=r"broken\.jinja"):
+        RoleGuard(chat_template=str(path))
+
+
+def test_the_configured_guard_reads_callback_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`callback_settings.role_guard` are the settings, and a mistake is named by that path."""
+    monkeypatch.setattr(litellm, "callback_settings", {"role_guard": {"mode": "observe"}})
+    assert RoleGuard.from_config().settings.mode == "observe"
+    monkeypatch.setattr(litellm, "callback_settings", {"role_guard": {"mode": "look"}})
+    with pytest.raises(SettingsError, match=r"callback_settings\.role_guard\.mode: must be"):
+        RoleGuard.from_config()

@@ -1,0 +1,205 @@
+"""A /v1/responses request as the messages that vLLM makes of it, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai.types.responses import ResponseFunctionToolCall
+
+from litellm_role_guard.responses_input import (
+    ResponsesInput,
+    UnreadableInputError,
+    find_input_fault,
+)
+
+USER = {"role": "user", "content": "hi"}
+TYPED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "yo"}]}
+ANSWER = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]}
+CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"x": 1}'}
+RESULT = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+THOUGHT = {"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": "hm"}]}
+CALL_READ = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+
+
+@pytest.mark.parametrize(
+    ("request_input", "instructions", "messages"),
+    [
+        ("hi", None, [USER]),
+        ("hi", "be kind", [{"role": "system", "content": "be kind"}, USER]),
+        ("hi", "", [USER]),
+        ([USER, TYPED], None, [USER, {"role": "user", "content": TYPED["content"]}]),
+        ([USER, ANSWER], None, [USER, {"role": "assistant", "content": "a"}]),
+        (
+            [USER, CALL, RESULT],
+            None,
+            [
+                USER,
+                {"role": "assistant", "tool_calls": [CALL_READ]},
+                {"role": "tool", "content": "42", "tool_call_id": "c1"},
+            ],
+        ),
+        (
+            [THOUGHT, ANSWER, CALL, CALL, ANSWER],
+            None,
+            [
+                {
+                    "role": "assistant",
+                    "reasoning": "hm",
+                    "content": "a",
+                    "tool_calls": [CALL_READ, CALL_READ],
+                },
+                {"role": "assistant", "content": "a"},
+            ],
+        ),
+    ],
+)
+def test_items_become_the_messages_that_vllm_makes(
+    request_input: Any, instructions: str | None, messages: list[Any]
+) -> None:
+    """Calls, reasoning and text of one reply become one message, as in vLLM's own code."""
+    assert ResponsesInput(request_input, instructions).messages == messages
+
+
+@pytest.mark.parametrize(
+    ("request_input", "instructions"),
+    [
+        ("hi", "be kind"),
+        ("hi", None),
+        ([USER, THOUGHT, ANSWER, CALL, RESULT, TYPED], "be kind"),
+        ([{"role": "system", "content": "s"}, USER], None),
+    ],
+)
+def test_unchanged_messages_keep_their_very_items(
+    request_input: Any, instructions: str | None
+) -> None:
+    """What no repair touched is sent as the objects that came."""
+    conversation = ResponsesInput(request_input, instructions)
+    written = conversation.arguments(conversation.messages)
+    assert written == {"input": request_input, "instructions": instructions}
+    if isinstance(request_input, list):
+        assert all(new is old for new, old in zip(written["input"], request_input, strict=True))
+
+
+def test_only_the_changed_message_is_written_anew() -> None:
+    """Items around a joined message stay the same objects."""
+    items = [USER, ANSWER, TYPED, TYPED]
+    conversation = ResponsesInput(items, None)
+    joined = {"role": "user", "content": [{"type": "text", "text": "yo"}, *TYPED["content"]]}
+    written = conversation.arguments([*conversation.messages[:2], joined])["input"]
+    assert written[0] is USER
+    assert written[1] is ANSWER
+    assert written[2] == {
+        "role": "user",
+        "content": [{"type": "input_text", "text": "yo"}, {"type": "input_text", "text": "yo"}],
+    }
+
+
+def test_system_text_that_moved_into_a_turn_leaves_the_instructions() -> None:
+    """For a template without a system role nothing is left to send as instructions."""
+    conversation = ResponsesInput("hi", "be kind")
+    written = conversation.arguments([{"role": "user", "content": "be kind\n\nhi"}])
+    assert written == {"input": "be kind\n\nhi", "instructions": None}
+
+
+def test_gathered_system_text_goes_back_to_the_instructions() -> None:
+    """Where there were instructions, gathered system text is sent as these."""
+    conversation = ResponsesInput([{"role": "system", "content": "b"}, USER], "a")
+    written = conversation.arguments([{"role": "system", "content": "a\n\nb"}, USER])
+    assert written == {"input": [USER], "instructions": "a\n\nb"}
+
+
+def test_a_reply_is_written_in_the_order_in_which_vllm_reads_it_back() -> None:
+    """A changed reply with reasoning, text and calls reads back as the same message."""
+    reply = {"role": "assistant", "reasoning": "hm", "content": "a", "tool_calls": [CALL_READ]}
+    result = {"role": "tool", "content": "43", "tool_call_id": "c1"}
+    conversation = ResponsesInput([USER], None)
+    written = conversation.arguments([*conversation.messages, reply, result])
+    assert ResponsesInput(written["input"], None).messages == [USER, reply, result]
+
+
+def test_reply_text_that_vllm_would_not_read_is_written_as_one_string() -> None:
+    """vLLM reads the first part of a reply only; two parts are sent as one text, and reported."""
+    parts = [{"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"}]
+    conversation = ResponsesInput([USER, {**ANSWER, "content": parts}, USER], None)
+    assert [change.what for change in conversation.changes] == ["content"]
+    assert conversation.changes[0].messages == (1,)
+    written = conversation.arguments(conversation.messages)["input"]
+    assert written == [USER, {"role": "assistant", "content": "one\ntwo"}, USER]
+
+
+@pytest.mark.parametrize(
+    ("last", "prefill"),
+    [
+        ({"role": "assistant", "content": "I", "status": "in_progress"}, True),
+        ({**ANSWER, "status": "incomplete"}, True),
+        ({**ANSWER, "status": "completed"}, False),
+        ({**CALL, "status": "in_progress"}, False),
+        (ANSWER, False),
+    ],
+)
+def test_an_unfinished_last_message_is_a_prefill(last: Any, prefill: bool) -> None:
+    """vLLM continues a last message that is marked as unfinished."""
+    assert ResponsesInput([USER, last], None).prefill is prefill
+
+
+def test_a_prefill_keeps_its_item() -> None:
+    """A prefill is sent as it came, even where vLLM reads only its first part."""
+    parts = [{"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"}]
+    prefill = {**ANSWER, "content": parts, "status": "in_progress"}
+    conversation = ResponsesInput([USER, prefill], None)
+    assert conversation.changes == ()
+    assert conversation.arguments(conversation.messages)["input"][1] is prefill
+
+
+def test_pydantic_items_are_read_and_kept() -> None:
+    """The objects of an earlier response can be given back as they are."""
+    call = ResponseFunctionToolCall(
+        type="function_call", call_id="c1", name="f", arguments='{"x": 1}'
+    )
+    conversation = ResponsesInput([USER, call], None)
+    assert conversation.messages[1] == {"role": "assistant", "tool_calls": [CALL_READ]}
+    assert conversation.arguments(conversation.messages)["input"][1] is call
+
+
+def test_an_item_that_vllm_does_not_know_is_not_guessed_at() -> None:
+    """An unknown item makes the input unreadable, and is no fault: vLLM names it itself."""
+    items = [USER, {"type": "item_reference", "id": "x"}]
+    with pytest.raises(UnreadableInputError, match=r"input\[1\]"):
+        ResponsesInput(items, None)
+    assert find_input_fault(items, None) is None
+
+
+@pytest.mark.parametrize(
+    ("request_input", "instructions", "words"),
+    [
+        (None, None, "input: must be a string or a list"),
+        (3, None, "input: must be a string or a list"),
+        ([], None, "input: empty"),
+        ("  ", None, "input: no message has any text"),
+        ("hi", 3, "instructions: must be a string"),
+        ([USER, "hi"], None, "input[1]: must be an object"),
+        ([USER, {"content": "hi"}], None, "input[1]: has no role"),
+        ([USER, {"role": "wizard", "content": "hi"}], None, "input[1]: unknown role 'wizard'"),
+        ([USER, {"role": "user", "content": 3}], None, "input[1]: content must be"),
+        ([{"role": "user", "content": ""}, CALL | {"type": "x"}], None, None),
+        ([{"role": "user", "content": ""}], None, "input[0]: no message has any text"),
+        ([USER, CALL, RESULT, ANSWER], "be kind", None),
+        ("", "be kind", None),
+    ],
+)
+def test_a_fault_is_named_by_its_item(
+    request_input: object, instructions: object, words: str | None
+) -> None:
+    """What is no conversation is named by the position in `input`; everything else is no fault."""
+    fault = find_input_fault(request_input, instructions)
+    if words is None:
+        assert fault is None
+    else:
+        assert str(fault).startswith(words)
+
+
+def test_an_extra_role_is_no_fault() -> None:
+    """A role that the backend is said to know is let through."""
+    items = [{"role": "wizard", "content": "hi"}]
+    assert find_input_fault(items, None, extra_roles=["wizard"]) is None

@@ -1,0 +1,101 @@
+"""What may be written in config.yaml, and how a mistake there is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from litellm_role_guard.settings import (
+    DeploymentSettings,
+    GuardSettings,
+    SettingsError,
+    read_settings,
+)
+
+PATH = "callback_settings.role_guard"
+
+
+def read(written: object) -> GuardSettings:
+    """Read the settings of the whole guard."""
+    return read_settings(written, PATH, GuardSettings)
+
+
+def test_nothing_written_gives_the_defaults() -> None:
+    """Without settings the guard repairs every hosted_vllm deployment."""
+    settings = read(None)
+    assert (settings.mode, settings.model_groups) == ("repair", None)
+    assert (settings.separator, settings.placeholder, settings.extra_roles) == ("\n\n", "", [])
+
+
+@pytest.mark.parametrize("model", [GuardSettings, DeploymentSettings])
+def test_every_setting_says_what_it_is(model: type[DeploymentSettings]) -> None:
+    """Every setting has a one-line description and a default."""
+    for field in model.model_fields.values():
+        assert field.description
+        assert "\n" not in field.description
+        assert not field.is_required()
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"mdoe": "repair"}, [f"{PATH}.mdoe:", "did you mean 'mode'?"]),
+        ({"zzz": 1}, [f"{PATH}.zzz:", "known are mode, chat_template"]),
+        ({"mode": "fix"}, [f"{PATH}.mode:", "'repair', 'observe', 'reject' or 'off'", "'fix'"]),
+        ({"model_groups": "gemma"}, [f"{PATH}.model_groups:", "must be a list", "'gemma'"]),
+        ({"model_groups": ["a", 3]}, [f"{PATH}.model_groups[1]:", "must be a string", "3"]),
+        ({"separator": 3}, [f"{PATH}.separator:", "must be a string"]),
+        (["mode"], [f"{PATH}: must be a mapping"]),
+    ],
+)
+def test_a_mistake_is_named_by_its_full_path(written: object, words: list[str]) -> None:
+    """An unknown key or a wrong value is refused with its path and what would be right."""
+    with pytest.raises(SettingsError) as refused:
+        read(written)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    """Two mistakes give two lines, so that a config is not mended one start at a time."""
+    with pytest.raises(SettingsError) as refused:
+        read({"mdoe": "repair", "separator": 3})
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_model_groups_are_refused_for_one_deployment() -> None:
+    """`model_groups` under a deployment is refused with the place where it belongs."""
+    with pytest.raises(SettingsError, match=r"model_groups: can only be set under callback_set"):
+        read_settings({"model_groups": ["a"]}, "model_info.role_guard", DeploymentSettings)
+
+
+def test_a_bare_off_of_yaml_is_the_mode_off() -> None:
+    """YAML reads `mode: off` as false; it still switches the guard off."""
+    assert read(yaml.safe_load("mode: off")).mode == "off"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, ("observe", "-")),
+        ({"mode": "repair"}, ("repair", "-")),
+        ({"separator": "\n\n"}, ("observe", "\n\n")),
+    ],
+)
+def test_a_deployments_own_settings_win_key_by_key(
+    own: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    """A key that a deployment sets wins, even where it sets the default; others stay global."""
+    settings = read({"mode": "observe", "separator": "-"})
+    held = settings.overridden(read_settings(own, "model_info.role_guard", DeploymentSettings))
+    assert (held.mode, held.separator) == expected
+
+
+@pytest.mark.parametrize(
+    ("group", "named"), [("gemma", True), ("qwen-8b", True), ("gemma-2", False), ("QWEN-8", False)]
+)
+def test_model_groups_are_names_and_globs(group: str, named: bool) -> None:
+    """A group is guarded when a name equals it or a glob matches it, in the same case."""
+    assert read({"model_groups": ["gemma", "qwen-*"]}).names(group) is named
