@@ -124,6 +124,8 @@ class _Talk:
         """Add a message of this kind; a tool message answers the call that is open."""
         if kind == "call":
             return self.call(1)
+        if kind == "empty":
+            return self.say("system", "")
         if kind == "tool":
             return self.answer(self._open_call())
         message = {"role": kind, "content": self.mark()}
@@ -157,6 +159,12 @@ class _Talk:
             )
         else:
             self.messages.append({"role": kind, "content": content})
+        return self
+
+    def moved(self, kind: str) -> _Talk:
+        """Expect the text of this kind's message before all others."""
+        at = next(at for at, message in enumerate(self.messages) if message["role"] == kind)
+        self.marks.insert(0, self.marks.pop(at))
         return self
 
     def parts(self, kind: str) -> _Talk:
@@ -201,6 +209,9 @@ _SEQUELS: dict[Kind, tuple[tuple[str, ...], ...]] = {
 }
 
 
+_FRONT_KINDS: tuple[Kind, ...] = ("system", "developer")
+
+
 @dataclass
 class _Asker:
     """Puts talks to the oracle, all of one batch at once."""
@@ -235,6 +246,7 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
     follows: dict[str, dict[Kind, Answer]] = {}
     ends: dict[str, Answer] = {}
     front_ends: dict[str, Answer] = {}
+    skipped: dict[str, list[Kind]] = {}
     for state in STATES:
         way = _way(state, front, follows)
         if way is None:
@@ -246,8 +258,16 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
         )
         if state not in ("start", "front"):
             ends |= yield from ask({state: [_Talk(*way)]})
+            skipped[state] = yield from _skipped(ask, way, front, follows[state], ends[state])
             if front["system"] == "accepted":
                 front_ends |= yield from ask({state: [_Talk("system", *way, adrift=1)]})
+    gathered = yield from ask(
+        {
+            (kind, frame): [_Talk(*(kind if at == "*" else at for at in frame)).moved(kind)]
+            for kind in _FRONT_KINDS
+            for frame in (("user", "*", "assistant", "user"), ("user", "assistant", "*", "user"))
+        }
+    )
     reads_calls = follows.get("user", {}).get("call") == "accepted"
     without_user = yield from ask(
         {
@@ -261,19 +281,28 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
     if without_user.pop("opened") != "accepted":
         del without_user["assistant"]
     details = yield from ask(_details(reads_calls))
+    several = "two" if details.get("parallel_calls") == "accepted" else "one"
     return Rules(
         front=front,
         follows=follows,
         ends=ends,
         front_ends=front_ends,
+        skipped={state: kinds for state, kinds in skipped.items() if kinds},
         without_user=without_user,
+        gathered=[
+            kind
+            for kind in _FRONT_KINDS
+            if all(answer == "accepted" for (asked, _), answer in gathered.items() if asked == kind)
+        ],
         developer_then_system=details.pop("developer_then_system"),
         parts=_group(details, "parts"),
         null=_group(details, "null"),
         blank=_group(details, "blank"),
         call_text=details.get("call_text", "accepted"),
         parallel_calls=details.get("parallel_calls", "accepted"),
+        stray_results=details.get("stray_results", "accepted"),
         long_call_ids=details.get("long_call_ids", "accepted"),
+        repeated_call_ids=details.get(f"repeated_after_{several}", "accepted"),
     )
 
 
@@ -291,6 +320,44 @@ def _way(
         if read:
             return way
     return None
+
+
+def _skipped(
+    ask: _Asker,
+    way: tuple[str, ...],
+    front: Mapping[str, Answer],
+    row: Mapping[Kind, Answer],
+    end: Answer,
+) -> Generator[list[Question], list[Reading], list[Kind]]:
+    """Give the kinds of which an empty message changes nothing, though the kind is not read."""
+    unread: list[Kind] = [
+        kind for kind in ("tool", "system", "function") if row[kind] == "not_read"
+    ]
+    # With a system message at the front, since some templates keep the last one, be it empty.
+    lead = ("system",) if front["system"] == "accepted" else ()
+    answers = yield from ask(
+        {
+            (kind, next_): [_add(_Talk(*lead, *way, adrift=len(lead)).say(kind, ""), sequel)]
+            for kind in unread
+            for next_, sequel in _AFTER_SKIPPED.items()
+        }
+    )
+    without: dict[str, Answer] = {**dict(row.items()), "end": end}
+    return [
+        kind
+        for kind in unread
+        if all(
+            (answers[kind, next_] == "accepted") == (without[next_] == "accepted")
+            for next_ in _AFTER_SKIPPED
+        )
+    ]
+
+
+_AFTER_SKIPPED: dict[str, tuple[str, ...]] = {
+    "end": (),
+    "user": ("user",),
+    "assistant": ("assistant", "user"),
+}
 
 
 def _kind(kind: str) -> Kind:
@@ -319,7 +386,10 @@ def _details(reads_calls: bool) -> dict[Any, list[_Talk]]:
         asked |= {
             # Some templates take a call's text for a thought, and drop it once an answer follows.
             "call_text": [_add(_Talk("user").call(1, text=True), ("tool", "assistant", "user"))],
-            "parallel_calls": [_parallel()],
+            "parallel_calls": [_rounds(2)],
+            "stray_results": [_Talk("user", "call").answer("another00")],
+            "repeated_after_two": [_repeated(2)],
+            "repeated_after_one": [_repeated(1)],
             "long_call_ids": [_Talk("user").call(1, call_id="call_0123456789").add("tool")],
         }
     for kind, (before, rest) in frames.items():
@@ -329,11 +399,17 @@ def _details(reads_calls: bool) -> dict[Any, list[_Talk]]:
     return asked
 
 
-def _parallel() -> _Talk:
-    talk = _Talk("user").call(2)
+def _rounds(count: int) -> _Talk:
+    talk = _Talk("user").call(count)
     for call in talk.messages[-1]["tool_calls"]:
         talk.answer(str(call["id"]))
     return talk
+
+
+def _repeated(count: int) -> _Talk:
+    talk = _rounds(count)
+    seen = str(talk.messages[-1]["tool_call_id"])
+    return _add(talk, ("assistant", "user")).call(1, call_id=seen).add("tool")
 
 
 def _add(talk: _Talk, kinds: Sequence[str]) -> _Talk:

@@ -56,7 +56,9 @@ FRONTS = (
     "system developer",
     "developer system",
     "developer developer",
+    "system empty",
 )
+"""Runs of system and developer messages; `empty` is a system message without text."""
 
 Follows = dict[str, dict[Kind, Answer]]
 
@@ -91,6 +93,16 @@ class Rules(BaseModel):
         description="A conversation without any user turn: nothing but system text (`front`), or "
         "one that the assistant opened (`assistant`).",
     )
+    skipped: dict[str, list[Kind]] = Field(
+        default_factory=dict,
+        description="Kinds that are not read, and of which an empty message changes nothing, by "
+        "where the conversation stands.",
+    )
+    gathered: list[Kind] = Field(
+        default_factory=list,
+        description="Kinds whose text is moved to the front from wherever it stands. `developer`: "
+        "one developer message, and all system text goes there, too.",
+    )
     developer_then_system: Answer = Field(
         default="accepted",
         description="A leading developer message with a system message later on.",
@@ -111,8 +123,15 @@ class Rules(BaseModel):
     parallel_calls: Answer = Field(
         default="accepted", description="Several tool calls in one message, then their results."
     )
+    stray_results: Answer = Field(
+        default="accepted", description="A tool result after a call that it does not answer."
+    )
     long_call_ids: Answer = Field(
         default="accepted", description="Tool call ids that are not 9 letters and digits."
+    )
+
+    repeated_call_ids: Answer = Field(
+        default="accepted", description="A tool call id that an earlier call had, too."
     )
 
     def may_follow(self, state: str, kind: Kind) -> bool:
@@ -153,6 +172,24 @@ class TemplateProfile(Rules):
         from .learn import learn_from_template  # the arrow points from learn to here
 
         return learn_from_template(template)
+
+    @classmethod
+    async def learn_from_vllm(
+        cls, base_url: str, model: str, api_key: str | None = None
+    ) -> TemplateProfile:
+        """Learn a profile from a running vLLM, at no generation cost.
+
+        Args:
+            base_url: The server's address, with or without `/v1`.
+            model: The name of a served model.
+            api_key: Sent as the bearer token.
+
+        Raises:
+            LearningFailed: The backend cannot be reached or asked, or not in time.
+        """
+        from .live import learn_from_vllm  # the arrow points from live to here
+
+        return await learn_from_vllm(base_url, model, api_key)
 
     @classmethod
     def cautious(cls) -> TemplateProfile:

@@ -84,24 +84,34 @@ def repair(
             where the template takes no empty one.
         prefill: Whether the last message is the opening of the reply, to be left alone.
     """
-    draft = Draft(profile.rules(tools=bool(tools)), separator, placeholder, prefill)
+    rules = profile.rules(tools=bool(tools))
+    draft = Draft(rules, separator, placeholder, prefill)
     turns = [Turn(_kind(message), message, (index,)) for index, message in enumerate(messages)]
+    if any(is_empty(message) for message in messages):
+        # What is empty can hardly be in the way; look before anything is done about it.
+        lenient = replace(draft, lenient=True)
+        if not _repaired(_afloat(turns) if _is_gathered_whole(turns, rules) else turns, lenient)[1]:
+            return Repair(messages, ())
+    repaired, changes = _repaired(turns, replace(draft, changes=[]))
+    if not changes:
+        return Repair(messages, ())
+    return Repair([turn.message for turn in repaired], changes)
+
+
+def _repaired(turns: list[Turn], draft: Draft) -> tuple[list[Turn], tuple[Change, ...]]:
     opening = None
-    if prefill and turns and turns[-1].message["role"] == "assistant":
-        opening = turns.pop()
+    if draft.prefill and turns and turns[-1].message["role"] == "assistant":
+        turns, opening = turns[:-1], turns[-1]
     for step in STEPS:
         turns = step(turns, draft)
     if opening is not None:
-        turns.append(opening)
+        turns = [*turns, opening]
     joins = [
         Change("merged", turn.origins, "two turns in a row that the template does not take")
         for turn in turns
         if len(turn.origins) > 1
     ]
-    changes = (*draft.changes, *joins)
-    if not changes:
-        return Repair(messages, ())
-    return Repair([turn.message for turn in turns], changes)
+    return turns, (*draft.changes, *joins)
 
 
 @dataclass(frozen=True)
@@ -113,22 +123,29 @@ class Turn:
         message: The message, the input's own object as long as it is unchanged.
         origins: The positions of the input messages that are in it.
         labelled: Whether its text begins with a label that tells who said it.
+        afloat: Whether it is shown elsewhere than where it stands, and in nobody's way.
     """
 
     kind: Kind
     message: Message
     origins: tuple[int, ...]
     labelled: bool = False
+    afloat: bool = False
 
 
 @dataclass
 class Draft:
-    """What the steps share: the rules and settings, and the list of what was changed."""
+    """What the steps share: the rules and settings, and the list of what was changed.
+
+    Attributes:
+        lenient: Whether empty messages may stand where the template skips them.
+    """
 
     rules: Rules
     separator: str
     placeholder: str
     prefill: bool
+    lenient: bool = False
     changes: list[Change] = field(default_factory=list)
 
     def note(self, what: str, turn: Turn, why: str) -> None:
@@ -143,15 +160,48 @@ class Draft:
         return Turn(kind, {"role": kind, "content": text}, ())
 
 
+# --------------------------------------------------------------------- afloat
+
+_FRONT_KINDS = ("system", "developer")
+
+
+def _is_gathered_whole(turns: Sequence[Turn], rules: Rules) -> bool:
+    """Tell whether all system text that is moved to the front has nothing said before it.
+
+    Then it may as well stand where it does: empty messages are all that it is moved across.
+    """
+    at_front = [turn for turn in turns if turn.kind in _FRONT_KINDS]
+    gathers = "developer" if any(turn.kind == "developer" for turn in at_front) else "system"
+    if gathers not in rules.gathered or all(
+        turn.kind in _FRONT_KINDS for turn in turns[: len(at_front)]
+    ):
+        return False
+    said = False
+    for turn in turns:
+        if turn.kind not in _FRONT_KINDS:
+            said = said or not is_empty(turn.message)
+        elif is_empty(turn.message):
+            # Where the last system text counts, an empty one would take the place of the others.
+            if gathers == "system" and _said(rules.front, "system empty"):
+                return False
+        elif said:
+            return False
+    return True
+
+
+def _afloat(turns: Sequence[Turn]) -> list[Turn]:
+    return [replace(turn, afloat=turn.kind in _FRONT_KINDS) for turn in turns]
+
+
 # ---------------------------------------------------------------- gather_front
 
 
 def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
     """Bring the system and developer messages before the first turn into a form that is read."""
     end = 0
-    while end < len(turns) and turns[end].kind in ("system", "developer"):
+    while end < len(turns) and turns[end].kind in _FRONT_KINDS:
         end += 1
-    if end == 0:
+    if end == 0 or turns[0].afloat:
         return turns
     run, rest = turns[:end], turns[end:]
     answers = draft.rules.front
@@ -168,7 +218,11 @@ def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
         native.append(turn)
     if _said(answers, "system") and any(turn.kind == "system" for turn in native):
         return [*(_front_as_user(turn, draft) for turn in native), *rest]
-    pairs = {" ".join(pair) for pair in itertools.pairwise(turn.kind for turn in native)}
+    texts = list(native)
+    if all(turn.kind == "system" for turn in native) and not _said(answers, "system empty"):
+        while len(texts) > 1 and is_empty(texts[-1].message):
+            texts.pop()
+    pairs = {" ".join(pair) for pair in itertools.pairwise(turn.kind for turn in texts)}
     if any("developer" in pair for pair in pairs):
         pairs.discard("system system")  # one developer message decides how all are taken
     folded = moves_later and any(turn.kind == "developer" for turn in run)
@@ -206,6 +260,8 @@ def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
         return settled
     if draft.rules.long_call_ids != "accepted":
         settled = [_with_short_ids(turn, draft) for turn in settled]
+    if draft.rules.repeated_call_ids != "accepted":
+        settled = list(_unrepeated_ids(settled, draft))
     if draft.rules.parallel_calls != "accepted":
         settled = list(_one_call_each(settled, draft))
     if draft.rules.call_text != "accepted":
@@ -254,6 +310,41 @@ def _short_id(call_id: object) -> str:
     """A call id of 9 letters and digits: the given one, or one that always follows from it."""
     text = str(call_id)
     return text if _NINE.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()[:9]
+
+
+def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Give an id that was used before a new one, for the call and its results alike."""
+    used: set[str] = set()
+    answered: set[str] = set()
+    now: dict[str, str] = {}
+
+    def unused(call_id: str) -> str:
+        while call_id in used:
+            call_id = hashlib.sha256(call_id.encode()).hexdigest()[:9]
+        used.add(call_id)
+        return call_id
+
+    for turn in turns:
+        message = dict(turn.message)
+        if turn.kind == "call":
+            calls = []
+            for call in tool_calls(turn.message):
+                given = str(call.get("id"))
+                now[given] = unused(given)
+                calls.append(call if now[given] == given else {**call, "id": now[given]})
+            message["tool_calls"] = calls
+        elif turn.kind == "tool":
+            given = str(message.get("tool_call_id"))
+            if given not in now or now[given] in answered:
+                now[given] = unused(given)
+            answered.add(now[given])
+            if now[given] != given:
+                message["tool_call_id"] = now[given]
+        if message == turn.message:
+            yield turn
+        else:
+            draft.note("tools", turn, "the template reads the same tool call id only once")
+            yield replace(turn, message=message)
 
 
 def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
@@ -359,6 +450,7 @@ class Arrangement:
         self.state = "start"
         self.at_front = True
         self._names: dict[object, str] = {}
+        self._open: set[object] = set()
         self._has_transcript = False
 
     @property
@@ -374,10 +466,15 @@ class Arrangement:
         turn = fitting
         for call in tool_calls(turn.message):
             self._names[call.get("id")] = str(call["function"].get("name"))
-        if self.at_front:
+        if turn.afloat:
+            self.turns.append(turn)
+            self.state = "front" if self.state == "start" else self.state
+        elif self.at_front:
             self.put(turn)  # as `gather_front` left it
-        elif self.draft.rules.may_follow(self.state, turn.kind):
+        elif self.draft.rules.may_follow(self.state, turn.kind) and not self._is_stray(turn):
             self.put(turn)
+        elif self._is_skipped(turn):
+            self.turns.append(replace(turn, afloat=True))
         elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID and self.state in _UNDER_WAY:
             self.draft.note("content", turn, "an empty message that the template does not take")
         elif (
@@ -389,8 +486,22 @@ class Arrangement:
         else:
             self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
 
+    def _is_stray(self, turn: Turn) -> bool:
+        return (
+            turn.kind == "tool"
+            and self.state.endswith(("+call", "+tool"))
+            and self.draft.rules.stray_results != "accepted"
+            and turn.message.get("tool_call_id") not in self._open
+        )
+
+    def _is_skipped(self, turn: Turn) -> bool:
+        skipped = self.draft.rules.skipped.get(self.state, ())
+        return self.draft.lenient and turn.kind in skipped and is_empty(turn.message)
+
     def put(self, turn: Turn) -> None:
         """Add a turn as it is."""
+        if turn.kind != "tool":
+            self._open = {call.get("id") for call in tool_calls(turn.message)}
         self.turns.append(turn)
         self.state = after(self.state, turn.kind)
 
@@ -532,7 +643,8 @@ def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
 def _state(turns: Sequence[Turn]) -> str:
     state = "start"
     for turn in turns:
-        state = after(state, turn.kind)
+        if not turn.afloat:
+            state = after(state, turn.kind)
     return state
 
 
