@@ -108,9 +108,8 @@ def _message_fault(message: object, extra_roles: frozenset[str]) -> str | None:
     if not isinstance(calls, Sequence) or isinstance(calls, (str, bytes)):
         return f"tool_calls must be a list, not {_type_name(calls)}"
     for position, call in enumerate(calls):
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            return f"tool_calls[{position}] must be an object with a function that has a name"
+        if not isinstance(call, Mapping):
+            return f"tool_calls[{position}] must be an object, not {_type_name(call)}"
     return None
 
 
@@ -125,9 +124,9 @@ def _part_fault(part: object) -> str | None:
     if not isinstance(kind, str):
         return f"type must be a string, not {_type_name(kind)}"
     key = TEXT_KEYS.get(kind)
-    if key is not None and not isinstance(part.get(key), str):
-        found = "nothing" if part.get(key) is None else _type_name(part.get(key))
-        return f"of type {kind!r} needs a string under {key!r}, not {found}"
+    # vLLM skips a part whose text is null.
+    if key is not None and not isinstance(part.get(key), (str, type(None))):
+        return f"of type {kind!r} needs a string under {key!r}, not {_type_name(part[key])}"
     return None
 
 
@@ -165,6 +164,9 @@ def texts(message: Message) -> Iterator[str]:
         text = part_text(part)
         if text:
             yield text
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield refusal
 
 
 def plain_text(message: Message) -> str:
@@ -177,7 +179,7 @@ def has_media(message: Message) -> bool:
     content = message.get("content")
     if content is None or isinstance(content, str):
         return False
-    return any(part_text(part) is None for part in content)
+    return any(isinstance(part, Mapping) and part.get("type") not in TEXT_KEYS for part in content)
 
 
 def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:
@@ -187,12 +189,23 @@ def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:
     return message.get("tool_calls") or ()
 
 
+def call_name(call: Mapping[str, Any]) -> str:
+    """Give the name of the tool that a call asks for."""
+    return str(_called(call).get("name"))
+
+
 def call_arguments(call: Mapping[str, Any]) -> str:
-    """Give a tool call's arguments as the JSON text that the model wrote."""
-    arguments = call["function"].get("arguments")
+    """Give a tool call's arguments as the model wrote them: JSON text, or a custom tool's input."""
+    called = _called(call)
+    arguments = called.get("arguments", called.get("input"))
     if arguments is None:
         return ""
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    called = call.get("function", call.get("custom"))
+    return called if isinstance(called, Mapping) else call
 
 
 def is_empty(message: Message) -> bool:

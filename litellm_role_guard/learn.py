@@ -55,7 +55,7 @@ Course = Generator[list[Question], list[Reading], TemplateProfile]
 
 
 def learn_from_template(template: ChatTemplate) -> TemplateProfile:
-    """Learn a profile from a local template, at the cost of about a hundred short renderings."""
+    """Learn a profile from a local template, at the cost of some hundred short renderings."""
 
     def read(question: Question) -> Reading:
         try:
@@ -63,12 +63,17 @@ def learn_from_template(template: ChatTemplate) -> TemplateProfile:
         except TemplateRefused:
             return None
 
-    return learn(read)
+    return learn(read, tools=template.reads_tools)
 
 
-def learn(read: Callable[[Question], Reading]) -> TemplateProfile:
-    """Learn a profile from any oracle that answers one question at a time."""
-    course = questions()
+def learn(read: Callable[[Question], Reading], *, tools: bool = True) -> TemplateProfile:
+    """Learn a profile from any oracle that answers one question at a time.
+
+    Args:
+        read: The oracle.
+        tools: Whether it may answer otherwise when tool definitions are given.
+    """
+    course = questions(tools=tools)
     try:
         batch = next(course)
         while True:
@@ -78,10 +83,14 @@ def learn(read: Callable[[Question], Reading]) -> TemplateProfile:
         return profile
 
 
-def questions() -> Course:
-    """Give the questions in batches, take their readings, and return the profile they make."""
+def questions(*, tools: bool = True) -> Course:
+    """Give the questions in batches, take their readings, and return the profile they make.
+
+    Args:
+        tools: Whether to ask all of them with tool definitions as well.
+    """
     plain = yield from _rules(tools=False)
-    armed = yield from _rules(tools=True)
+    armed = (yield from _rules(tools=True)) if tools else plain
     return TemplateProfile(**dict(plain), with_tools=None if armed == plain else armed)
 
 
@@ -115,6 +124,9 @@ class _Talk:
         self.adrift = adrift
         for kind in kinds:
             self.add(kind)
+
+    def question(self, tools: bool) -> Question:
+        return Question(self.messages, self.marks, tools, self.adrift)
 
     def mark(self) -> str:
         self.marks.append(f"zq{len(self.marks):02d}vx")
@@ -221,18 +233,21 @@ class _Asker:
     def __call__(
         self, talks: Mapping[Any, Sequence[_Talk]]
     ) -> Generator[list[Question], list[Reading], dict[Any, Answer]]:
-        """Judge each key by the best of its talks."""
-        batch = [
-            (key, Question(talk.messages, talk.marks, self.tools, talk.adrift))
-            for key, variants in talks.items()
-            for talk in variants
-        ]
-        readings = yield [question for _, question in batch]
+        """Judge each key by the best of its talks; a later one is tried where none was read yet."""
         answers: dict[Any, Answer] = {}
-        for (key, question), reading in zip(batch, readings, strict=True):
-            answer = judge(reading, question.marks, question.adrift)
-            if _rank(answer) > _rank(answers.get(key)):
-                answers[key] = answer
+        for attempt in range(max(map(len, talks.values()), default=0)):
+            batch = [
+                (key, variants[attempt].question(self.tools))
+                for key, variants in talks.items()
+                if attempt < len(variants) and answers.get(key) != "accepted"
+            ]
+            if not batch:
+                break
+            readings = yield [question for _, question in batch]
+            for (key, question), reading in zip(batch, readings, strict=True):
+                answer = judge(reading, question.marks, question.adrift)
+                if _rank(answer) > _rank(answers.get(key)):
+                    answers[key] = answer
         return answers
 
 

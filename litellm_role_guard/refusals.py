@@ -53,12 +53,21 @@ def read_refusal(text: str) -> Refusal | None:
     Args:
         text: The error's message, or the whole body that holds it.
     """
-    if _OTHER.search(text):
+    if not is_about_conversation(text):
         return None
     for family, pattern in _PATTERNS.items():
         if pattern.search(text):
             return Refusal(family)
     return None
+
+
+def is_about_conversation(text: str) -> bool:
+    """Tell whether a 400 may be the template's, by words that no template says.
+
+    Args:
+        text: The error's message, or the whole body that holds it.
+    """
+    return _OTHER.search(text) is None
 
 
 def teach(profile: TemplateProfile, refusal: Refusal) -> TemplateProfile:
@@ -80,6 +89,11 @@ def _taught(profile: TemplateProfile, lesson: Lesson) -> TemplateProfile:
 def _turns_alternate(rules: Rules) -> Mapping[str, Any]:
     strict = Rules(follows=strict_turns(rules))
     return {"follows": strict.forbid(STATES, LATE_ROLES)}
+
+
+def _tool_turns_do_not_count(rules: Rules) -> Mapping[str, Any]:
+    after_user = Rules(follows=rules.forbid(("user+call", "user+tool"), ("user",)))
+    return {"follows": after_user.forbid(("assistant+call", "assistant+tool"), ("assistant",))}
 
 
 def _tools_are_text(rules: Rules) -> Mapping[str, Any]:
@@ -151,7 +165,7 @@ def _strings_only(rules: Rules) -> Mapping[str, Any]:
 
 
 _LADDERS: Mapping[str, tuple[Lesson, ...]] = {
-    "turns": (_turns_alternate, _tools_are_text, _no_system_role),
+    "turns": (_turns_alternate, _tool_turns_do_not_count, _tools_are_text, _no_system_role),
     "system_role": (_no_system_role,),
     "system_place": (_one_system_message, _no_system_role),
     "unknown_role": (_known_roles_only, _one_system_message, _tools_are_text, _no_system_role),
@@ -174,7 +188,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         r"|tool (results?|messages?|responses?) must (follow|be preceded)",
         "last_turn": r"expected last role|2 or more assistant messages at the end"
         r"|when the last message is from the assistant"
-        r"|last message (should|must) (be|come)",
+        r"|last message (should|must) (be|come) (from )?(a |an |the )?(user|tool)",
         "no_user": r"no user (query|message)|first message (should|must) be (a |from the )?user"
         r"|(must|should) (start|begin) with (a )?user",
         "system_role": r"system (role|messages?|prompts?) (is |are )?not supported"
@@ -192,6 +206,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
 
 _OTHER = re.compile(
     r"context length|max_tokens|max_completion_tokens|maximum (input|model) length"
-    r"|is not a multimodal model|json schema|extra_forbidden|unexpected keyword",
+    r"|is not a multimodal model|json schema|extra_forbidden|unexpected keyword"
+    r"|validation error|input should be|response_format",
     re.IGNORECASE,
 )

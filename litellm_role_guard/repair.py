@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from .conversation import (
     Message,
     call_arguments,
+    call_name,
     content_parts,
     has_media,
     is_empty,
@@ -227,11 +228,17 @@ def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
         pairs.discard("system system")  # one developer message decides how all are taken
     folded = moves_later and any(turn.kind == "developer" for turn in run)
     if folded or any(_said(answers, pair) for pair in pairs):
-        joined = native[0]
-        for turn in native[1:]:
-            joined = join(joined, turn, draft.separator)
-        return [joined, *rest]
-    return [*native, *rest]
+        native = [join(native, draft.separator)]
+    return [*_media_as_user(native, draft), *rest]
+
+
+def _media_as_user(front: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Let the user say what holds an image where the template reads one text only."""
+    moved = False
+    for turn in front:
+        unread = _said(draft.rules.parts, turn.kind) and has_media(turn.message)
+        moved = moved or unread  # and all that comes after it, to keep the order
+        yield _front_as_user(turn, draft) if moved else turn
 
 
 def _front_as_user(turn: Turn, draft: Draft) -> Turn:
@@ -283,9 +290,12 @@ def _written_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 
 
 def _well_formed(call: Mapping[str, Any]) -> bool:
-    arguments = call["function"].get("arguments")
+    function = call.get("function")
+    if call.get("type", "function") != "function" or not isinstance(function, Mapping):
+        return False
+    arguments = function.get("arguments")
     if not arguments or isinstance(arguments, Mapping):
-        return bool(call.get("type", "function") == "function")
+        return isinstance(function.get("name"), str)
     try:
         return isinstance(json.loads(arguments), dict)
     except (TypeError, ValueError):
@@ -357,23 +367,18 @@ def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
         if turn.kind != "call" or len(calls) < 2:
             yield turn
             continue
-        results = []
+        results: dict[str, list[Turn]] = {}
         while at < len(turns) and turns[at].kind == "tool":
-            results.append(turns[at])
+            answered = str(turns[at].message.get("tool_call_id"))
+            results.setdefault(answered, []).append(turns[at])
             at += 1
         draft.note("tools", turn, "the template takes one tool call at a time")
         for position, call in enumerate(calls):
             content = turn.message.get("content") if position == 0 else None
             message = {**turn.message, "content": content, "tool_calls": [call]}
             yield replace(turn, message=message)
-            mine = [result for result in results if _answers(result, call)]
-            results = [result for result in results if not _answers(result, call)]
-            yield from mine
-        yield from results
-
-
-def _answers(result: Turn, call: Mapping[str, Any]) -> bool:
-    return str(result.message.get("tool_call_id")) == str(call.get("id"))
+            yield from results.pop(str(call.get("id")), ())
+        yield from itertools.chain.from_iterable(results.values())
 
 
 def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
@@ -396,6 +401,9 @@ def settled(turn: Turn, draft: Draft) -> Turn | None:
 
     None where it takes no empty message at all, and there is nothing in this one to be lost.
     """
+    if turn.message.get("refusal") and turn.message["role"] == "assistant":
+        draft.note("content", turn, "vLLM does not show `refusal` to the template")
+        turn = _with_refusal_said(turn, draft)
     content = turn.message.get("content")
     if isinstance(content, str) and content:
         return turn
@@ -418,6 +426,12 @@ def settled(turn: Turn, draft: Draft) -> Turn | None:
         draft.note("content", turn, "the template wants a string where the content is null")
         return replace(turn, message={**turn.message, "content": ""})
     return turn
+
+
+def _with_refusal_said(turn: Turn, draft: Draft) -> Turn:
+    message = {key: value for key, value in turn.message.items() if key != "refusal"}
+    contents = [message.get("content"), turn.message["refusal"]]
+    return replace(turn, message={**message, "content": _join_contents(contents, draft.separator)})
 
 
 def _takes_no(answers: Mapping[str, str], kind: Kind) -> bool:
@@ -446,7 +460,10 @@ class Arrangement:
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
-        self.turns: list[Turn] = []
+        # Each a turn to be, of the messages that are joined in it; joined once, at the end, since
+        # joining one by one would copy the text again for each.
+        self.runs: list[list[Turn]] = []
+        self._states: list[str] = []
         self.state = "start"
         self.at_front = True
         self._names: dict[object, str] = {}
@@ -456,7 +473,12 @@ class Arrangement:
     @property
     def last(self) -> Turn | None:
         """The turn that was placed last."""
-        return self.turns[-1] if self.turns else None
+        return self.runs[-1][0] if self.runs else None
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All that was placed, joined."""
+        return [join(run, self.draft.separator) for run in self.runs]
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
@@ -465,16 +487,16 @@ class Arrangement:
             return
         turn = fitting
         for call in tool_calls(turn.message):
-            self._names[call.get("id")] = str(call["function"].get("name"))
+            self._names[call.get("id")] = call_name(call)
         if turn.afloat:
-            self.turns.append(turn)
+            self._append(turn)
             self.state = "front" if self.state == "start" else self.state
         elif self.at_front:
             self.put(turn)  # as `gather_front` left it
         elif self.draft.rules.may_follow(self.state, turn.kind) and not self._is_stray(turn):
             self.put(turn)
         elif self._is_skipped(turn):
-            self.turns.append(replace(turn, afloat=True))
+            self._append(replace(turn, afloat=True))
         elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID and self.state in _UNDER_WAY:
             self.draft.note("content", turn, "an empty message that the template does not take")
         elif (
@@ -482,7 +504,7 @@ class Arrangement:
         ):
             if turn.kind == "user" and self._has_transcript and not turn.labelled:
                 turn = _labelled(turn, "User message")
-            self.turns[-1] = join(self.last, turn, self.draft.separator)
+            self.runs[-1].append(turn)
         else:
             self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
 
@@ -502,8 +524,16 @@ class Arrangement:
         """Add a turn as it is."""
         if turn.kind != "tool":
             self._open = {call.get("id") for call in tool_calls(turn.message)}
-        self.turns.append(turn)
+        self._append(turn)
         self.state = after(self.state, turn.kind)
+
+    def _append(self, turn: Turn) -> None:
+        self._states.append(self.state)
+        self.runs.append([turn])
+
+    def _pop(self) -> Turn:
+        self.state = self._states.pop()
+        return join(self.runs.pop(), self.draft.separator)
 
     def _place_user(self, turn: Turn) -> None:
         rules, last = self.draft.rules, self.last
@@ -516,7 +546,7 @@ class Arrangement:
                 self.put(turn)
             else:  # words that the assistant never said are worse than a boundary within a turn
                 labelled = turn if turn.labelled else _labelled(turn, "User message")
-                self.turns[-1] = join(last, labelled, self.draft.separator)
+                self.runs[-1].append(labelled)
         elif last is not None and last.kind != "user":
             self._transcribe_last()
             self.place(turn)
@@ -584,15 +614,12 @@ class Arrangement:
         self._has_transcript = True
 
     def _transcribe_last(self) -> None:
-        last = self.turns.pop()
-        self.state = _state(self.turns)
-        self._transcribe(last)
+        self._transcribe(self._pop())
 
     def _unsay_call(self) -> None:
         """Write out the last call: it has no result, and the template wants one."""
-        call = self.turns.pop()
+        call = self._pop()
         self.draft.note("tools", call, "the template wants a result after each tool call")
-        self.state = _state(self.turns)
         self.place(_write_out(call, self.draft))
 
     _PLACES: Mapping[str, Callable[[Arrangement, Turn], None]] = {
@@ -634,7 +661,7 @@ def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
         if opening and turn.kind in ("system", "developer"):
             turn = _front_as_user(turn, draft)
         if opening and kept and turn.kind == "user":
-            kept[-1] = join(kept[-1], turn, draft.separator)
+            kept[-1] = join([kept[-1], turn], draft.separator)
         else:
             kept.append(turn)
     return kept
@@ -675,7 +702,7 @@ def _labelled(turn: Turn, label: str) -> Turn:
         for key, value in turn.message.items()
         if key not in ("tool_call_id", "tool_calls", "function_call", "name", "tools")
     }
-    content = _join_contents(f"[{label}]", turn.message.get("content"), "\n")
+    content = _join_contents([f"[{label}]", turn.message.get("content")], "\n")
     return Turn("user", {**message, "role": "user", "content": content}, turn.origins, True)
 
 
@@ -692,38 +719,56 @@ def _write_out(turn: Turn, draft: Draft) -> Turn:
         calls.append({"function": legacy})
     content = message.get("content")
     for call in calls:
-        shown = f"[Tool call: {call['function'].get('name')}]\n{call_arguments(call)}".rstrip()
-        content = _join_contents(content, shown, draft.separator)
+        shown = f"[Tool call: {call_name(call)}]\n{call_arguments(call)}".rstrip()
+        content = _join_contents([content, shown], draft.separator)
     return Turn("assistant", {**message, "content": content}, turn.origins)
 
 
-def join(first: Turn, second: Turn, separator: str) -> Turn:
-    """Join two turns into one of the first one's kind; parts stay parts."""
+def join(turns: Sequence[Turn], separator: str) -> Turn:
+    """Join turns into one of the first one's kind; parts stay parts."""
+    first = turns[0]
+    if len(turns) == 1:
+        return first
     message = dict(first.message)
-    message["content"] = _join_contents(
-        first.message.get("content"), second.message.get("content"), separator
-    )
-    for key in ("reasoning", "reasoning_content"):
-        texts = [turn.message[key] for turn in (first, second) if turn.message.get(key)]
+    message["content"] = _join_contents([turn.message.get("content") for turn in turns], separator)
+    for key in ("reasoning", "reasoning_content", "refusal"):
+        texts = [turn.message[key] for turn in turns if turn.message.get(key)]
         if texts:
             message[key] = separator.join(texts)
-    origins = tuple(dict.fromkeys((*first.origins, *second.origins)))
-    return Turn(first.kind, message, origins)
+    if len({turn.message.get("name") for turn in turns}) > 1:
+        message.pop("name", None)  # or one would be given what another said
+    origins = tuple(dict.fromkeys(at for turn in turns for at in turn.origins))
+    return replace(first, message=message, origins=origins)
 
 
-def _join_contents(first: Any, second: Any, separator: str) -> Any:
-    """Join two contents with a boundary between the texts that meet."""
-    if not first or not second:
-        return first or second or ""
-    if isinstance(first, str) and isinstance(second, str):
-        return f"{first}{separator}{second}"
-    before = list(content_parts({"content": first}))
-    behind = list(content_parts({"content": second}))
-    last, next_ = part_text(before[-1]), part_text(behind[0])
-    if last is not None and next_ is not None:
-        meeting = {"type": "text", "text": f"{last}{separator}{next_}"}
-        return [*map(_part, before[:-1]), meeting, *map(_part, behind[1:])]
-    return [*map(_part, before), *map(_part, behind)]
+def _join_contents(contents: Sequence[Any], separator: str) -> Any:
+    """Join contents with a boundary between the texts that meet."""
+    said = [content for content in contents if content]
+    if len(said) < 2:
+        return said[0] if said else ""
+    if all(isinstance(content, str) for content in said):
+        return separator.join(said)
+    parts: list[Any] = []
+    meeting: list[Any] = []  # text parts of different messages that have nothing between them
+
+    def close_meeting() -> None:
+        if len(meeting) > 1:
+            text = separator.join(part_text(part) or "" for part in meeting)
+            parts.append({"type": "text", "text": text})
+        else:
+            parts.extend(_part(part) for part in meeting)
+        meeting.clear()
+
+    for content in said:
+        for position, part in enumerate(content_parts({"content": content})):
+            if position > 0 or part_text(part) is None:
+                close_meeting()
+            if part_text(part) is None:
+                parts.append(part)
+            else:
+                meeting.append(part)
+    close_meeting()
+    return parts
 
 
 def _part(part: Any) -> Any:

@@ -8,13 +8,14 @@ template as transformers does (`utils/chat_template_utils.py`). Checked against 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.sandbox
 from jinja2.parser import Parser
@@ -58,9 +59,12 @@ class ChatTemplate:
         special_tokens: Mapping[str, str] | None = None,
     ) -> None:
         self.text = text
-        self.special_tokens = {**_UNKNOWN_TOKENS, **(special_tokens or {})}
+        self.special_tokens = _UNKNOWN_TOKENS if special_tokens is None else dict(special_tokens)
         self._compiled = _compile(text)
         self.content_format: ContentFormat = detect_content_format(text)
+        self.reads_tools = tool_use is not None or "tools" in jinja2.meta.find_undeclared_variables(
+            _ENVIRONMENT.parse(text)
+        )
         self.knows_developer = '"developer"' in text or "'developer'" in text
         self._tool_use = (
             ChatTemplate(tool_use, special_tokens=special_tokens)
@@ -92,21 +96,36 @@ class ChatTemplate:
         try:
             if path.suffix != ".json":
                 return cls(path.read_text(encoding="utf-8"), special_tokens=tokens)
-            config = _read_json(path)
-            named = config.get("chat_template")
-            if isinstance(named, str):
-                return cls(named, special_tokens=tokens or _tokens_of(config))
-            by_name = {
-                entry.get("name"): entry.get("template")
-                for entry in (named if isinstance(named, list) else [])
-                if isinstance(entry, dict)
-            }
-            default = by_name.get("default")
-            if not isinstance(default, str):
-                raise TemplateInvalid("no chat_template in it")
-            return cls(default, tool_use=by_name.get("tool_use"), special_tokens=tokens)
+            return cls.from_config(_read_json(path), special_tokens=tokens)
         except (TemplateInvalid, UnicodeDecodeError) as error:
             raise TemplateInvalid(f"{path}: {error}") from error
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], *, special_tokens: Mapping[str, str] | None = None
+    ) -> ChatTemplate:
+        """Give the template that a tokenizer's config holds.
+
+        Args:
+            config: What a tokenizer_config.json or a server's `/tokenizer_info` says.
+            special_tokens: What to take instead of the config's own.
+
+        Raises:
+            TemplateInvalid: There is no template in it, or it does not compile.
+        """
+        tokens = special_tokens or _tokens_of(config)
+        named = config.get("chat_template")
+        if isinstance(named, str):
+            return cls(named, special_tokens=tokens)
+        by_name = {
+            entry.get("name"): entry.get("template")
+            for entry in (named if isinstance(named, list) else [])
+            if isinstance(entry, dict)
+        }
+        default = by_name.get("default")
+        if not isinstance(default, str):
+            raise TemplateInvalid("no chat_template in it")
+        return cls(default, tool_use=by_name.get("tool_use"), special_tokens=tokens)
 
     def render(
         self,
@@ -154,6 +173,11 @@ class ChatTemplate:
                         "message, and add_generation_prompt when you want to add a header that "
                         "will prompt it to start a new assistant message instead."
                     )
+                if "content" not in self.text:
+                    raise ValueError(
+                        'continue_final_message is set to "content" but this is not an accepted '
+                        "field in the chat_template"
+                    )
                 final = _mark_final(conversation)
             rendered = self._compiled.render(
                 **{
@@ -186,7 +210,7 @@ class ChatTemplate:
         if self.content_format == "openai":
             seen["content"] = [part for part in map(_as_part, parts) if part is not None]
         else:
-            seen["content"] = "\n".join(text for text in map(_as_text, parts) if text is not None)
+            seen["content"] = "\n".join(text for text in map(_as_text, parts) if text)
         if role == "assistant":
             if message.get("tool_calls"):
                 seen["tool_calls"] = [_as_call(call) for call in message["tool_calls"]]
@@ -295,9 +319,15 @@ class _Generation(jinja2.ext.Extension):
 
     tags = {"generation"}  # noqa: RUF012 - jinja2 declares it so
 
-    def parse(self, parser: Parser) -> list[jinja2.nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+    def parse(self, parser: Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        # A call block, as there: what is set within is not seen outside.
+        block = jinja2.nodes.CallBlock(self.call_method("_text"), [], [], body)
+        return block.set_lineno(line)
+
+    def _text(self, caller: Callable[[], str]) -> str:
+        return caller()
 
 
 def _raise_exception(message: str) -> None:
@@ -473,7 +503,10 @@ def _cut_at_mark(rendered: str, final: str) -> str:
     if final.strip() not in rendered or _CONTINUE_MARK.strip() not in rendered:
         raise ValueError(
             "continue_final_message is set but the final message does not appear in the chat "
-            "after applying the chat template!"
+            "after applying the chat template! This can happen if the chat template deletes "
+            "portions of the final message. Please verify the chat template and final message in "
+            "your chat to ensure they are compatible."
+            f"Final message to continue: {final.strip()}\nRendered chat:\n{rendered}"
         )
     at = rendered.rindex(_CONTINUE_MARK.strip())
     if rendered[at : at + len(_CONTINUE_MARK)] == _CONTINUE_MARK:

@@ -31,7 +31,7 @@ GOOD: dict[str, Any] = {"role": "user", "content": "hello"}
             "messages[0]: content[0] of type 'text' needs a string under 'text', not a number",
         ),
         ([{"role": "assistant", "tool_calls": {}}], "messages[0]: tool_calls must be a list"),
-        ([{"role": "assistant", "tool_calls": [{}]}], "messages[0]: tool_calls[0] must be"),
+        ([{"role": "assistant", "tool_calls": ["f"]}], "messages[0]: tool_calls[0] must be"),
         ([{"role": "user", "content": " "}], "messages[0]: no message has any text"),
         ([{"role": "user"}, {"role": "assistant"}], "messages[1]: no message has any text"),
     ],
@@ -49,6 +49,9 @@ def test_a_fault_is_named_with_its_place(messages: object, words: str) -> None:
         [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}],
         [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}],
         [GOOD, {"role": "assistant", "content": None}],
+        [{"role": "user", "content": [{"type": "text", "text": None}, "x"]}],
+        [{"role": "assistant", "content": None, "refusal": "I will not"}],
+        [{"role": "assistant", "tool_calls": [{"type": "custom", "custom": {"name": "f"}}]}],
     ],
 )
 def test_what_a_template_can_judge_is_no_fault(messages: list[Any]) -> None:

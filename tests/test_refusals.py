@@ -61,6 +61,9 @@ def test_the_words_of_real_refusals_name_their_family(text: str, family: str) ->
         "Invalid JSON schema: unknown type",
         "[{'type': 'extra_forbidden', 'loc': ('body', 'foo'), 'msg': 'Extra inputs'}]",
         "temperature must be non-negative, got -1.0.",
+        "1 validation error: Input should be a valid string content must be a string",
+        "Unsupported role in response_format",
+        "The last message must be shorter",
         "",
     ],
 )
@@ -104,3 +107,24 @@ def test_alternation_is_learnt_before_anything_that_costs_more() -> None:
     ]
     repaired = repair(messages, taught).messages
     assert [message["content"] for message in repaired] == ["s", "a\n\nb"]
+
+
+def test_tools_stay_tools_after_a_refusal_that_is_about_the_turn_after_a_result() -> None:
+    """What is learnt from an interrupted tool round does not touch one that is complete."""
+    call = {"id": "123456789", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    complete = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "123456789", "content": "b"},
+        {"role": "assistant", "content": "c"},
+        {"role": "user", "content": "d"},
+    ]
+    interrupted = [*complete[:3], complete[4]]
+    refusal = read_refusal("conversation roles must alternate")
+    assert refusal is not None
+    profile = TemplateProfile.cautious()
+    assert repair(interrupted, profile).messages is interrupted
+    profile = teach(profile, refusal)
+    roles = [message["role"] for message in repair(interrupted, profile).messages]
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+    assert repair(complete, profile).messages is complete

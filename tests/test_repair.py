@@ -244,3 +244,96 @@ def test_a_role_of_the_templates_own_is_left_where_it_stands() -> None:
     messages = [say("user", "a"), say("critic", "b"), say("user", "c")]
     for profile in (ALTERNATING, CAUTIOUS):
         assert repair(messages, profile).messages is messages
+
+
+def test_a_speakers_name_is_not_given_to_anothers_words() -> None:
+    """Where two people's turns are joined, neither name stands over both."""
+    messages = [say("user", "yes", name="ann"), say("user", "no", name="bob")]
+    assert repair(messages, ALTERNATING).messages == [say("user", "yes\n\nno")]
+    same = [say("user", "yes", name="ann"), say("user", "no", name="ann")]
+    assert repair(same, ALTERNATING).messages == [say("user", "yes\n\nno", name="ann")]
+
+
+def test_a_refusal_is_said_as_content() -> None:
+    """vLLM shows no template the field in which OpenAI puts a refusal."""
+    messages = [say("user", "?"), say("assistant", None, refusal="I will not"), say("user", "why")]
+    repaired = repair(messages, PLAIN)
+    assert said(repaired)[1] == ("assistant", "I will not")
+    assert [change.what for change in repaired.changes] == ["content"]
+
+
+def test_a_call_of_another_kind_is_written_out() -> None:
+    """vLLM refuses tool calls that are no function calls."""
+    custom = {"id": "1", "type": "custom", "custom": {"name": "grep", "input": "-r x"}}
+    messages = [say("user", "?"), say("assistant", None, tool_calls=[custom]), say("user", "!")]
+    assert said(repair(messages, PLAIN))[1] == ("assistant", "[Tool call: grep]\n-r x")
+
+
+def test_an_image_in_a_system_message_is_not_lost_with_what_follows_it() -> None:
+    """A template that reads one text of its system message reads no image there, either."""
+    text = (
+        "{% if messages[0].role == 'system' %}{{ messages[0].content[0].text }}"
+        "{% set messages = messages[1:] %}{% endif %}"
+        "{% for m in messages %}{% for p in m.content %}"
+        "{{ p.text if p.type == 'text' else '<image>' }}{% endfor %}{% endfor %}"
+    )
+    image = {"type": "image_url", "image_url": {"url": "u"}}
+    parts = [{"type": "text", "text": "AAAA"}, image, {"type": "text", "text": "BBBB"}]
+    template = ChatTemplate(text)
+    repaired = repair([say("system", parts), say("user", "q")], TemplateProfile.learn(template))
+    assert template.render(repaired.messages) == "AAAA<image>BBBBq"
+
+
+def test_a_result_that_answers_no_call_is_said_as_text_where_it_would_be_refused() -> None:
+    """Some templates look the call up by the result's id, and fail where there is none."""
+    text = (
+        "{% for m in messages %}{% if m.tool_calls %}{% for c in m.tool_calls %}"
+        "{{ c.function.arguments | tojson }}{% endfor %}"
+        "{% elif m.role == 'tool' %}{% if loop.previtem.tool_calls "
+        "and loop.previtem.tool_calls[0].id != m.tool_call_id %}"
+        "{{ raise_exception('no such call') }}{% endif %}{{ m.content }}"
+        "{% else %}{{ m.content }}{% endif %}{% endfor %}"
+    )
+    profile = TemplateProfile.learn(ChatTemplate(text))
+    stray = [say("user", "?"), call("c1"), result("c2", "sun")]
+    assert said(repair(stray, profile))[-1] == ("user", "[Tool result]\nsun")
+    answering = [say("user", "?"), call("c1"), result("c1", "sun")]
+    assert repair(answering, profile).messages is answering
+
+
+def test_an_id_that_comes_again_gets_a_new_one_where_it_is_read_once() -> None:
+    """A model that numbers the calls of each turn from 0 repeats them in every turn."""
+    text = (
+        "{% set seen = namespace(ids=[]) %}{% for m in messages %}"
+        "{% if m.role == 'tool' %}{% if m.tool_call_id not in seen.ids %}{{ m.content }}"
+        "{% set seen.ids = seen.ids + [m.tool_call_id] %}{% endif %}"
+        "{% else %}{{ m.content }}{{ m.tool_calls | tojson if m.tool_calls }}{% endif %}"
+        "{% endfor %}"
+    )
+    template = ChatTemplate(text)
+    rounds = [call("call_0"), result("call_0", "sun"), call("call_0"), result("call_0", "rain")]
+    repaired = repair([say("user", "?"), *rounds], TemplateProfile.learn(template))
+    prompt = template.render(repaired.messages)
+    assert "sun" in prompt
+    assert "rain" in prompt
+    ids = [message.get("tool_call_id") for message in repaired.messages]
+    assert ids[2] != ids[4]
+    assert repaired.messages[3]["tool_calls"][0]["id"] == ids[4]
+
+
+def test_long_conversations_are_joined_in_one_go() -> None:
+    """Joining copies each text once, however many messages meet."""
+
+    class Counted(str):
+        """A text that counts how often it is put into another one."""
+
+        copies = 0
+
+        def __format__(self, spec: str) -> str:
+            Counted.copies += 1
+            return super().__format__(spec)
+
+    messages = [say("user", Counted("x")) for _ in range(500)]
+    repaired = repair(messages, ALTERNATING)
+    assert len(repaired.messages) == 1
+    assert Counted.copies == 0
