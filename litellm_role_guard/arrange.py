@@ -1,0 +1,286 @@
+"""Each message in the first form that the template takes where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from .conversation import call_name, has_media, is_empty, plain_text, tool_calls
+from .front import front_as_user
+from .profile import STATES, Kind, after
+from .turns import (
+    Draft,
+    Turn,
+    as_role,
+    join,
+    join_contents,
+    labelled_user,
+    state_after,
+    unread,
+    written_out,
+)
+
+
+def arrange_turns(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Place each message after the others, in the first form that the template takes there."""
+    arrangement = Arrangement(draft)
+    for turn in turns:
+        arrangement.at_front = arrangement.at_front and turn.kind in ("system", "developer")
+        arrangement.place(turn)
+    return arrangement.turns
+
+
+_ALWAYS_SAID = ("user", "assistant", "call")
+_UNDER_WAY = tuple(state for state in STATES if state not in ("start", "front"))
+
+
+class Arrangement:
+    """The turns that were placed so far, and where the conversation stands after them."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        # Each a turn to be, of the messages that are joined in it; joined once, at the end, since
+        # joining one by one would copy the text again for each.
+        self.runs: list[list[Turn]] = []
+        self._states: list[str] = []
+        self.state = "start"
+        self.at_front = True
+        self._names: dict[object, str] = {}
+        self._open: set[object] = set()
+        self._has_transcript = False
+
+    @property
+    def last(self) -> Turn | None:
+        """The turn that was placed last."""
+        return self.runs[-1][0] if self.runs else None
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All that was placed, joined."""
+        return [join(run, self.draft.separator) for run in self.runs]
+
+    def place(self, turn: Turn) -> None:
+        """Place a message: as it is, joined to the last one, re-roled, or as text."""
+        fitting = settled(turn, self.draft)
+        if fitting is None:
+            return
+        turn = fitting
+        for call in tool_calls(turn.message):
+            self._names[call.get("id")] = call_name(call)
+        if turn.afloat:
+            self._append(turn)
+            self.state = "front" if self.state == "start" else self.state
+        elif self.at_front:
+            self.put(turn)  # as `gather_front` left it
+        elif self.draft.rules.may_follow(self.state, turn.kind) and not self._is_stray(turn):
+            self.put(turn)
+        elif self._is_skipped(turn):
+            self._append(replace(turn, afloat=True))
+        elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID and self.state in _UNDER_WAY:
+            self.draft.note("content", turn, "an empty message that the template does not take")
+        elif (
+            self.last is not None and self.last.kind == turn.kind != "tool" and turn.kind != "call"
+        ):
+            if turn.kind == "user" and self._has_transcript and not turn.labelled:
+                turn = labelled_user(turn, "User message")
+            self.runs[-1].append(turn)
+        else:
+            self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
+
+    def _is_stray(self, turn: Turn) -> bool:
+        return (
+            turn.kind == "tool"
+            and self.state.endswith(("+call", "+tool"))
+            and self.draft.rules.stray_results != "accepted"
+            and turn.message.get("tool_call_id") not in self._open
+        )
+
+    def _is_skipped(self, turn: Turn) -> bool:
+        skipped = self.draft.rules.skipped.get(self.state, ())
+        return self.draft.lenient and turn.kind in skipped and is_empty(turn.message)
+
+    def put(self, turn: Turn) -> None:
+        """Add a turn as it is."""
+        if turn.kind != "tool":
+            self._open = {call.get("id") for call in tool_calls(turn.message)}
+        self._append(turn)
+        self.state = after(self.state, turn.kind)
+
+    def _append(self, turn: Turn) -> None:
+        self._states.append(self.state)
+        self.runs.append([turn])
+
+    def _pop(self) -> Turn:
+        self.state = self._states.pop()
+        return join(self.runs.pop(), self.draft.separator)
+
+    def _place_user(self, turn: Turn) -> None:
+        rules, last = self.draft.rules, self.last
+        if last is not None and last.kind == "call":
+            self._unsay_call()
+            self.place(turn)
+        elif self._bridges("assistant", "user"):
+            if last is None or last.kind != "tool" or not unread(rules.blank, "assistant"):
+                self.put(self.draft.filler("assistant", turn))
+                self.put(turn)
+            else:  # words that the assistant never said are worse than a boundary within a turn
+                labelled = turn if turn.labelled else labelled_user(turn, "User message")
+                self.runs[-1].append(labelled)
+        elif last is not None and last.kind != "user":
+            self._transcribe_last()
+            self.place(turn)
+        else:
+            self.put(turn)
+
+    def _place_assistant(self, turn: Turn) -> None:
+        if self.last is not None and self.last.kind == "call":
+            self._unsay_call()
+            self.place(turn)
+        elif self._bridges("user", "assistant"):
+            self.put(self.draft.filler("user", turn))
+            self.put(turn)
+        else:
+            self._transcribe(turn)
+
+    def _place_call(self, turn: Turn) -> None:
+        if self.state in ("start", "front") and self._bridges("user", "call"):
+            self.put(self.draft.filler("user", turn))
+            self.put(turn)
+        else:
+            self.draft.note("tools", turn, "the template does not read a tool call there")
+            self.place(written_out(turn, self.draft))
+
+    def _place_tool(self, turn: Turn) -> None:
+        name = turn.message.get("name") or self._names.get(turn.message.get("tool_call_id"))
+        label = f"Tool result: {name}" if name else "Tool result"
+        self.draft.note("tools", turn, "the template does not read a tool result there")
+        self.place(labelled_user(turn, label))
+
+    def _place_function(self, turn: Turn) -> None:
+        name = turn.message.get("name")
+        label = f"Function result: {name}" if name else "Function result"
+        self.draft.note("function", turn, "the template does not read a function message there")
+        self.place(labelled_user(turn, label))
+
+    def _place_developer(self, turn: Turn) -> None:
+        if self.draft.rules.may_follow(self.state, "system"):
+            self.draft.note("developer", turn, "the template reads no developer message there")
+            self.place(as_role(turn, "system"))
+        else:
+            self._place_late(turn, "Developer message")
+
+    def _place_system(self, turn: Turn) -> None:
+        self._place_late(turn, "System message")
+
+    def _place_late(self, turn: Turn, label: str) -> None:
+        # In place and as the user's: at the front it would hold for turns that it came after, and
+        # the backend would compute the whole prompt again.
+        self.draft.note(turn.kind, turn, f"the template reads no {turn.kind} message there")
+        self.place(labelled_user(turn, label))
+
+    def _bridges(self, filler: Kind, kind: Kind) -> bool:
+        """Whether a turn of the filler's kind makes room for the other one."""
+        rules = self.draft.rules
+        return rules.may_follow(self.state, filler) and rules.may_follow(
+            after(self.state, filler), kind
+        )
+
+    def _transcribe(self, turn: Turn) -> None:
+        """Write a turn as text of the user's: the last resort, which every template can show."""
+        self.draft.note("transcript", turn, f"the template reads no {turn.kind} turn there")
+        label = f"{turn.kind.capitalize()} message"
+        self.place(labelled_user(turn, label))
+        self._has_transcript = True
+
+    def _transcribe_last(self) -> None:
+        self._transcribe(self._pop())
+
+    def _unsay_call(self) -> None:
+        """Write out the last call: it has no result, and the template wants one."""
+        call = self._pop()
+        self.draft.note("tools", call, "the template wants a result after each tool call")
+        self.place(written_out(call, self.draft))
+
+    _PLACES: Mapping[str, Callable[[Arrangement, Turn], None]] = {
+        "user": _place_user,
+        "assistant": _place_assistant,
+        "call": _place_call,
+        "tool": _place_tool,
+        "function": _place_function,
+        "developer": _place_developer,
+        "system": _place_system,
+    }
+
+
+def settled(turn: Turn, draft: Draft) -> Turn | None:
+    """Bring content that is in parts, null or empty into a form that the template takes.
+
+    None where it takes no empty message at all, and there is nothing in this one to be lost.
+    """
+    if turn.message.get("refusal") and turn.message["role"] == "assistant":
+        draft.note("content", turn, "vLLM does not show `refusal` to the template")
+        turn = _with_refusal_said(turn, draft)
+    content = turn.message.get("content")
+    if isinstance(content, str) and content:
+        return turn
+    if turn.kind == "call":
+        return turn
+    rules = draft.rules
+    if content and not isinstance(content, str):
+        if len(content) > 1 and unread(rules.parts, turn.kind) and not has_media(turn.message):
+            draft.note("content", turn, "the template does not read all parts of the content")
+            return replace(turn, message={**turn.message, "content": plain_text(turn.message)})
+        return turn
+    if content == "":
+        if _takes_no(rules.blank, turn.kind):
+            draft.note("content", turn, "the template takes no empty message")
+            return None
+    elif _takes_no(rules.null, turn.kind):
+        if _takes_no(rules.blank, turn.kind):
+            draft.note("content", turn, "the template takes no message without content")
+            return None
+        draft.note("content", turn, "the template wants a string where the content is null")
+        return replace(turn, message={**turn.message, "content": ""})
+    return turn
+
+
+def _with_refusal_said(turn: Turn, draft: Draft) -> Turn:
+    message = {key: value for key, value in turn.message.items() if key != "refusal"}
+    contents = [message.get("content"), turn.message["refusal"]]
+    return replace(turn, message={**message, "content": join_contents(contents, draft.separator)})
+
+
+def _takes_no(answers: Mapping[str, str], kind: Kind) -> bool:
+    # What holds for a user message holds for the kinds that were not asked about.
+    return answers.get(kind, answers.get("user", "accepted")) != "accepted"
+
+
+def close(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """See to it that a reply may be asked for after what stands last."""
+    if draft.prefill or not turns:
+        return turns
+    rules, state = draft.rules, state_after(turns)
+    lacks_user = all(turn.kind != "user" for turn in turns) and unread(
+        rules.without_user, "front" if state == "front" else "assistant"
+    )
+    if (lacks_user or not rules.may_end(state)) and rules.may_follow(state, "user"):
+        turns = [*turns, draft.filler("user", turns[-1])]
+        state = "user"
+    has_front = turns[0].kind in ("system", "developer")
+    if has_front and unread(rules.front_ends, state) and rules.may_end(state):
+        return _without_front(turns, draft)
+    return turns
+
+
+def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
+    """Say what the system messages at the front say in the first user turn instead."""
+    kept: list[Turn] = []
+    for turn in turns:
+        opening = all(earlier.kind == "user" for earlier in kept)
+        if opening and turn.kind in ("system", "developer"):
+            turn = front_as_user(turn, draft)
+        if opening and kept and turn.kind == "user":
+            kept[-1] = join([kept[-1], turn], draft.separator)
+        else:
+            kept.append(turn)
+    return kept

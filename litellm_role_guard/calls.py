@@ -1,0 +1,151 @@
+"""Tool calls that cannot be shown as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .conversation import plain_text, tool_calls
+from .turns import Draft, Turn, written_out
+
+_NINE = re.compile(r"[A-Za-z0-9]{9}")
+
+
+def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Bring tool calls into a form that is read, or write them out as text."""
+    settled = turns
+    if any(turn.kind == "call" or "function_call" in turn.message for turn in turns):
+        settled = list(_written_calls(turns, draft))
+    if not draft.rules.may_follow("user", "call"):
+        return settled
+    if draft.rules.long_call_ids != "accepted":
+        settled = [_with_short_ids(turn, draft) for turn in settled]
+    if draft.rules.repeated_call_ids != "accepted":
+        settled = list(_unrepeated_ids(settled, draft))
+    if draft.rules.parallel_calls != "accepted":
+        settled = list(_one_call_each(settled, draft))
+    if draft.rules.call_text != "accepted":
+        settled = list(_text_apart(settled, draft))
+    return settled
+
+
+def _written_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Write out the calls that no template is shown: vLLM drops malformed arguments."""
+    for turn in turns:
+        if turn.message.get("function_call") and turn.message["role"] == "assistant":
+            draft.note("tools", turn, "vLLM does not show `function_call` to the template")
+            yield written_out(turn, draft)
+        elif not all(_well_formed(call) for call in tool_calls(turn.message)):
+            draft.note("tools", turn, "vLLM drops tool arguments that are no JSON object")
+            yield written_out(turn, draft)
+        else:
+            yield turn
+
+
+def _well_formed(call: Mapping[str, Any]) -> bool:
+    function = call.get("function")
+    if call.get("type", "function") != "function" or not isinstance(function, Mapping):
+        return False
+    arguments = function.get("arguments")
+    if not arguments or isinstance(arguments, Mapping):
+        return isinstance(function.get("name"), str)
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_short_ids(turn: Turn, draft: Draft) -> Turn:
+    message = dict(turn.message)
+    if turn.kind == "call":
+        message["tool_calls"] = [
+            {**call, "id": _short_id(call.get("id"))} for call in tool_calls(turn.message)
+        ]
+    elif turn.kind == "tool":
+        message["tool_call_id"] = _short_id(message.get("tool_call_id"))
+    if message == turn.message:
+        return turn
+    draft.note("tools", turn, "the template wants tool call ids of 9 letters and digits")
+    return replace(turn, message=message)
+
+
+def _short_id(call_id: object) -> str:
+    """A call id of 9 letters and digits: the given one, or one that always follows from it."""
+    text = str(call_id)
+    return text if _NINE.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()[:9]
+
+
+def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Give an id that was used before a new one, for the call and its results alike."""
+    used: set[str] = set()
+    answered: set[str] = set()
+    now: dict[str, str] = {}
+
+    def unused(call_id: str) -> str:
+        while call_id in used:
+            call_id = hashlib.sha256(call_id.encode()).hexdigest()[:9]
+        used.add(call_id)
+        return call_id
+
+    for turn in turns:
+        message = dict(turn.message)
+        if turn.kind == "call":
+            calls = []
+            for call in tool_calls(turn.message):
+                given = str(call.get("id"))
+                now[given] = unused(given)
+                calls.append(call if now[given] == given else {**call, "id": now[given]})
+            message["tool_calls"] = calls
+        elif turn.kind == "tool":
+            given = str(message.get("tool_call_id"))
+            if given not in now or now[given] in answered:
+                now[given] = unused(given)
+            answered.add(now[given])
+            if now[given] != given:
+                message["tool_call_id"] = now[given]
+        if message == turn.message:
+            yield turn
+        else:
+            draft.note("tools", turn, "the template reads the same tool call id only once")
+            yield replace(turn, message=message)
+
+
+def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Split parallel calls into rounds of one call and its results."""
+    at = 0
+    while at < len(turns):
+        turn = turns[at]
+        at += 1
+        calls = tool_calls(turn.message)
+        if turn.kind != "call" or len(calls) < 2:
+            yield turn
+            continue
+        results: dict[str, list[Turn]] = {}
+        while at < len(turns) and turns[at].kind == "tool":
+            answered = str(turns[at].message.get("tool_call_id"))
+            results.setdefault(answered, []).append(turns[at])
+            at += 1
+        draft.note("tools", turn, "the template takes one tool call at a time")
+        for position, call in enumerate(calls):
+            content = turn.message.get("content") if position == 0 else None
+            message = {**turn.message, "content": content, "tool_calls": [call]}
+            yield replace(turn, message=message)
+            yield from results.pop(str(call.get("id")), ())
+        yield from itertools.chain.from_iterable(results.values())
+
+
+def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Put the text beside a tool call into a turn of its own, before the call."""
+    for turn in turns:
+        if turn.kind == "call" and plain_text(turn.message).strip():
+            draft.note("tools", turn, "the template does not read text beside a tool call")
+            text = {key: value for key, value in turn.message.items() if key != "tool_calls"}
+            yield Turn("assistant", text, turn.origins)
+            yield replace(turn, message={**turn.message, "content": None})
+        else:
+            yield turn

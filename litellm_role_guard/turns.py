@@ -1,0 +1,171 @@
+"""Turns on their way to the backend: a message, what it is to the template, and whence it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from .conversation import Message, call_arguments, call_name, content_parts, part_text, tool_calls
+from .profile import Kind, Rules, after
+
+FRONT_KINDS = ("system", "developer")
+
+
+class Change(NamedTuple):
+    """One thing that a repair did.
+
+    Attributes:
+        what: `merged`, `system`, `developer`, `function`, `tools`, `content` or `filled`.
+        messages: The positions of the input messages concerned, counted from 0.
+        why: The reason, in words that hold no message text.
+    """
+
+    what: str
+    messages: tuple[int, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message on its way to the backend.
+
+    Attributes:
+        kind: What it is to the template.
+        message: The message, the input's own object as long as it is unchanged.
+        origins: The positions of the input messages that are in it.
+        labelled: Whether its text begins with a label that tells who said it.
+        afloat: Whether it is shown elsewhere than where it stands, and in nobody's way.
+    """
+
+    kind: Kind
+    message: Message
+    origins: tuple[int, ...]
+    labelled: bool = False
+    afloat: bool = False
+
+
+@dataclass
+class Draft:
+    """What the steps share: the rules and settings, and the list of what was changed.
+
+    Attributes:
+        lenient: Whether empty messages may stand where the template skips them.
+    """
+
+    rules: Rules
+    separator: str
+    placeholder: str
+    prefill: bool
+    lenient: bool = False
+    changes: list[Change] = field(default_factory=list)
+
+    def note(self, what: str, turn: Turn, why: str) -> None:
+        """Add to the list of changes."""
+        self.changes.append(Change(what, turn.origins, why))
+
+    def filler(self, kind: Kind, where: Turn) -> Turn:
+        """Invent a turn of this kind, next to another one."""
+        takes_empty = self.rules.blank.get(kind, "accepted") == "accepted"
+        text = self.placeholder or ("" if takes_empty else "...")
+        self.note("filled", where, f"the template needs a {kind} turn here")
+        return Turn(kind, {"role": kind, "content": text}, ())
+
+
+def unread(answers: Mapping[str, str], shape: str) -> bool:
+    """Whether the template was asked about this shape and does not read it."""
+    return answers.get(shape, "accepted") != "accepted"
+
+
+def state_after(turns: Sequence[Turn]) -> str:
+    """Give the state in which a conversation stands after these turns."""
+    state = "start"
+    for turn in turns:
+        if not turn.afloat:
+            state = after(state, turn.kind)
+    return state
+
+
+def as_role(turn: Turn, role: Kind) -> Turn:
+    """Give the same message in another role."""
+    return Turn(role, {**turn.message, "role": role}, turn.origins)
+
+
+def labelled_user(turn: Turn, label: str) -> Turn:
+    """Make a user turn of a message, with a label that tells who said it before its text."""
+    message = {
+        key: value
+        for key, value in turn.message.items()
+        if key not in ("tool_call_id", "tool_calls", "function_call", "name", "tools")
+    }
+    content = join_contents([f"[{label}]", turn.message.get("content")], "\n")
+    return Turn("user", {**message, "role": "user", "content": content}, turn.origins, True)
+
+
+def written_out(turn: Turn, draft: Draft) -> Turn:
+    """Write an assistant's tool calls as text of the same turn."""
+    message = {
+        key: value
+        for key, value in turn.message.items()
+        if key not in ("tool_calls", "function_call")
+    }
+    calls = list(tool_calls(turn.message))
+    legacy = turn.message.get("function_call")
+    if isinstance(legacy, Mapping):
+        calls.append({"function": legacy})
+    content = message.get("content")
+    for call in calls:
+        shown = f"[Tool call: {call_name(call)}]\n{call_arguments(call)}".rstrip()
+        content = join_contents([content, shown], draft.separator)
+    return Turn("assistant", {**message, "content": content}, turn.origins)
+
+
+def join(turns: Sequence[Turn], separator: str) -> Turn:
+    """Join turns into one of the first one's kind; parts stay parts."""
+    first = turns[0]
+    if len(turns) == 1:
+        return first
+    message = dict(first.message)
+    message["content"] = join_contents([turn.message.get("content") for turn in turns], separator)
+    for key in ("reasoning", "reasoning_content", "refusal"):
+        texts = [turn.message[key] for turn in turns if turn.message.get(key)]
+        if texts:
+            message[key] = separator.join(texts)
+    if len({turn.message.get("name") for turn in turns}) > 1:
+        message.pop("name", None)  # or one would be given what another said
+    origins = tuple(dict.fromkeys(at for turn in turns for at in turn.origins))
+    return replace(first, message=message, origins=origins)
+
+
+def join_contents(contents: Sequence[Any], separator: str) -> Any:
+    """Join contents with a boundary between the texts that meet."""
+    said = [content for content in contents if content]
+    if len(said) < 2:
+        return said[0] if said else ""
+    if all(isinstance(content, str) for content in said):
+        return separator.join(said)
+    parts: list[Any] = []
+    meeting: list[Any] = []  # text parts of different messages that have nothing between them
+
+    def close_meeting() -> None:
+        if len(meeting) > 1:
+            text = separator.join(part_text(part) or "" for part in meeting)
+            parts.append({"type": "text", "text": text})
+        else:
+            parts.extend(_part(part) for part in meeting)
+        meeting.clear()
+
+    for content in said:
+        for position, part in enumerate(content_parts({"content": content})):
+            if position > 0 or part_text(part) is None:
+                close_meeting()
+            if part_text(part) is None:
+                parts.append(part)
+            else:
+                meeting.append(part)
+    close_meeting()
+    return parts
+
+
+def _part(part: Any) -> Any:
+    return {"type": "text", "text": part} if isinstance(part, str) else part
