@@ -22,8 +22,9 @@ def find_anthropic_fault(messages: object, system: object) -> str | None:
         system: What the client sent as `system`.
     """
     fault = find_fault(messages)
-    if not isinstance(messages, list) or not messages:
+    if fault is not None and fault.index is None:
         return str(fault)
+    assert isinstance(messages, Sequence)  # or it would be a fault of the whole
     # System text beside the messages says something, too.
     beside = [{"role": "system", "content": system}] if system else []
     if fault is not None and find_fault([*beside, *messages]) is not None:

@@ -6,9 +6,8 @@ not in a base (LiteLLM `proxy/utils.py`, `_CallbackCapabilities`).
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,17 +18,26 @@ from pydantic import BaseModel
 
 from .anthropic_input import find_anthropic_fault, translatable
 from .attempt import Attempt, ChatConversation, Conversation
-from .client import PROVIDER, RetryingClient, as_sent, retrying
+from .client import PROVIDER, RetryingClient, as_given, as_sent, retrying
 from .conversation import find_fault
 from .deployments import GLOBAL_PATH, Deployment, Deployments
+from .log import log_failure, logger, show
 from .refusals import read_refusal
+from .repair import Change
 from .report import HEADER, Counts, Report, explain
 from .responses_input import ResponsesInput, UnreadableInputError, find_input_fault
-from .settings import DeploymentSettings, GuardSettings, read_settings
-
-logger = logging.getLogger("litellm_role_guard")
+from .settings import (
+    KEY,
+    DeploymentSettings,
+    GuardSettings,
+    SettingsError,
+    misspelt,
+    read_settings,
+)
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
+
+_PROXY = "litellm.proxy.proxy_server"
 
 _REQUEST = {CHAT: "messages", RESPONSES: "input"}
 
@@ -40,6 +48,12 @@ class RoleGuard(CustomLogger):
     In Python: `litellm.callbacks = [RoleGuard(chat_template="...")]`. Works for `acompletion`,
     `aresponses` and a `Router`'s, when `messages` or `input` is given by name; LiteLLM runs no
     deployment hooks for the synchronous calls.
+
+    A refusal is answered by one repaired call on hosted_vllm deployments. For other providers,
+    which `model_groups` may name, it is not: LiteLLM calls most of them, `openai` among them,
+    through clients of their own that no client of the guard can stand in for. What such a refusal
+    teaches is kept for later requests, one lesson at a time, so that a conversation may be refused
+    more than once before it is repaired.
 
     Args:
         **settings: As under `callback_settings.role_guard` in config.yaml (`GuardSettings`).
@@ -63,9 +77,15 @@ class RoleGuard(CustomLogger):
         Raises:
             SettingsError: A setting or a chat template, global or of a deployment, cannot be used.
         """
+        if _PROXY in sys.modules:
+            show()  # an application that uses LiteLLM as a library has logging of its own
         guard = cls()
-        written = (litellm.callback_settings or {}).get("role_guard")
-        guard._set_up(read_settings(written, GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
+        written = litellm.callback_settings or {}
+        if not isinstance(written, Mapping):
+            raise SettingsError(f"callback_settings: must be a mapping, not {written!r}")
+        for warning in misspelt(written, "callback_settings"):
+            logger.warning(warning)
+        guard._set_up(read_settings(written.get(KEY), GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
         guard._deployments.check(_configured_deployments())
         return guard
 
@@ -88,8 +108,8 @@ class RoleGuard(CustomLogger):
             reason = self._proxy_request_fault(data, call_type)
             if reason is None:
                 return self._translatable(data) if call_type == ANTHROPIC else None
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
             return None
         # Of the errors that LiteLLM can raise, this one comes out clean on all endpoints.
         from litellm.proxy._types import ProxyException
@@ -103,25 +123,30 @@ class RoleGuard(CustomLogger):
     ) -> dict[str, Any] | None:
         """Repair a request for the deployment that is about to get it.
 
-        LiteLLM runs this for each retry and each fallback, with the client's own messages.
+        LiteLLM runs this for each retry and each fallback: a Router with the client's own
+        messages, `acompletion(fallbacks=..., num_retries=...)` with what this hook gave before.
         """
         endpoint = _endpoint(call_type)
         if endpoint is None:
             return None
+        given: Mapping[str, Any] = kwargs
+        changed = None
         try:
-            if kwargs.get("litellm_logging_obj") in self._reports:
-                del self._reports[kwargs["litellm_logging_obj"]]  # of an earlier deployment
-            if not self._guards(kwargs):
-                return None
-            return self._repaired(kwargs, endpoint)
+            given = as_given(kwargs)
+            if given.get("litellm_logging_obj") in self._reports:
+                del self._reports[given["litellm_logging_obj"]]  # of an earlier deployment
+            if self._guards(given):
+                changed = self._repaired(given, endpoint)
         except _DeliberateError as error:
             self.counts.add(error.event)
             raise BadRequestError(
                 message=str(error), model=kwargs["model"], llm_provider=PROVIDER
             ) from None
-        except Exception:
-            self._failed()
-            return None
+        except Exception as error:
+            self._failed(error)
+        if changed is None and given is not kwargs:
+            return dict(given)
+        return changed
 
     async def async_post_call_failure_deployment_hook(
         self,
@@ -142,8 +167,8 @@ class RoleGuard(CustomLogger):
             refusal = read_refusal(str(exception))
             if refusal is not None:
                 self._deployment(request_data).learn(refusal)
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
 
     async def async_post_call_response_headers_hook(
         self,
@@ -159,24 +184,28 @@ class RoleGuard(CustomLogger):
                 return None
             value = self._reports[data["litellm_logging_obj"]].header()
             return None if value is None else {HEADER: value}
-        except Exception:
-            self._failed()
+        except Exception as error:
+            self._failed(error)
             return None
 
-    def _repaired(self, kwargs: dict[str, Any], endpoint: str) -> dict[str, Any] | None:
+    def _repaired(self, kwargs: Mapping[str, Any], endpoint: str) -> dict[str, Any] | None:
         deployment = self._deployment(kwargs)
         settings = deployment.settings
         if settings.mode == "off" or _REQUEST[endpoint] not in kwargs:
             return None  # positional arguments do not reach the hooks
+        report = Report(_group(kwargs), _name(kwargs), observed=settings.mode == "observe")
         reason = _fault(kwargs, endpoint, settings)
         if reason is not None:
-            if settings.mode == "observe":
-                return None
-            raise _DeliberateError("bad_input", reason)
+            if not report.observed:
+                raise _DeliberateError("bad_input", reason)
+            report.changes = (Change("bad_input", (), reason),)
+            self.counts.add("bad_input")
+            self._keep(report, kwargs)
+            report.log()
+            return None
         conversation = _conversation(kwargs, endpoint)
         if conversation is None:
             return None
-        report = Report(_group(kwargs), _key(kwargs), observed=settings.mode == "observe")
         attempt = Attempt(
             conversation,
             deployment,
@@ -189,14 +218,12 @@ class RoleGuard(CustomLogger):
             if arguments is not None:
                 raise _DeliberateError("rejected", explain(report.changes, conversation.place))
             return None
-        logging_object = kwargs.get("litellm_logging_obj")
-        if logging_object is not None:
-            self._reports[logging_object] = report
+        self._keep(report, kwargs)
         if arguments is not None:
             self.counts.add("observed" if report.observed else "repaired")
         client = None
         if not report.observed and _is_vllm(kwargs):
-            client = retrying(kwargs, attempt)
+            client = retrying(kwargs, attempt, arguments)
         if client is None:
             attempt.finished(answered=False)  # nobody tells the guard whether it will be
         if report.observed or (arguments is None and client is None):
@@ -206,10 +233,17 @@ class RoleGuard(CustomLogger):
             changed["client"] = client
         return changed
 
+    def _keep(self, report: Report, kwargs: Mapping[str, Any]) -> None:
+        logging_object = kwargs.get("litellm_logging_obj")
+        if logging_object is not None:
+            self._reports[logging_object] = report
+
     def _guards(self, kwargs: Mapping[str, Any]) -> bool:
         if self.settings.model_groups is None:
             return _is_vllm(kwargs)
-        return self.settings.names(_group(kwargs))
+        # What the client asked for may be an alias, or the id of a single deployment.
+        own = _metadata(kwargs, "deployment_model_name")
+        return any(self.settings.names(name) for name in (_group(kwargs), own) if name)
 
     def _deployment(self, kwargs: Mapping[str, Any]) -> Deployment:
         return self._deployments.get(_key(kwargs), _own_settings(kwargs))
@@ -244,19 +278,26 @@ class RoleGuard(CustomLogger):
         if llm_router is None or not isinstance(group, str):
             return []
         found: list[DeploymentSettings | None] = []
-        for deployment in llm_router.get_model_list(model_name=group) or []:
+        listed: list[Any] = list(llm_router.get_model_list(model_name=group) or ())
+        if not listed and (named := llm_router.get_deployment(model_id=group)) is not None:
+            listed = [named.model_dump()]
+        for deployment in listed:
+            info = deployment.get("model_info")
+            # An alias's list has the alias in place of the name that the deployment has itself.
+            itself = llm_router.get_deployment(model_id=str((info or {}).get("id")))
+            own_name = deployment["model_name"] if itself is None else itself.model_name
             kwargs = {
                 **deployment["litellm_params"],
-                "metadata": {"model_group": group},
-                "model_info": deployment.get("model_info"),
+                "metadata": {"model_group": group, "deployment_model_name": own_name},
+                "model_info": info,
             }
             own = self._deployments.settings_for(_own_settings(kwargs))
             found.append(own if self._guards(kwargs) else None)
         return found
 
-    def _failed(self) -> None:
+    def _failed(self, error: Exception) -> None:
         self.counts.add("failed")
-        logger.exception("role guard failed; the request goes on unchanged")
+        log_failure("role guard failed; the request goes on unchanged", error)
 
 
 class _DeliberateError(Exception):
@@ -279,13 +320,17 @@ def _is_vllm(kwargs: Mapping[str, Any]) -> bool:
     return kwargs.get("custom_llm_provider") == PROVIDER
 
 
-def _group(kwargs: Mapping[str, Any]) -> str:
+def _metadata(kwargs: Mapping[str, Any], field: str) -> str | None:
     for name in ("metadata", "litellm_metadata"):
         metadata = kwargs.get(name)
-        group = metadata.get("model_group") if isinstance(metadata, Mapping) else None
-        if group:
-            return str(group)
-    return str(kwargs.get("model"))
+        value = metadata.get(field) if isinstance(metadata, Mapping) else None
+        if value:
+            return str(value)
+    return None
+
+
+def _group(kwargs: Mapping[str, Any]) -> str:
+    return _metadata(kwargs, "model_group") or str(kwargs.get("model"))
 
 
 def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -293,14 +338,19 @@ def _model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return info if isinstance(info, Mapping) else {}
 
 
-def _key(kwargs: Mapping[str, Any]) -> str:
+def _name(kwargs: Mapping[str, Any]) -> str:
     return str(
         _model_info(kwargs).get("id") or f"{kwargs.get('model')} at {kwargs.get('api_base')}"
     )
 
 
+def _key(kwargs: Mapping[str, Any]) -> tuple[str, str]:
+    # The deployment of a wildcard, `hosted_vllm/*`, serves models with templates of their own.
+    return _name(kwargs), str(kwargs.get("model")).removeprefix(f"{PROVIDER}/")
+
+
 def _own_settings(kwargs: Mapping[str, Any]) -> object:
-    return _model_info(kwargs).get("role_guard")
+    return _model_info(kwargs).get(KEY)
 
 
 def _fault(data: Mapping[str, Any], call_type: str, settings: DeploymentSettings) -> str | None:
@@ -308,7 +358,10 @@ def _fault(data: Mapping[str, Any], call_type: str, settings: DeploymentSettings
         return find_anthropic_fault(data.get("messages"), data.get("system"))
     if call_type == RESPONSES:
         return find_input_fault(
-            data.get("input"), data.get("instructions"), extra_roles=settings.extra_roles
+            data.get("input"),
+            data.get("instructions"),
+            continued=bool(data.get("previous_response_id")),
+            extra_roles=settings.extra_roles,
         )
     fault = find_fault(_plain(data.get("messages")), extra_roles=settings.extra_roles)
     return None if fault is None else str(fault)
@@ -316,7 +369,7 @@ def _fault(data: Mapping[str, Any], call_type: str, settings: DeploymentSettings
 
 def _plain(messages: Any) -> Any:
     # In Python the messages of earlier answers, pydantic objects, are sent back as they came.
-    if isinstance(messages, list) and any(isinstance(m, BaseModel) for m in messages):
+    if isinstance(messages, Sequence) and any(isinstance(m, BaseModel) for m in messages):
         return [
             m.model_dump(exclude_none=True) if isinstance(m, BaseModel) else m for m in messages
         ]
@@ -353,10 +406,11 @@ def _extra(kwargs: Mapping[str, Any], name: str) -> Any:
 
 def _configured_deployments() -> list[object]:
     # At this point of its start the proxy has read its config, but has built no router yet.
-    server = sys.modules.get("litellm.proxy.proxy_server")
+    server = sys.modules.get(_PROXY)
     try:
         config = server.proxy_config.get_config_state() if server else {}
-        return list(config.get("model_list") or ())
+        listed = config.get("model_list")
+        return listed if isinstance(listed, list) else []
     except AttributeError:
         # Another version of LiteLLM: these settings are then read at the first request.
         logger.warning("the deployments' own settings cannot be checked at start")

@@ -9,6 +9,7 @@ the lesson for LiteLLM's own retry.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from .log import log_failure
 from .refusals import Refusal, read_refusal
 
 try:
@@ -26,8 +28,6 @@ except ImportError:
     AsyncHTTPHandler = object  # type: ignore[misc, assignment]
 else:
     AVAILABLE = True
-
-logger = logging.getLogger("litellm_role_guard")
 
 MAX_LESSONS = 3
 """How many refusals of one request may each be answered by one repaired call."""
@@ -54,12 +54,17 @@ class RetryingClient(AsyncHTTPHandler):
     Args:
         inner: The handler that holds the connections; it stays its owner's.
         attempt: What to send after a refusal.
+        given: The arguments of LiteLLM's call that were replaced when this client was put in, as
+            they were; None for what was not there.
     """
 
-    def __init__(self, inner: AsyncHTTPHandler, attempt: Attempt) -> None:
+    def __init__(
+        self, inner: AsyncHTTPHandler, attempt: Attempt, given: Mapping[str, Any] | None = None
+    ) -> None:
         # The base's constructor would open a connection pool of its own.
         self._inner = inner
         self._attempt = attempt
+        self.given = {} if given is None else given
 
     def __getattr__(self, name: str) -> Any:
         # The base's attributes (timeout, ...) are the inner handler's. Dunder names are left out:
@@ -67,6 +72,14 @@ class RetryingClient(AsyncHTTPHandler):
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.__dict__["_inner"], name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RetryingClient:
+        # LiteLLM copies a call's arguments for each fallback. Connections cannot be copied.
+        given = {
+            name: value if name == "client" else copy.deepcopy(value, memo)
+            for name, value in self.given.items()
+        }
+        return RetryingClient(self._inner, self._attempt, given)
 
     def __del__(self) -> None:
         # The base's finalizer closes the connections that this client only borrows, and with them
@@ -104,7 +117,7 @@ class RetryingClient(AsyncHTTPHandler):
             except httpx.HTTPStatusError as error:
                 if error.response.status_code != 400:
                     raise
-                refusal = read_refusal(await _reason(error))
+                refusal = read_refusal(_message(await _body(error)))
                 if refusal is None:
                     raise  # what this 400 is about, no repair can change
                 first = first or error
@@ -119,14 +132,14 @@ class RetryingClient(AsyncHTTPHandler):
         try:
             fields = self._attempt.after_refusal(refusal)
             return None if fields is None else _rewritten(kwargs, fields)
-        except Exception:
+        except Exception as error:
             # Whatever goes wrong here, the client is owed the backend's own error.
-            logger.exception("role guard failed; the backend's refusal is passed on")
+            log_failure("role guard failed; the backend's refusal is passed on", error)
             self._attempt.failed()
             return None
 
 
-async def _reason(error: httpx.HTTPStatusError) -> str:
+async def _body(error: httpx.HTTPStatusError) -> str:
     # Reading a refused stream to its end and closing it gives its connection back to the pool.
     try:
         await error.response.aread()
@@ -135,6 +148,23 @@ async def _reason(error: httpx.HTTPStatusError) -> str:
         return ""
     finally:
         await error.response.aclose()
+
+
+def _message(body: str) -> str:
+    """Give the message of an error's body; the body itself where it has none.
+
+    The rest of a body is no refusal of the conversation: it may repeat what the client sent.
+    """
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(fields, Mapping):
+        return body
+    error = fields.get("error")
+    # Older vLLM has the error's fields at the top.
+    message = (error if isinstance(error, Mapping) else fields).get("message")
+    return message if isinstance(message, str) else body
 
 
 def _rewritten(kwargs: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,16 +178,21 @@ def _replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, A
     return {key: value for key, value in merged.items() if value is not None or key not in fields}
 
 
-def retrying(kwargs: Mapping[str, Any], attempt: Attempt) -> Any | None:
+def retrying(
+    kwargs: Mapping[str, Any], attempt: Attempt, changes: Mapping[str, Any] | None = None
+) -> Any | None:
     """Give the client to put into a call's arguments, or None where LiteLLM's own must do.
 
     Args:
         kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
         attempt: What to send after a refusal.
+        changes: The arguments that are replaced along with the client.
     """
     if not AVAILABLE:
         return None
-    inner = kwargs.get("client")
+    kwargs = as_given(kwargs)
+    given = {name: kwargs.get(name) for name in ("client", *(changes or ()))}
+    inner = given["client"]
     if inner is None:
         # The very handler that LiteLLM would take by itself (`llm_http_handler.py`).
         inner = get_async_httpx_client(
@@ -165,7 +200,20 @@ def retrying(kwargs: Mapping[str, Any], attempt: Attempt) -> Any | None:
             params={"ssl_verify": kwargs.get("ssl_verify")},
             shared_session=kwargs.get("shared_session"),
         )
-    return RetryingClient(inner, attempt) if isinstance(inner, AsyncHTTPHandler) else None
+    return RetryingClient(inner, attempt, given) if isinstance(inner, AsyncHTTPHandler) else None
+
+
+def as_given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a call's arguments as they were before a client of `retrying` was put into them.
+
+    LiteLLM hands the arguments of a call that failed on to its own retries and fallbacks, to other
+    providers' as well. Where there is nothing to take back, the very same object is given.
+
+    Args:
+        kwargs: The arguments of LiteLLM's call.
+    """
+    client = kwargs.get("client")
+    return _replaced(kwargs, client.given) if isinstance(client, RetryingClient) else kwargs
 
 
 def as_sent(messages: list[Any], model: str) -> list[Any]:
@@ -179,9 +227,9 @@ def as_sent(messages: list[Any], model: str) -> list[Any]:
         from litellm.llms.hosted_vllm.chat.transformation import HostedVLLMChatConfig
 
         body = HostedVLLMChatConfig().transform_request(model, messages, {}, {}, {})
-    except Exception:
+    except Exception as error:
         # vLLM takes all of OpenAI's own forms; LiteLLM's code only brings other forms there.
-        logger.debug("LiteLLM's transform_request cannot be used", exc_info=True)
+        log_failure("LiteLLM's transform_request cannot be used", error, logging.DEBUG)
         return messages
     sent: list[Any] = body["messages"]
     return sent

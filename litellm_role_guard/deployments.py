@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
+from .log import logger
 from .profile import TemplateProfile
 from .refusals import Refusal, teach
-from .settings import DeploymentSettings, GuardSettings, SettingsError, read_settings
-from .template import ChatTemplate, TemplateInvalid
+from .settings import (
+    KEY,
+    DeploymentSettings,
+    GuardSettings,
+    SettingsError,
+    misspelt,
+    read_settings,
+)
+from .template import ChatTemplate
 
-GLOBAL_PATH = "callback_settings.role_guard"
-OWN_PATH = "model_info.role_guard"
+GLOBAL_PATH = f"callback_settings.{KEY}"
+OWN_PATH = f"model_info.{KEY}"
 
 MAX_DEPLOYMENTS = 4096
-"""How many deployments are remembered. LiteLLM makes up a new one for every key or address that
-a client may bring along, so their number is not bounded by the config."""
+"""How many deployments are remembered, those used last. LiteLLM makes up a new one for every key
+or address that a client may bring along, and a wildcard one serves models of any name, so their
+number is not bounded by the config."""
 
 
 class Deployment:
@@ -62,7 +71,7 @@ class Deployments:
     def __init__(self, settings: GuardSettings, path: str = GLOBAL_PATH) -> None:
         self.settings = settings
         self._profiles: dict[str, TemplateProfile] = {}
-        self._known: OrderedDict[str, tuple[object, Deployment]] = OrderedDict()
+        self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
         self._make(settings, path)
 
     def check(self, configured: Iterable[object]) -> None:
@@ -76,11 +85,16 @@ class Deployments:
         """
         for position, entry in enumerate(configured):
             info = entry.get("model_info") if isinstance(entry, Mapping) else None
-            if isinstance(info, Mapping) and "role_guard" in info:
-                where = f"model_list[{position}].{OWN_PATH}"
-                self._make(self._settings(info["role_guard"], where), where)
+            if not isinstance(info, Mapping):
+                continue
+            where = f"model_list[{position}].model_info"
+            for warning in misspelt(info, where):
+                logger.warning(warning)
+            if KEY in info:
+                where = f"{where}.{KEY}"
+                self._make(self._settings(info[KEY], where), where)
 
-    def get(self, key: str, own: object) -> Deployment:
+    def get(self, key: Hashable, own: object) -> Deployment:
         """Give a deployment with all that was learnt of it.
 
         Args:
@@ -96,6 +110,7 @@ class Deployments:
             self._known[key] = (own, deployment)
             if len(self._known) > MAX_DEPLOYMENTS:
                 self._known.popitem(last=False)
+        self._known.move_to_end(key)
         return deployment
 
     def settings_for(self, own: object) -> DeploymentSettings:
@@ -116,7 +131,8 @@ class Deployments:
         if name not in self._profiles:
             try:
                 template = ChatTemplate.from_path(Path(name).expanduser())
-            except (OSError, TemplateInvalid) as error:
+            except (OSError, RuntimeError, ValueError) as error:
+                # RuntimeError: no such user's home. ValueError: TemplateInvalid, or no UTF-8.
                 raise SettingsError(f"{path}.chat_template: {name}: {error}") from None
             self._profiles[name] = TemplateProfile.learn(template)
         return Deployment(settings, self._profiles[name])

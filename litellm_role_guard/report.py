@@ -5,14 +5,12 @@ Message text is never part of any of them.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from .log import logger
 from .repair import Change
-
-logger = logging.getLogger("litellm_role_guard")
 
 HEADER = "x-role-guard"
 

@@ -28,6 +28,7 @@ from .repair import Change
 _CALLS = ("function_call", "custom_tool_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _UNFINISHED = ("in_progress", "incomplete")
+_SAYS_SOMETHING = {"role": "user", "content": "-"}
 
 
 class UnreadableInputError(ValueError):
@@ -58,6 +59,7 @@ class ResponsesInput:
         self._instructions = instructions
         self._sources: list[list[int]] = []  # by message: the positions of its items
         self._rewritten: set[int] = set()  # messages that cannot be sent as their items are
+        self._calls: dict[int, Any] = {}  # by identity of a call's function: the call's item
         if instructions:
             self._add({"role": "system", "content": instructions})
         if isinstance(request_input, str):
@@ -96,7 +98,7 @@ class ResponsesInput:
         for message in rest:
             origin = origins.get(id(message))
             if origin is None or origin in self._rewritten or isinstance(self._input, str):
-                items.extend(_items(message))
+                items.extend(self._items(message))
             else:
                 items.extend(self._input[position] for position in self._sources[origin])
         return {"input": items, "instructions": instructions}
@@ -122,9 +124,11 @@ class ResponsesInput:
     def _read(self, position: int, item: Mapping[str, Any], *, left_alone: bool) -> None:
         kind = item.get("type")
         if kind in _CALLS:
-            field: tuple[str, Any] = ("tool_calls", [_call(item)])
+            call = _call(item)
+            self._calls[id(call["function"])] = self._input[position]
+            field: tuple[str, Any] = ("tool_calls", [call])
         elif kind == "reasoning":
-            field = ("reasoning", _reasoning(item))
+            field = ("reasoning", _reasoning(item, position))
         elif kind in _OUTPUTS:
             return self._add(_result(item), position)
         elif item.get("role") == "assistant":
@@ -142,24 +146,57 @@ class ResponsesInput:
             self.changes += (Change("content", (message,), why),)
         return None
 
+    def _items(self, message: Message) -> list[Any]:
+        """Write a message as the items that vLLM reads as this message."""
+        if message["role"] == "tool":
+            call_id = message.get("tool_call_id")
+            output = message.get("content") or ""
+            return [{"type": "function_call_output", "call_id": call_id, "output": output}]
+        if message["role"] != "assistant":
+            return [{**message, "content": _content(message)}]
+        items: list[Any] = []
+        if message.get("reasoning"):
+            thought = {"type": "reasoning_text", "text": message["reasoning"]}
+            items.append({"type": "reasoning", "summary": [], "content": [thought]})
+        if message.get("content") is not None:
+            items.append({"role": "assistant", "content": plain_text(message)})
+        items.extend(self._call_item(call) for call in tool_calls(message))
+        return items
+
+    def _call_item(self, call: Mapping[str, Any]) -> Any:
+        # A repair may give a call another id, and leaves its function the same object.
+        source = self._calls.get(id(call["function"]))
+        if source is not None:
+            item = _as_mapping(source)
+            unchanged = item.get("call_id") == call.get("id")
+            return source if unchanged else {**item, "call_id": call.get("id")}
+        function = {"name": call["function"]["name"], "arguments": call_arguments(call)}
+        return {"type": "function_call", "call_id": call.get("id"), **function}
+
 
 def find_input_fault(
-    request_input: object, instructions: object, *, extra_roles: Iterable[str] = ()
+    request_input: object,
+    instructions: object,
+    *,
+    continued: bool = False,
+    extra_roles: Iterable[str] = (),
 ) -> str | None:
     """Say what makes a /v1/responses request no conversation, and at which item; None if nothing.
 
     Args:
         request_input: What the client sent as `input`.
         instructions: What the client sent as `instructions`.
+        continued: Whether it goes on from an earlier response. The backend has those messages, so
+            that these need not say anything.
         extra_roles: Further role names that the backend's template is known to take.
     """
     if instructions is not None and not isinstance(instructions, str):
         return "instructions: must be a string"
-    if not isinstance(request_input, (str, list)):
+    if not isinstance(request_input, Sequence) or isinstance(request_input, bytes):
         return "input: must be a string or a list of items"
-    if not request_input and not instructions:
+    if not request_input and not instructions and not continued:
         return "input: empty; at least one message is needed"
-    if isinstance(request_input, list):
+    if not isinstance(request_input, str):
         for position, item in enumerate(request_input):
             reason = _item_fault(item, extra_roles)
             if reason is not None:
@@ -168,7 +205,8 @@ def find_input_fault(
         conversation = ResponsesInput(request_input, instructions)
     except UnreadableInputError:
         return None  # vLLM names what it does not know better than this list could
-    fault = find_fault(conversation.messages, extra_roles=extra_roles)
+    said = [_SAYS_SOMETHING] if continued else []
+    fault = find_fault([*conversation.messages, *said], extra_roles=extra_roles)
     if fault is None:
         return None
     where = "input" if fault.index is None else conversation.place(fault.index)
@@ -182,9 +220,7 @@ def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:
     if "role" not in fields:
         return None if isinstance(fields.get("type"), str) else "has no role"
     # Whether anything is said at all is judged over the whole input, not item by item.
-    fault: Fault | None = find_fault(
-        [fields, {"role": "user", "content": "-"}], extra_roles=extra_roles
-    )
+    fault: Fault | None = find_fault([fields, _SAYS_SOMETHING], extra_roles=extra_roles)
     return None if fault is None else fault.reason
 
 
@@ -199,7 +235,10 @@ def _call(item: Mapping[str, Any]) -> dict[str, Any]:
     arguments = item.get("arguments")
     if item.get("type") == "custom_tool_call":
         arguments = json.dumps({"input": item.get("input") or ""}, ensure_ascii=False)
-    function = {"name": item.get("name", ""), "arguments": arguments or ""}
+    name = item.get("name", "")
+    if item.get("namespace") and item.get("type") == "function_call":
+        name = f"{item['namespace']}__{name}"  # vLLM `flat_namespace_tool_name`
+    function = {"name": name, "arguments": arguments or ""}
     return {"id": item.get("call_id"), "type": "function", "function": function}
 
 
@@ -207,16 +246,20 @@ def _result(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
 
 
-def _reasoning(item: Mapping[str, Any]) -> str:
+def _reasoning(item: Mapping[str, Any], position: int) -> str:
     # vLLM takes the first text of the content, or else of the summary.
-    for part in (*(item.get("content") or ()), *(item.get("summary") or ())):
-        return str(part.get("text", ""))
-    return ""
+    parts: list[Any] = []
+    for field in ("content", "summary"):
+        value = item.get(field) or []
+        if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
+            raise UnreadableInputError(f"input[{position}]: its {field} is no list of objects")
+        parts += value
+    return str(parts[0].get("text", "")) if parts else ""
 
 
 def _is_read_whole(item: Mapping[str, Any]) -> bool:
     content = item.get("content")
-    if not isinstance(content, list):
+    if content is None or isinstance(content, str):
         return True
     only = content[0] if len(content) == 1 else None
     typed = item.get("type") == "message"
@@ -225,26 +268,6 @@ def _is_read_whole(item: Mapping[str, Any]) -> bool:
 
 def _is_plain_user(message: Message) -> bool:
     return message["role"] == "user" and isinstance(message.get("content"), str)
-
-
-def _items(message: Message) -> list[dict[str, Any]]:
-    """Write a message as the items that vLLM reads as this message."""
-    if message["role"] == "tool":
-        call_id = message.get("tool_call_id")
-        output = message.get("content") or ""
-        return [{"type": "function_call_output", "call_id": call_id, "output": output}]
-    if message["role"] != "assistant":
-        return [{**message, "content": _content(message)}]
-    items: list[dict[str, Any]] = []
-    if message.get("reasoning"):
-        thought = {"type": "reasoning_text", "text": message["reasoning"]}
-        items.append({"type": "reasoning", "summary": [], "content": [thought]})
-    if message.get("content") is not None:
-        items.append({"role": "assistant", "content": plain_text(message)})
-    for call in tool_calls(message):
-        function = {"name": call["function"]["name"], "arguments": call_arguments(call)}
-        items.append({"type": "function_call", "call_id": call.get("id"), **function})
-    return items
 
 
 def _content(message: Message) -> str | list[Any]:

@@ -7,12 +7,15 @@ Global settings stand under `callback_settings.role_guard`, those of one deploym
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+KEY = "role_guard"
+"""Under which key the settings stand, in either place."""
 
 Mode = Literal["repair", "observe", "reject", "off"]
 
@@ -46,6 +49,13 @@ class DeploymentSettings(BaseModel):
         default_factory=list,
         description="Further role names that this backend's template knows.",
     )
+
+    @field_validator("chat_template")
+    @classmethod
+    def _no_path(cls, path: str | None) -> str | None:
+        if path is not None and (not path.strip() or "\0" in path):
+            raise PydanticCustomError("path", "must be the path of a file or a directory")
+        return path
 
     @field_validator("mode", mode="before")
     @classmethod
@@ -99,6 +109,22 @@ def read_settings(written: object, path: str, model: type[_Settings]) -> _Settin
     except ValidationError as error:
         faults = [_fault(detail, path, model) for detail in error.errors()]
         raise SettingsError("\n".join(faults)) from None
+
+
+def misspelt(keys: Iterable[object], path: str) -> list[str]:
+    """Say of each key that is nearly, and not quite, `role_guard` that it is not read.
+
+    Args:
+        keys: The keys of a mapping that other plugins have settings in, too.
+        path: Where it stands.
+    """
+    return [
+        f"{path}.{key}: not read; did you mean {KEY!r}?"
+        for key in keys
+        if isinstance(key, str)
+        and key != KEY
+        and difflib.get_close_matches(key.lower(), [KEY], cutoff=0.7)
+    ]
 
 
 def _fault(detail: ErrorDetails, path: str, model: type[DeploymentSettings]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,11 +16,15 @@ import litellm
 import pytest
 from litellm.exceptions import BadRequestError
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+from litellm.proxy._types import ProxyException
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, TemplateRefused
 from litellm_role_guard.client import RetryingClient
+from litellm_role_guard.refusals import Refusal
 from litellm_role_guard.settings import SettingsError
+from litellm_role_guard.simulator import create_app
+from tests.serving import serving
 
 STRICT = """
 {%- if messages[0].role == 'system' -%}
@@ -211,6 +217,55 @@ async def test_a_router_gives_each_deployment_its_own_repair(
     assert sent == ["hi first still there?", "hi second still there?"]
 
 
+@pytest.mark.parametrize(
+    ("fallback", "answered"), [("openai/simulated", RUN), ("hosted_vllm/simulated", MERGED)]
+)
+async def test_a_fallback_of_the_sdk_starts_from_the_clients_own_request(
+    guard: RoleGuard, fallback: str, answered: list[Any]
+) -> None:
+    """LiteLLM hands our arguments on to its fallbacks; each gets what the client gave, or its own
+    repair of it, and another provider no client that is not its."""
+    app = create_app(ChatTemplate("{{ messages }}"), model="simulated")
+    with serving(app) as url:
+        await litellm.acompletion(
+            model="hosted_vllm/other",
+            messages=copy.deepcopy(RUN),
+            fallbacks=[fallback],
+            api_base=f"{url}/v1",
+            api_key="none",
+        )
+        received = httpx.get(f"{url}/control/requests").json()
+    assert [call["status"] for call in received] == [404, 200]
+    assert [call["body"]["messages"] for call in received] == [MERGED, answered]
+
+
+async def test_a_call_that_litellm_repeats_is_a_call_as_the_client_made_it(
+    guard: RoleGuard,
+) -> None:
+    """Arguments that the guard has changed before are taken back to what they were, even where it
+    does nothing or fails."""
+    kwargs = call()
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
+    assert changed is not None
+    again = await guard.async_pre_call_deployment_hook(changed, "acompletion")
+    assert again is not None
+    assert again["messages"] == MERGED
+    assert again["client"].given == {"client": None, "messages": RUN}
+    for other in ({"model": "openai/m"}, {"model_info": of_deployment(mdoe="repair")}):
+        given = await guard.async_pre_call_deployment_hook({**changed, **other}, "acompletion")
+        assert given == {**kwargs, **other}
+
+
+async def test_the_models_of_a_wildcard_deployment_are_told_apart(guard: RoleGuard) -> None:
+    """One deployment that serves many models learns of each on its own."""
+    calls = [
+        call([SYSTEM, USER], model=f"hosted_vllm/{name}", model_info={"id": "d"}) for name in "ab"
+    ]
+    guard._deployment(calls[0]).learn(Refusal("system_role"))
+    changed = [await guard.async_pre_call_deployment_hook(each, "acompletion") for each in calls]
+    assert [len(each["messages"]) for each in changed if each is not None] == [1, 2]
+
+
 async def test_developer_is_judged_as_the_system_message_that_litellm_sends(
     backend: Backend, guard: RoleGuard
 ) -> None:
@@ -284,6 +339,44 @@ async def test_named_groups_are_the_guarded_ones(
         assert changed["messages"] == MERGED
 
 
+ALIASED: dict[str, Any] = {
+    "model_list": [
+        {
+            "model_name": "gemma",
+            "litellm_params": {"model": "hosted_vllm/m", "api_base": "http://b/v1"},
+            "model_info": {"id": "d1"},
+        }
+    ],
+    "model_group_alias": {"alias": "gemma"},
+}
+
+
+@pytest.mark.parametrize("model", ["gemma", "alias", "d1"])
+async def test_a_named_group_is_guarded_under_all_its_names(backend: Backend, model: str) -> None:
+    """A group's alias, or the id of one of its deployments, is no way around `model_groups`."""
+    before = litellm.callbacks
+    litellm.callbacks = [RoleGuard(model_groups=["gemma"])]
+    try:
+        router = Router(**ALIASED, num_retries=0)
+        await router.acompletion(model=model, messages=copy.deepcopy(RUN))  # type: ignore[arg-type]
+    finally:
+        litellm.callbacks = before
+    assert [body["messages"] for body in backend.bodies] == [MERGED]
+
+
+@pytest.mark.parametrize("model", ["gemma", "alias", "d1"])
+async def test_bad_input_is_refused_under_all_names_of_a_group(
+    monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """The proxy's early 400 knows who could answer by alias and by deployment id, too."""
+    proxy_server = SimpleNamespace(llm_router=Router(**ALIASED))
+    monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
+    guard = RoleGuard(model_groups=["gemma"])
+    with pytest.raises(ProxyException):
+        await guard.async_pre_call_hook(None, None, {"model": model, "messages": []}, "acompletion")
+    assert guard.counts["bad_input"] == 1
+
+
 async def test_observe_reports_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """In mode observe the request goes on as it is; header and log say what would be done."""
     guard = RoleGuard(mode="observe")
@@ -294,6 +387,21 @@ async def test_observe_reports_and_changes_nothing(caplog: pytest.LogCaptureFixt
     assert header == {"x-role-guard": "observe; merged=1"}
     assert [record.getMessage()[:17] for record in caplog.records] == ["observe; merged=1"]
     assert "still there" not in caplog.text
+
+
+async def test_observe_reports_bad_input_and_lets_it_pass(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In mode observe a request that is no conversation goes on, is counted and logged."""
+    guard = RoleGuard(mode="observe")
+    kwargs = call([{"role": "wizard", "content": "still there?"}])
+    with caplog.at_level(logging.INFO, "litellm_role_guard"):
+        assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
+    assert guard.counts["bad_input"] == 1
+    header = await guard.async_post_call_response_headers_hook(kwargs, None, None)
+    assert header == {"x-role-guard": "observe; bad_input=1"}
+    assert [record.getMessage()[:20] for record in caplog.records] == ["observe; bad_input=1"]
+    assert "wizard" not in caplog.text
 
 
 async def test_reject_explains_and_lets_the_rest_pass() -> None:
@@ -360,8 +468,11 @@ async def test_messages_of_earlier_answers_can_be_sent_back(
 
 async def test_a_continued_response_is_left_alone(guard: RoleGuard) -> None:
     """With `previous_response_id` the backend adds messages that the guard cannot see."""
-    kwargs = call(input=[USER, USER], previous_response_id="resp_1")
-    assert await guard.async_pre_call_deployment_hook(kwargs, "aresponses") is None
+    result = {"type": "function_call_output", "call_id": "c", "output": ""}
+    for items in ([USER, USER], [result]):
+        kwargs = call(input=items, previous_response_id="resp_1")
+        assert await guard.async_pre_call_deployment_hook(kwargs, "aresponses") is None
+    assert guard.counts["bad_input"] == 0
 
 
 @pytest.mark.parametrize(
@@ -389,16 +500,20 @@ async def test_a_guard_that_fails_lets_the_request_go_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error inside the guard is counted and logged with a traceback; the call goes on as is."""
+    """An error inside the guard is counted and logged with a traceback that holds no message
+    text, not even where the error quotes it; the call goes on as it is."""
 
     def broken(*args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("boom")
+        raise KeyError(RUN[-1]["content"])
 
     monkeypatch.setattr("litellm_role_guard.attempt.repair", broken)
     kwargs = call()
     assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
     assert guard.counts["failed"] == 1
-    assert [record.exc_info is not None for record in caplog.records] == [True]
+    assert [record.exc_info for record in caplog.records] == [None]
+    assert "in broken" in caplog.text
+    assert "KeyError" in caplog.text
+    assert "still there" not in caplog.text
 
 
 async def test_a_deployments_bad_settings_do_not_stop_its_requests(
@@ -458,3 +573,48 @@ def test_the_configured_guard_reads_callback_settings(monkeypatch: pytest.Monkey
     monkeypatch.setattr(litellm, "callback_settings", {"role_guard": {"mode": "look"}})
     with pytest.raises(SettingsError, match=r"callback_settings\.role_guard\.mode: must be"):
         RoleGuard.from_config()
+
+
+@pytest.mark.parametrize("written", ["x", ["role_guard"], 3])
+def test_callback_settings_that_are_no_mapping_are_named(
+    monkeypatch: pytest.MonkeyPatch, written: object
+) -> None:
+    """`callback_settings` itself of the wrong type is named by its path."""
+    monkeypatch.setattr(litellm, "callback_settings", written)
+    with pytest.raises(SettingsError, match=r"callback_settings: must be a mapping, not"):
+        RoleGuard.from_config()
+
+
+def test_a_misspelt_key_is_told_and_not_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys near to `role_guard` may be another plugin's; the log asks whether ours was meant."""
+    monkeypatch.setattr(litellm, "callback_settings", {"role_gaurd": {"mode": "off"}})
+    entry = {"model_name": "m", "model_info": {"roleguard": {}}}
+    config = SimpleNamespace(get_config_state=lambda: {"model_list": [entry]})
+    proxy_server = SimpleNamespace(proxy_config=config)
+    monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
+    monkeypatch.setattr("litellm_role_guard.callback.show", lambda: None)
+    assert RoleGuard.from_config().settings.mode == "repair"
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [
+        "callback_settings.role_gaurd: not read; did you mean 'role_guard'?",
+        "model_list[0].model_info.roleguard: not read; did you mean 'role_guard'?",
+    ]
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_log_is_shown_inside_the_proxy_only(
+    monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    """An application that uses the SDK sets up its logging by itself."""
+    shown: list[bool] = []
+    monkeypatch.setattr("litellm_role_guard.callback.show", lambda: shown.append(True))
+    monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
+    if inside:
+        config = SimpleNamespace(get_config_state=dict)
+        monkeypatch.setitem(
+            sys.modules, "litellm.proxy.proxy_server", SimpleNamespace(proxy_config=config)
+        )
+    RoleGuard.from_config()
+    assert shown == [True] * inside

@@ -13,7 +13,13 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from litellm_role_guard.client import MAX_LESSONS, RetryingClient, as_sent, retrying
+from litellm_role_guard.client import (
+    MAX_LESSONS,
+    RetryingClient,
+    as_given,
+    as_sent,
+    retrying,
+)
 
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
 TOO_LONG = "max_tokens is too large: 9000. This model's maximum context length is 4096 tokens."
@@ -23,7 +29,7 @@ URL = "http://backend/v1/chat/completions"
 class Backend:
     """An inner handler that gives prepared answers and keeps what it was sent."""
 
-    def __init__(self, *answers: str | int) -> None:
+    def __init__(self, *answers: str | int | dict[str, Any]) -> None:
         self.answers = list(answers)
         self.bodies: list[Any] = []
         self.refused: list[httpx.Response] = []
@@ -37,7 +43,8 @@ class Backend:
         if answer == 200:
             return httpx.Response(200, json={"ok": True}, request=request)
         status = answer if isinstance(answer, int) else 400
-        text = json.dumps({"error": {"message": answer, "code": status}})
+        told = {"error": {"message": answer, "code": status}}
+        text = json.dumps(answer if isinstance(answer, dict) else told)
         # A streamed body, as a refused stream has: unread, and open until it is closed.
         response = httpx.Response(status, content=_chunks(text), request=request)
         self.refused.append(response)
@@ -121,6 +128,27 @@ async def test_any_other_error_is_passed_on_after_one_call(answer: str | int) ->
     assert (len(backend.bodies), lessons.asked, lessons.ended) == (1, 0, [False])
 
 
+@pytest.mark.parametrize(
+    ("body", "retried"),
+    [
+        ({"error": {"message": ALTERNATE}, "input": "max_tokens"}, True),
+        ({"object": "error", "message": ALTERNATE, "param": "max_tokens"}, True),
+        ({"detail": ALTERNATE}, True),
+        ({"error": {"message": "no such field"}, "input": ALTERNATE}, False),
+        ({"object": "error", "message": "no such field", "input": ALTERNATE}, False),
+    ],
+)
+async def test_only_the_errors_own_message_is_read(body: dict[str, Any], retried: bool) -> None:
+    """What else stands in the body, a request that is repeated there, say, is no refusal."""
+    backend, lessons = Backend(body, 200), Lessons({"messages": "repaired"})
+    if retried:
+        assert (await client_of(backend, lessons).post(URL, **chat())).status_code == 200
+        return
+    with pytest.raises(httpx.HTTPStatusError):
+        await client_of(backend, lessons).post(URL, **chat())
+    assert lessons.asked == 0
+
+
 async def test_a_repair_that_changes_nothing_is_not_sent() -> None:
     """Where the same would be sent again, the refusal is passed on with its text."""
     backend, lessons = Backend(ALTERNATE), Lessons(None)
@@ -191,6 +219,34 @@ async def test_the_borrowed_connections_outlive_the_client() -> None:
     await asyncio.sleep(0)
     assert not inner.client.is_closed
     await inner.client.aclose()
+
+
+async def test_a_client_is_never_put_around_another() -> None:
+    """Around the arguments of a call that is repeated goes a client for the same connections."""
+    own = AsyncHTTPHandler()
+    first = retrying({"client": own}, Lessons())
+    second = retrying({"client": first}, Lessons())
+    assert second is not None
+    assert second.given == {"client": own}
+    assert not isinstance(second._inner, RetryingClient)
+    await own.client.aclose()
+
+
+@pytest.mark.parametrize("own", [None, AsyncHTTPHandler])
+async def test_a_calls_arguments_can_be_given_back(own: Any) -> None:
+    """What was replaced when the client was put in is given as it was, in a deep copy as well."""
+    client = own and own()
+    kwargs = {"model": "m", "messages": [{"role": "user"}], **({"client": client} if own else {})}
+    assert as_given(kwargs) is kwargs
+    changes: dict[str, Any] = {"messages": [], "instructions": None}
+    made = retrying(kwargs, Lessons(), changes)
+    called = {**kwargs, **changes, "client": made}
+    assert as_given(called) == kwargs
+    again = as_given({**called, "client": copy.deepcopy(made)})
+    assert again == kwargs
+    assert again["messages"][0] is not kwargs["messages"][0]
+    if client is not None:
+        await client.client.aclose()
 
 
 def test_the_client_looks_like_the_inner_handler_and_can_be_copied() -> None:

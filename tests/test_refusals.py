@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from litellm_role_guard.profile import TemplateProfile
@@ -35,6 +37,19 @@ FAMILIES = {
     "Cannot set `add_generation_prompt` to True when the last message is from the assistant.": (
         "last_turn"
     ),
+    # mistral-common's, as vLLM passes them on
+    "Unexpected role 'system' after role 'assistant'": "system_place",
+    "Unknown message role: function": "unknown_role",
+    "Duplicate tool call id abc000001 in tool results": "tool_result",
+    "Unexpected tool call id abc000001 in tool results": "tool_result",
+    "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.": "call_id",
+    "'tool_call_id'": "call_id",
+    "Assistant message must have either content or tool_calls, but not both.": "call_text",
+    "Cannot have tool calls and content defined in the same assistant message": "call_text",
+    "Tools not implemented for tokenizer V1": "no_tools",
+    "'refusal' is not a valid ChunkTypes": "content",
+    "System prompt must have content": "content",
+    "'content'": "content",
 }
 
 
@@ -112,7 +127,7 @@ def test_alternation_is_learnt_before_anything_that_costs_more() -> None:
 def test_tools_stay_tools_after_a_refusal_that_is_about_the_turn_after_a_result() -> None:
     """What is learnt from an interrupted tool round does not touch one that is complete."""
     call = {"id": "123456789", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    complete = [
+    complete: list[dict[str, Any]] = [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "123456789", "content": "b"},

@@ -128,6 +128,71 @@ def test_reply_text_that_vllm_would_not_read_is_written_as_one_string() -> None:
     assert written == [USER, {"role": "assistant", "content": "one\ntwo"}, USER]
 
 
+def test_a_call_beside_a_rewritten_text_keeps_its_item() -> None:
+    """What an item has beside the call itself (a namespace) stays, in the item as it came."""
+    parts = [{"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"}]
+    call = {**CALL, "namespace": "ns", "status": "completed"}
+    custom = {"type": "custom_tool_call", "call_id": "c2", "name": "g", "input": "x"}
+    conversation = ResponsesInput([USER, {**ANSWER, "content": parts}, call, custom], None)
+    written = conversation.arguments(conversation.messages)["input"]
+    assert written[2] is call
+    assert written[3] is custom
+    assert conversation.messages[1]["tool_calls"][0]["function"]["name"] == "ns__f"
+
+
+def test_a_call_with_a_new_id_keeps_the_rest_of_its_item() -> None:
+    """A call's id that a repair has changed is all that changes in its item."""
+    call = {**CALL, "namespace": "ns"}
+    conversation = ResponsesInput([USER, call], None)
+    reply = conversation.messages[1]
+    changed = {**reply, "tool_calls": [{**reply["tool_calls"][0], "id": "new"}]}
+    written = conversation.arguments([conversation.messages[0], changed])["input"]
+    assert written == [USER, {**call, "call_id": "new"}]
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [{"summary": "hm"}, {"content": "hm"}, {"summary": ["hm"]}, {"content": {"text": "hm"}}],
+)
+def test_reasoning_of_another_form_is_not_guessed_at(thought: dict[str, Any]) -> None:
+    """Reasoning that is no list of objects makes the input unreadable, and is vLLM's to refuse."""
+    items = [USER, {"type": "reasoning", "id": "r1", **thought}]
+    with pytest.raises(UnreadableInputError, match=r"input\[1\]"):
+        ResponsesInput(items, None)
+    assert find_input_fault(items, None) is None
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ([{**RESULT, "output": ""}], None),
+        ([], None),
+        ("", None),
+        ([{"role": "user", "content": ""}], None),
+        ([{"role": "user", "content": 3}], "input[0]: content must be"),
+        ([{**RESULT, "output": 3}], "input[0]: content must be"),
+        ([{"content": "x"}], "input[0]: has no role"),
+    ],
+)
+def test_a_continued_response_may_say_nothing_itself(items: Any, words: str | None) -> None:
+    """With earlier messages on the backend only the form of the new ones is judged."""
+    fault = find_input_fault(items, None, continued=True)
+    assert (fault is None) if words is None else str(fault).startswith(words)
+
+
+def test_any_sequence_of_items_is_an_input() -> None:
+    """In Python a tuple is as good as a list, for the items and for their parts."""
+    parts = ({"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"})
+    items = (USER, {**ANSWER, "content": parts})
+    assert find_input_fault(items, None) is None
+    written = ResponsesInput(items, None)
+    assert written.arguments(written.messages)["input"] == [
+        USER,
+        {"role": "assistant", "content": "one\ntwo"},
+    ]
+    assert find_input_fault(b"hi", None) is not None
+
+
 @pytest.mark.parametrize(
     ("last", "prefill"),
     [

@@ -11,6 +11,7 @@ from litellm_role_guard.settings import (
     DeploymentSettings,
     GuardSettings,
     SettingsError,
+    misspelt,
     read_settings,
 )
 
@@ -48,6 +49,9 @@ def test_every_setting_says_what_it_is(model: type[DeploymentSettings]) -> None:
         ({"model_groups": ["a", 3]}, [f"{PATH}.model_groups[1]:", "must be a string", "3"]),
         ({"separator": 3}, [f"{PATH}.separator:", "must be a string"]),
         (["mode"], [f"{PATH}: must be a mapping"]),
+        ({"chat_template": ""}, [f"{PATH}.chat_template:", "must be the path of", "not ''"]),
+        ({"chat_template": " "}, [f"{PATH}.chat_template:", "must be the path of", "not ' '"]),
+        ({"chat_template": "a\0b"}, [f"{PATH}.chat_template:", "must be the path of"]),
     ],
 )
 def test_a_mistake_is_named_by_its_full_path(written: object, words: list[str]) -> None:
@@ -56,6 +60,26 @@ def test_a_mistake_is_named_by_its_full_path(written: object, words: list[str]) 
         read(written)
     for word in words:
         assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("role_gaurd", True),
+        ("role-guard", True),
+        ("RoleGuard", True),
+        ("litellm_role_guard", True),
+        ("role_guard", False),
+        ("guardrails", False),
+        ("presidio", False),
+        (3, False),
+    ],
+)
+def test_a_key_that_is_nearly_the_guards_is_told(key: object, meant: bool) -> None:
+    """Keys of other plugins are none of the guard's business, misspelt ones of its own are."""
+    assert misspelt({key: {}}, "callback_settings") == (
+        [f"callback_settings.{key}: not read; did you mean 'role_guard'?"] if meant else []
+    )
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -29,7 +29,7 @@ from .chat import answer_chat
 from .engine import Engine
 from .faults import TRANSPORT, Control, FaultyApp
 from .model import decode, encode
-from .protocol import DetokenizeRequest, Refused, TokenizeChat, TokenizeText, read_body
+from .protocol import DetokenizeRequest, Refused, TokenizeChat, TokenizeText
 from .responses import answer_responses, no_response
 
 VLLM_VERSION = "0.32.0"
@@ -103,19 +103,11 @@ def create_app(
 
     @app.post("/tokenize")
     async def tokenize(request: Request) -> dict[str, Any]:
-        asked = await read_body(request, _TOKENIZE)
-        engine.check_model(asked.model)
+        asked = await engine.read(request, _TOKENIZE)
         if isinstance(asked, TokenizeText):
             tokens = encode(asked.prompt)
         else:
-            prompt = engine.render(
-                asked.conversation(),
-                tools=asked.tool_definitions(),
-                add_generation_prompt=asked.add_generation_prompt,
-                continue_final_message=asked.continue_final_message,
-                chat_template=asked.chat_template,
-                variables=asked.chat_template_kwargs,
-            )
+            prompt = engine.prompt(asked, asked.chat_template_kwargs)
             request.scope["received"].prompt = prompt.text
             tokens = prompt.tokens
         strings = [decode([token]) for token in tokens] if asked.return_token_strs else None
@@ -124,8 +116,7 @@ def create_app(
 
     @app.post("/detokenize")
     async def detokenize(request: Request) -> dict[str, str]:
-        asked = await read_body(request, _DETOKENIZE)
-        engine.check_model(asked.model)
+        asked = await engine.read(request, _DETOKENIZE)
         return {"prompt": decode(asked.tokens)}
 
     @app.post("/v1/chat/completions")

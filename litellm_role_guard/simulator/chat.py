@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from ..conversation import plain_text
 from .engine import Engine, Prompt, Reply, new_id
-from .protocol import ChatRequest, NamedTool, read_body
+from .protocol import ChatRequest, NamedTool
 
 FINGERPRINT = "vllm-simulated"
 """The `system_fingerprint` of every answer."""
@@ -35,22 +35,14 @@ async def answer_chat(engine: Engine, request: Request) -> Response:
         Refused: vLLM would refuse the request.
     """
     received = request.scope["received"]
-    asked = await read_body(request, _FORM)
+    asked = await engine.read(request, _FORM)
     limit, limit_name = asked.max_completion_tokens, "max_completion_tokens"
     if limit is None:
         limit, limit_name = asked.max_tokens, "max_tokens"
     choice = asked.tool_choice
-    engine.check_model(asked.model)
     engine.check_tool_choice(choice.function.name if isinstance(choice, NamedTool) else choice)
     engine.check_limit(limit_name, limit)
-    prompt = engine.render(
-        asked.conversation(),
-        tools=asked.tool_definitions(),
-        add_generation_prompt=asked.add_generation_prompt,
-        continue_final_message=asked.continue_final_message,
-        chat_template=asked.chat_template,
-        variables=_variables(asked),
-    )
+    prompt = engine.prompt(asked, _variables(asked))
     received.prompt = prompt.text
     room = engine.room(prompt, limit)
     choices = 1 if asked.n is None else asked.n

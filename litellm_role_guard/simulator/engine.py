@@ -10,12 +10,17 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from fastapi import Request
+from pydantic import TypeAdapter
 
 from ..conversation import Message, has_media
 from ..template import ChatTemplate, TemplateInvalid, TemplateRefused
 from .model import Metrics, answer, decode_stepwise, encode
-from .protocol import Refused
+from .protocol import ModelRequest, Refused, RenderedRequest, read_body
+
+_Asked = TypeVar("_Asked", bound=ModelRequest)
 
 # Variables that a request sets in fields of its own, or must not set at all.
 _OWN_VARIABLES = {
@@ -92,6 +97,12 @@ class Engine:
         self._seconds_per_token = 1 / tokens_per_second if tokens_per_second else 0.0
         self._compiled = lru_cache(maxsize=64)(self._compile)
 
+    async def read(self, request: Request, form: TypeAdapter[_Asked]) -> _Asked:
+        """Give a request's body as a request model; refuse one for a model that is not served."""
+        asked = await read_body(request, form)
+        self.check_model(asked.model)
+        return asked
+
     def check_model(self, name: str | None) -> None:
         """Refuse a model that is not served."""
         if name and name != self.model:
@@ -113,6 +124,17 @@ class Engine:
         if limit is not None and limit > self.max_model_len:
             refusal = f"{name}={limit} cannot be greater than max_model_len={self.max_model_len}. "
             raise Refused.field(refusal + "Please request fewer output tokens.", name, limit)
+
+    def prompt(self, asked: RenderedRequest, variables: Mapping[str, Any] | None) -> Prompt:
+        """Give the prompt of a request with messages, with the template's own refusal."""
+        return self.render(
+            asked.conversation(),
+            tools=asked.tool_definitions(),
+            add_generation_prompt=asked.add_generation_prompt,
+            continue_final_message=asked.continue_final_message,
+            chat_template=asked.chat_template,
+            variables=variables,
+        )
 
     def render(
         self,

@@ -86,7 +86,9 @@ class Message(BaseModel):
 AnyMessage = ChatCompletionMessageParam | CustomChatCompletionMessageParam | Message
 
 
-class _Request(BaseModel):
+class ModelRequest(BaseModel):
+    """A request to a model."""
+
     model_config = ConfigDict(extra="allow")
 
     model: str | None = None
@@ -127,7 +129,7 @@ class NamedTool(BaseModel):
     type: Literal["function"] = "function"
 
 
-class _Sampling(_Request):
+class _Sampling(ModelRequest):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     temperature: float | None = None
@@ -157,7 +159,9 @@ class _Sampling(_Request):
             raise Refused.field(refusal, "max_tokens", max_tokens)
 
 
-class _Rendered(_Request):
+class RenderedRequest(ModelRequest):
+    """A request whose messages become a prompt."""
+
     messages: list[AnyMessage]
     add_generation_prompt: bool = True
     continue_final_message: bool = False
@@ -174,7 +178,7 @@ class _Rendered(_Request):
         return body
 
     @model_validator(mode="after")
-    def _list_tool_calls(self) -> _Rendered:
+    def _list_tool_calls(self) -> RenderedRequest:
         # Pydantic validates an Iterable only while it is read, so a bad call shows up here.
         for message in self.messages:
             calls = None if isinstance(message, Message) else message.get("tool_calls")
@@ -203,7 +207,7 @@ def _with_parts_read(message: AnyMessage) -> Mapping[str, Any]:
         raise Refused(str(error)) from error
 
 
-class ChatRequest(_Rendered, _Sampling):
+class ChatRequest(RenderedRequest, _Sampling):
     """A request to `/v1/chat/completions`."""
 
     max_tokens: int | None = None
@@ -261,20 +265,20 @@ def _check_tool_choice(body: dict[str, Any]) -> None:
         raise Refused.field(refusal, "tool_choice")
 
 
-class TokenizeChat(_Rendered):
+class TokenizeChat(RenderedRequest):
     """A request to `/tokenize` with a conversation."""
 
     return_token_strs: bool | None = False
 
 
-class TokenizeText(_Request):
+class TokenizeText(ModelRequest):
     """A request to `/tokenize` with a text."""
 
     prompt: str
     return_token_strs: bool | None = False
 
 
-class DetokenizeRequest(_Request):
+class DetokenizeRequest(ModelRequest):
     """A request to `/detokenize`."""
 
     tokens: list[Annotated[int, Field(ge=0, le=_INT64_MAX)]]

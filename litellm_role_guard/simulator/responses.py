@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import TypeAdapter
 
 from .engine import Engine, Reply, new_id
-from .protocol import Refused, ResponsesRequest, read_body
+from .protocol import Refused, ResponsesRequest
 
 _FORM: TypeAdapter[ResponsesRequest] = TypeAdapter(ResponsesRequest)
 _TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output")
@@ -32,8 +32,7 @@ async def answer_responses(engine: Engine, request: Request) -> Response:
         Refused: vLLM would refuse the request.
     """
     received = request.scope["received"]
-    asked = await read_body(request, _FORM)
-    engine.check_model(asked.model)
+    asked = await engine.read(request, _FORM)
     if asked.background:
         raise _bad_request(
             "This vLLM engine does not support `store=True` and therefore does not support the "

@@ -8,7 +8,7 @@ from litellm_role_guard import attempt, role_guard
 
 
 def _broken(*args: Any, **kwargs: Any) -> Any:
-    raise RuntimeError("broken on purpose")
+    raise RuntimeError(f"an error that quotes {args!r}")
 
 
 vars(attempt)["repair"] = _broken

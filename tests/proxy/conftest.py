@@ -172,6 +172,7 @@ def model_list(backends: dict[str, Backend]) -> list[dict[str, Any]]:
         deployment("rejecting", a, mode="reject"),
         deployment("off", a, mode="off"),
         deployment("never", backends["never"]),
+        deployment("taught", a, chat_template=str(LENIENT)),
         deployment("second", b, separator=" second "),
         gone,
         *wrong,

@@ -23,6 +23,7 @@ from tests.proxy.conftest import (
     answered,
     body_of,
     model_list,
+    texts_of,
 )
 from tests.proxy.test_repair import RUN
 
@@ -97,7 +98,8 @@ async def test_many_requests_at_once_leave_nothing_behind(
 def test_a_guard_that_fails_lets_every_request_go_on(
     backends: dict[str, Backend], tmp_path: Path
 ) -> None:
-    """With an error inside the guard the proxy is LiteLLM's own, and the log has the traceback."""
+    """With an error inside the guard the proxy is LiteLLM's own; the log has the traceback, and no
+    message text."""
     shutil.copy(HERE / "broken_guard.py", tmp_path)
     config: dict[str, Any] = {
         "model_list": model_list(backends),
@@ -111,4 +113,6 @@ def test_a_guard_that_fails_lets_every_request_go_on(
             assert "roles must alternate" in broken.ask(endpoint, "strict", RUN).text
     log = (tmp_path / "proxy.log").read_text()
     assert "role guard failed; the request goes on unchanged" in log
-    assert "RuntimeError: broken on purpose" in log
+    assert "broken_guard.py" in log
+    assert "RuntimeError" in log
+    assert not any(text in log for text in texts_of(RUN))

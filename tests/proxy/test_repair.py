@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +144,29 @@ def test_a_message_for_developers_is_sent_as_system(
     assert "x-role-guard" not in response.headers
     (call,) = backends["a"].calls()
     assert call["body"]["messages"][0] == {"role": "system", "content": "be kind"}
+
+
+@on_all_endpoints
+def test_the_proxys_log_has_one_line(proxy: Proxy, endpoint: str, folder: Path) -> None:
+    """What was done stands in the proxy's log once, with time, group and deployment."""
+    log = folder / "proxy.log"
+    before = log.read_text()
+    assert answered(proxy.ask(endpoint, "strict", RUN))
+    lines = [line for line in log.read_text()[len(before) :].splitlines() if "role_guard" in line]
+    (line,) = lines
+    assert re.fullmatch(
+        r"20\d\d-.* INFO litellm_role_guard: merged=1 group=strict deployment=\w+", line
+    )
+
+
+def test_bad_input_is_observed_and_passed_on(
+    proxy: Proxy, backends: dict[str, Backend], folder: Path
+) -> None:
+    """In mode observe the backend has the word on what is no conversation; the log tells of it."""
+    response = proxy.ask("chat", "observed", [{"role": "wizard", "content": "hello"}])
+    assert "role guard" not in response.text
+    assert len(backends["lenient"].calls()) == 1
+    assert "observe; bad_input=1 group=observed" in (folder / "proxy.log").read_text()
 
 
 @on_all_endpoints

@@ -48,6 +48,13 @@ def test_a_wrong_profile_costs_one_call_once(
     assert calls == 8 + taught
 
 
+def test_a_lesson_of_one_endpoint_holds_on_all(proxy: Proxy, backends: dict[str, Backend]) -> None:
+    """A deployment is the same one on every endpoint, and is taught once."""
+    for endpoint in ENDPOINTS:
+        assert answered(proxy.ask(endpoint, "taught", RUN))
+    assert [call["status"] for call in backends["a"].calls()] == [400, 200, 200, 200]
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_too_many_tokens_are_refused_after_one_call(

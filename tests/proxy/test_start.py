@@ -28,6 +28,11 @@ BROKEN = {
         {},
         "callback_settings.role_guard.model_groups: must be a list, not 'all'",
     ),
+    "empty template": (
+        {"chat_template": ""},
+        {},
+        "callback_settings.role_guard.chat_template: must be the path of a file or a directory",
+    ),
     "missing template": (
         {"chat_template": "/no/such.jinja"},
         {},
