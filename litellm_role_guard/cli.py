@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import click
 
+from .proofs import Learnt, Witness
 from .template import ChatTemplate, TemplateInvalid
 
 
@@ -104,6 +107,74 @@ def simulate(
         raise _BadStart(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
+@main.command()
+@click.option(
+    "--template",
+    type=click.Path(path_type=Path),
+    help="The template to ask: a .jinja file, a tokenizer_config.json or a model directory.",
+)
+@click.option("--backend", help="The address of the vLLM to ask instead, with or without /v1.")
+@click.option("--model", help="The served model.  [default: the only one that is served]")
+@click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The backend's API key.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def profile(
+    template: Path | None,
+    backend: str | None,
+    model: str | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Show what a chat template accepts, refuses and silently drops.
+
+    Small conversations are put to the template, or to a vLLM, which is asked for no token. Each
+    answer comes with the conversation that proved it.
+
+    \b
+      role-guard profile --template gemma3.jinja
+      role-guard profile --backend http://localhost:8000 --json
+    """
+    if (template is None) == (backend is None):
+        raise click.UsageError("give either --template or --backend")
+    if backend is not None:
+        learnt = asyncio.run(_learn_from_backend(backend, model, api_key))
+    else:
+        learnt = _learn_from_file(_load(template), str(template))
+    if as_json:
+        click.echo(learnt.as_json())
+        return
+    try:
+        from rich.console import Console
+
+        from .profile_table import print_table
+    except ImportError as error:  # rich comes with the proxy
+        needed = "pip install 'litellm-role-guard[proxy]', or use --json"
+        raise _BadStart(f"the table needs {error.name}: {needed}") from error
+    print_table(learnt, Console())
+
+
+def _learn_from_file(template: ChatTemplate, source: str) -> Learnt:
+    witness, start = Witness(), time.perf_counter()
+    learnt = witness.learn(template)
+    return Learnt(source, learnt, witness, time.perf_counter() - start)
+
+
+async def _learn_from_backend(backend: str, model: str | None, api_key: str | None) -> Learnt:
+    from .live import LearningFailed, learn_from_vllm, served_models
+
+    try:
+        names = await served_models(backend, api_key)
+        if model is None and len(names) != 1:
+            raise _BadStart(f"{backend}: --model is needed: {', '.join(names)}")
+        name = model or names[0]
+        if name not in names:
+            raise _BadStart(f"{backend}: no model {name!r}, only: {', '.join(names)}")
+        witness, start = Witness(), time.perf_counter()
+        learnt = await learn_from_vllm(backend, name, api_key, witness=witness)
+    except LearningFailed as error:
+        raise _BadStart(str(error)) from error
+    return Learnt(f"{name} at {backend}", learnt, witness, time.perf_counter() - start)
+
+
 def _load(path: Path | None) -> ChatTemplate:
     if path is None:
         with as_file(files(__package__) / "templates" / "strict.jinja") as strict:
@@ -117,6 +188,6 @@ def _load(path: Path | None) -> ChatTemplate:
 
 
 class _BadStart(click.ClickException):
-    """A reason why the server cannot start: one line, and the exit code of a wrong option."""
+    """A reason why a command cannot start: one line, and the exit code of a wrong option."""
 
     exit_code = 2

@@ -40,12 +40,14 @@ class Question(NamedTuple):
         marks: Its texts and tool arguments, in order.
         tools: Whether tool definitions go with it.
         adrift: How many of the first marks may stand anywhere in the prompt.
+        decides: The field of the rules that the answer goes into, then the keys in it.
     """
 
     messages: list[Message]
     marks: list[str]
     tools: bool
     adrift: int = 0
+    decides: tuple[str, ...] = ()
 
 
 Reading = str | None
@@ -125,8 +127,8 @@ class _Talk:
         for kind in kinds:
             self.add(kind)
 
-    def question(self, tools: bool) -> Question:
-        return Question(self.messages, self.marks, tools, self.adrift)
+    def question(self, tools: bool, decides: tuple[str, ...]) -> Question:
+        return Question(self.messages, self.marks, tools, self.adrift, decides)
 
     def mark(self) -> str:
         self.marks.append(f"zq{len(self.marks):02d}vx")
@@ -231,14 +233,20 @@ class _Asker:
     tools: bool
 
     def __call__(
-        self, talks: Mapping[Any, Sequence[_Talk]]
+        self, talks: Mapping[Any, Sequence[_Talk]], *field: str
     ) -> Generator[list[Question], list[Reading], dict[Any, Answer]]:
-        """Judge each key by the best of its talks; a later one is tried where none was read yet."""
+        """Judge each key by the best of its talks; a later one is tried where none was read yet.
+
+        Args:
+            talks: Ways to ask, by a key.
+            field: The field of the rules to which the keys belong, unless they name it themselves.
+        """
         answers: dict[Any, Answer] = {}
         for attempt in range(max(map(len, talks.values()), default=0)):
             batch = [
-                (key, variants[attempt].question(self.tools))
+                (key, variants[attempt].question(self.tools, (*field, *keys)))
                 for key, variants in talks.items()
+                for keys in [key if isinstance(key, tuple) else (key,)]
                 if attempt < len(variants) and answers.get(key) != "accepted"
             ]
             if not batch:
@@ -257,7 +265,7 @@ def _rank(answer: Answer | None) -> int:
 
 def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
     ask = _Asker(tools)
-    front = yield from ask({run: [_Talk(*run.split(), "user")] for run in FRONTS})
+    front = yield from ask({run: [_Talk(*run.split(), "user")] for run in FRONTS}, "front")
     follows: dict[str, dict[Kind, Answer]] = {}
     ends: dict[str, Answer] = {}
     front_ends: dict[str, Answer] = {}
@@ -269,19 +277,25 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
             follows[state] = dict.fromkeys(KINDS, "refused")
             continue
         follows[state] = yield from ask(
-            {kind: [_Talk(*way, kind, *sequel) for sequel in _SEQUELS[kind]] for kind in KINDS}
+            {kind: [_Talk(*way, kind, *sequel) for sequel in _SEQUELS[kind]] for kind in KINDS},
+            "follows",
+            state,
         )
         if state not in ("start", "front"):
-            ends |= yield from ask({state: [_Talk(*way)]})
-            skipped[state] = yield from _skipped(ask, way, front, follows[state], ends[state])
+            ends |= yield from ask({state: [_Talk(*way)]}, "ends")
+            skipped[state] = yield from _skipped(
+                ask, state, way, front, follows[state], ends[state]
+            )
             if front["system"] == "accepted":
-                front_ends |= yield from ask({state: [_Talk("system", *way, adrift=1)]})
+                talk = _Talk("system", *way, adrift=1)
+                front_ends |= yield from ask({state: [talk]}, "front_ends")
     gathered = yield from ask(
         {
             (kind, frame): [_Talk(*(kind if at == "*" else at for at in frame)).moved(kind)]
             for kind in _FRONT_KINDS
             for frame in (("user", "*", "assistant", "user"), ("user", "assistant", "*", "user"))
-        }
+        },
+        "gathered",
     )
     reads_calls = follows.get("user", {}).get("call") == "accepted"
     without_user = yield from ask(
@@ -289,7 +303,8 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
             "front": [_Talk("system")],
             "assistant": [_Talk("assistant")],
             "opened": [_Talk("assistant", "user")],
-        }
+        },
+        "without_user",
     )
     if front["system"] != "accepted":
         del without_user["front"]
@@ -317,7 +332,7 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
         parallel_calls=details.get("parallel_calls", "accepted"),
         stray_results=details.get("stray_results", "accepted"),
         long_call_ids=details.get("long_call_ids", "accepted"),
-        repeated_call_ids=details.get(f"repeated_after_{several}", "accepted"),
+        repeated_call_ids=details.get(("repeated_call_ids", several), "accepted"),
     )
 
 
@@ -339,6 +354,7 @@ def _way(
 
 def _skipped(
     ask: _Asker,
+    state: str,
     way: tuple[str, ...],
     front: Mapping[str, Answer],
     row: Mapping[Kind, Answer],
@@ -355,7 +371,9 @@ def _skipped(
             (kind, next_): [_add(_Talk(*lead, *way, adrift=len(lead)).say(kind, ""), sequel)]
             for kind in unread
             for next_, sequel in _AFTER_SKIPPED.items()
-        }
+        },
+        "skipped",
+        state,
     )
     without: dict[str, Answer] = {**dict(row.items()), "end": end}
     return [
@@ -403,8 +421,8 @@ def _details(reads_calls: bool) -> dict[Any, list[_Talk]]:
             "call_text": [_add(_Talk("user").call(1, text=True), ("tool", "assistant", "user"))],
             "parallel_calls": [_rounds(2)],
             "stray_results": [_Talk("user", "call").answer("another00")],
-            "repeated_after_two": [_repeated(2)],
-            "repeated_after_one": [_repeated(1)],
+            ("repeated_call_ids", "two"): [_repeated(2)],
+            ("repeated_call_ids", "one"): [_repeated(1)],
             "long_call_ids": [_Talk("user").call(1, call_id="call_0123456789").add("tool")],
         }
     for kind, (before, rest) in frames.items():

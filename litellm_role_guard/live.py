@@ -1,0 +1,463 @@
+"""A live vLLM as an oracle: what it reads of a conversation, told without generating a token.
+
+`/tokenize` renders a conversation and refuses it as a chat request would be refused, and
+`/detokenize` gives back the text that the model would read. So the template is judged together
+with the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+
+from .learn import TOOLS, Question, Reading, questions
+from .profile import TemplateProfile
+from .proofs import Witness
+from .refusals import is_about_conversation
+from .template import ChatTemplate, TemplateInvalid
+
+SECONDS = 30.0
+"""How long learning may take. It takes half a second where the backend has nothing else to do."""
+
+CONCURRENCY = 4
+"""Requests that are open at once. More of them do not make a vLLM answer any faster."""
+
+# Stands between prompts that are turned back into text together. No template holds it.
+_SEPARATOR = "zqsepvx"
+_PLAIN = Question([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
+_QUOTED_CHARS = 200
+# Where pydantic puts a fault in a message; older releases name the kind of request in between.
+_ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
+
+_T = TypeVar("_T")
+
+
+class LearningFailed(Exception):  # noqa: N818 - it says what happened
+    """No profile can be learnt from a backend; `str()` tells why, in one line."""
+
+
+class BackendIdentity(NamedTuple):
+    """What a profile that was learnt from a live backend holds for.
+
+    Attributes:
+        version: The server's version, where it tells one.
+        root: The path or repository of the served model, where it tells one.
+        template: The SHA-256 of the chat template in hex, where the server shows the template.
+    """
+
+    version: str | None
+    root: str | None
+    template: str | None
+
+
+async def learn_from_vllm(
+    base_url: str,
+    model: str,
+    api_key: str | None = None,
+    *,
+    client: httpx.AsyncClient | None = None,
+    seconds: float = SECONDS,
+    concurrency: int = CONCURRENCY,
+    fields: Mapping[str, Any] | None = None,
+    witness: Witness | None = None,
+) -> TemplateProfile:
+    """Learn a profile from a running vLLM, at no generation cost.
+
+    Where the server shows its template, the questions are put to a copy of it, once it has
+    rendered one conversation of each form as the server does.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        model: The name of a served model.
+        api_key: Sent as the bearer token.
+        client: The connections to use, which stay the caller's.
+        seconds: The time limit for all of it.
+        concurrency: How many requests may be open at once.
+        fields: Further fields of every `/tokenize` request, such as `chat_template` or
+            `chat_template_kwargs`.
+        witness: Is shown every question with its reading.
+
+    Raises:
+        LearningFailed: The backend cannot be reached or asked, or not in time.
+    """
+    witness = witness or Witness()
+    async with _server(base_url, api_key, client) as server:
+        oracle = _Oracle(server, model, concurrency, fields or {})
+        try:
+            return await asyncio.wait_for(_learn(server, oracle, witness), seconds)
+        except asyncio.TimeoutError as error:  # the builtin TimeoutError from Python 3.11 on
+            raise LearningFailed(f"{server.root}: not learnt within {seconds:g} s") from error
+
+
+async def served_models(
+    base_url: str, api_key: str | None = None, *, client: httpx.AsyncClient | None = None
+) -> list[str]:
+    """Give the names of the models that a vLLM serves.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        api_key: Sent as the bearer token.
+        client: The connections to use, which stay the caller's.
+
+    Raises:
+        LearningFailed: The backend cannot be reached, or tells no names.
+    """
+    async with _server(base_url, api_key, client) as server:
+        return [str(card["id"]) for card in await server.models()]
+
+
+async def read_identity(
+    base_url: str,
+    model: str,
+    api_key: str | None = None,
+    *,
+    client: httpx.AsyncClient | None = None,
+) -> BackendIdentity:
+    """Give what a profile of this backend holds for, as far as the backend tells.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        model: The name of a served model.
+        api_key: Sent as the bearer token.
+        client: The connections to use, which stay the caller's.
+
+    Raises:
+        LearningFailed: The backend cannot be reached, or does not serve the model.
+    """
+    async with _server(base_url, api_key, client) as server:
+        cards = {card["id"]: card for card in await server.models()}
+        if model not in cards:
+            raise LearningFailed(f"{server.root}: no model {model!r}, but {', '.join(cards)}")
+        version = (await server.shown("/version")).get("version")
+        root = cards[model].get("root")
+        text = (await server.shown("/tokenizer_info")).get("chat_template")
+        return BackendIdentity(
+            version if isinstance(version, str) else None,
+            root if isinstance(root, str) else None,
+            hashlib.sha256(text.encode()).hexdigest() if isinstance(text, str) else None,
+        )
+
+
+async def _learn(server: _Server, oracle: _Oracle, witness: Witness) -> TemplateProfile:
+    await oracle.start()
+    # A template that the request brings is not the one that the server shows.
+    template = None if oracle.fields else _template(await server.shown("/tokenizer_info"))
+    if template is not None:
+        local = Witness()
+        profile = local.learn(template, takes=_takes)
+        sample = _sample(local)
+        live = await oracle.read([question for question, _ in sample])
+        if all(map(_same, live, (reading for _, reading in sample))):
+            witness.take(local.readings)
+            return profile
+    course = questions()
+    try:
+        batch = next(course)
+        while True:
+            readings = await oracle.read(batch, ahead=True)
+            witness.take(zip(batch, readings, strict=True))
+            batch = course.send(readings)
+    except StopIteration as finished:
+        learnt: TemplateProfile = finished.value
+        return learnt
+
+
+def _takes(question: Question) -> bool:
+    """Whether a request with this conversation gets as far as the template.
+
+    Source: the message types of the `openai` package, against which vLLM validates.
+    """
+    return all(
+        message.get("content", "") is not None or message["role"] in ("assistant", "function")
+        for message in question.messages
+    )
+
+
+def _template(shown: Mapping[str, Any]) -> ChatTemplate | None:
+    try:
+        return ChatTemplate.from_config(shown)
+    except TemplateInvalid:
+        return None  # none is shown, or one that only the server can compile
+
+
+def _sample(witness: Witness) -> list[tuple[Question, Reading]]:
+    """Give one rendered and one refused question with each form of message.
+
+    What a server does to messages before the template goes by their form, so that a version that
+    does it otherwise is found out by them.
+    """
+    seen: set[Any] = set()
+    sample = []
+    for question, reading in witness.readings:
+        forms = {
+            (reading is None, question.tools, *_form(message)) for message in question.messages
+        }
+        if not forms <= seen:
+            seen |= forms
+            sample.append((question, reading))
+    return sample
+
+
+def _form(message: Mapping[str, Any]) -> tuple[Any, ...]:
+    content = message.get("content")
+    calls = len(message.get("tool_calls", ()))
+    return message["role"], type(content).__name__, content == "", calls
+
+
+def _same(live: Reading, local: Reading) -> bool:
+    if live is None or local is None:
+        return live is local
+    # Some tokenizers drop blanks where a text begins.
+    return live.strip() == local.strip()
+
+
+class _Oracle:
+    """Puts questions to `/tokenize`, a few at a time, and remembers what was asked.
+
+    Args:
+        server: The vLLM.
+        model: The name of the model.
+        concurrency: How many requests may be open at once.
+        fields: Further fields of every request to `/tokenize`.
+    """
+
+    def __init__(
+        self, server: _Server, model: str, concurrency: int, fields: Mapping[str, Any]
+    ) -> None:
+        self.fields = fields
+        self._server = server
+        self._model = model
+        self._slots = asyncio.Semaphore(concurrency)
+        self._readings: dict[str, Reading] = {}
+        self._separator: list[int] = []
+        self._takes_tools = True
+
+    async def start(self) -> None:
+        """Ask what every template takes. A backend that does not is not to be judged.
+
+        Raises:
+            LearningFailed: The backend cannot be asked.
+        """
+        try:
+            (prompt,) = await self._texts([await self._tokens(_PLAIN)])
+        except _Refused as refusal:
+            raise LearningFailed(
+                f"{self._server.root}: refuses even a lone user message: {_line(str(refusal))}"
+            ) from refusal
+        if _PLAIN.marks[0] not in prompt:
+            raise LearningFailed(
+                f"{self._server.root}: the text of a lone user message is not in its prompt"
+            )
+        body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
+        with contextlib.suppress(_Refused):  # prompts are turned back one by one then
+            self._separator = await self._tokenize(body)
+        try:
+            await self._tokens(_PLAIN._replace(tools=True))
+        except _Refused as refusal:
+            self._takes_tools = is_about_conversation(str(refusal))
+
+    async def read(self, batch: Sequence[Question], *, ahead: bool = False) -> list[Reading]:
+        """Give the prompts that the server makes of conversations; None where it refuses.
+
+        Args:
+            batch: The conversations.
+            ahead: Whether to ask each with tools as well, which a course does sooner or later:
+                two at once take one trip.
+
+        Raises:
+            LearningFailed: The backend failed, or a refusal is about something else.
+        """
+        armed = [question._replace(tools=True) for question in batch] if ahead else []
+        new = {
+            key: question
+            for question in (*batch, *armed)
+            if (key := self._key(question)) not in self._readings
+        }
+        taken = await _together(self._taken(question) for question in new.values())
+        texts = iter(await self._texts([tokens for tokens in taken if tokens is not None]))
+        for key, tokens in zip(new, taken, strict=True):
+            self._readings[key] = None if tokens is None else next(texts)
+        return [self._readings[self._key(question)] for question in batch]
+
+    def _key(self, question: Question) -> str:
+        return json.dumps([question.messages, question.tools and self._takes_tools])
+
+    async def _taken(self, question: Question) -> list[int] | None:
+        try:
+            return await self._tokens(question)
+        except _Refused as refusal:
+            if not _is_answer(str(refusal)):
+                raise LearningFailed(f"{self._server.root}: {_line(str(refusal))}") from refusal
+            return None
+
+    async def _tokens(self, question: Question) -> list[int]:
+        body = {**self.fields, "model": self._model, "messages": question.messages}
+        if question.tools and self._takes_tools:
+            body["tools"] = TOOLS
+        return await self._tokenize(body)
+
+    async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
+        tokens = (await self._post("/tokenize", body)).get("tokens")
+        if not isinstance(tokens, list):
+            raise LearningFailed(f"{self._server.root}: /tokenize gives no tokens; is it a vLLM?")
+        return tokens
+
+    async def _texts(self, prompts: Sequence[list[int]]) -> list[str]:
+        """Turn tokens back into text, many prompts at once."""
+        if len(prompts) > 1 and self._separator:
+            joined = [*prompts[0]]
+            for prompt in prompts[1:]:
+                joined += [*self._separator, *prompt]
+            texts = (await self._text(joined)).split(_SEPARATOR)
+            if len(texts) == len(prompts):
+                return texts
+            self._separator = []  # the tokenizer does not keep it
+        return await _together(self._text(prompt) for prompt in prompts)
+
+    async def _text(self, tokens: list[int]) -> str:
+        try:
+            answer = await self._post("/detokenize", {"model": self._model, "tokens": tokens})
+        except _Refused as refusal:
+            raise LearningFailed(
+                f"{self._server.root}: /detokenize: {_line(str(refusal))}"
+            ) from refusal
+        prompt = answer.get("prompt")
+        if not isinstance(prompt, str):
+            raise LearningFailed(f"{self._server.root}: /detokenize gives no text; is it a vLLM?")
+        return prompt
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        async with self._slots:
+            return await self._server.post(path, body)
+
+
+def _is_answer(words: str) -> bool:
+    # A request model that takes no such message refuses it like a template.
+    return is_about_conversation(words) or _ABOUT_MESSAGES.search(words) is not None
+
+
+class _Refused(Exception):  # noqa: N818 - it is an answer, not an error
+    """A 400, with its words."""
+
+
+class _Server:
+    """The HTTP API of a vLLM, with its failures told apart.
+
+    Args:
+        base_url: Its address, with or without `/v1`.
+        api_key: Sent as the bearer token.
+        client: The connections to use.
+    """
+
+    def __init__(self, base_url: str, api_key: str | None, client: httpx.AsyncClient) -> None:
+        self.root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = client
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Give the cards of the served models.
+
+        Raises:
+            LearningFailed: The server cannot be reached, or tells none.
+        """
+        response = await self._send("GET", "/v1/models")
+        if response.status_code != 200:
+            raise self._failure("/v1/models", response)
+        cards = _json(response).get("data")
+        if not isinstance(cards, list) or not all(
+            isinstance(card, dict) and "id" in card for card in cards
+        ):
+            raise LearningFailed(f"{self.root}: /v1/models names no models; is it a vLLM?")
+        return cards
+
+    async def shown(self, path: str) -> dict[str, Any]:
+        """Give the JSON object at a path; an empty one where the server does not show it."""
+        response = await self._send("GET", path)
+        return _json(response) if response.status_code == 200 else {}
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Post JSON and give the JSON object that answers it; an empty one if none does.
+
+        Raises:
+            _Refused: vLLM answered with a 400.
+            LearningFailed: Anything else went wrong.
+        """
+        response = await self._send("POST", path, body)
+        if response.status_code == 200:
+            return _json(response)
+        words = _words(response)
+        if response.status_code == 400 and words:
+            raise _Refused(words)
+        raise self._failure(path, response)
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
+        try:
+            return await self._client.request(
+                method, self.root + path, json=body, headers=self._headers
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = _line(str(error)) or type(error).__name__
+            raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
+
+    def _failure(self, path: str, response: httpx.Response) -> LearningFailed:
+        status, words = response.status_code, _words(response)
+        if status in (401, 403):
+            given = "refuses the API key" if self._headers else "wants an API key"
+            return LearningFailed(f"{self.root}: {given} ({status})")
+        # vLLM's own 404 names the model; one of the web framework knows no such path.
+        if status == 404 and "model" not in words:
+            return LearningFailed(f"{self.root}: has no {path}; is it a vLLM?")
+        if status == 404:
+            return LearningFailed(f"{self.root}: {_line(words)}")
+        said = f": {_line(words)}" if words else ""
+        return LearningFailed(f"{self.root}: answered {path} with {status}{said}")
+
+
+@contextlib.asynccontextmanager
+async def _server(
+    base_url: str, api_key: str | None, client: httpx.AsyncClient | None
+) -> AsyncIterator[_Server]:
+    if client is not None:
+        yield _Server(base_url, api_key, client)
+        return
+    async with httpx.AsyncClient(timeout=SECONDS) as own:
+        yield _Server(base_url, api_key, own)
+
+
+async def _together(calls: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Wait for all; when one fails, the others are not left running."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _words(response: httpx.Response) -> str:
+    """Give the message of an error: under `error`, or in older releases at the top."""
+    answer = _json(response)
+    error = answer.get("error", answer)
+    words = error.get("message", "") if isinstance(error, dict) else error
+    return words if isinstance(words, str) else ""
+
+
+def _line(words: str) -> str:
+    return " ".join(words.split())[:_QUOTED_CHARS]
