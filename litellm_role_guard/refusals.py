@@ -12,6 +12,8 @@ pattern and never by equality:
     tool_result     a tool result without its call, or a call without its result
     parallel_calls  more than one tool call at once
     call_id         the form of a tool call's id
+    call_text       text in the same message as a tool call, or neither of them
+    no_tools        there are no tool calls and results
     content         content in parts, or null, where a string is wanted
 
 Everything else (context length, `max_tokens`, unknown parameters, a bad schema) is no refusal of
@@ -156,6 +158,14 @@ def _short_ids(rules: Rules) -> Mapping[str, Any]:
     return {"long_call_ids": "refused"}
 
 
+def _call_or_text(rules: Rules) -> Mapping[str, Any]:
+    return {
+        "call_text": "refused",
+        "null": {**rules.null, "assistant": "refused"},
+        "blank": {**rules.blank, "assistant": "refused"},
+    }
+
+
 def _strings_only(rules: Rules) -> Mapping[str, Any]:
     kinds = ("system", "developer", "user", "assistant", "tool")
     return {
@@ -174,17 +184,24 @@ _LADDERS: Mapping[str, tuple[Lesson, ...]] = {
     "tool_result": (_results_answer_calls, _tools_are_text),
     "parallel_calls": (_one_call, _tools_are_text),
     "call_id": (_short_ids, _tools_are_text),
+    "call_text": (_call_or_text, _tools_are_text),
+    "no_tools": (_tools_are_text,),
     "content": (_strings_only,),
 }
 
 _PATTERNS: Mapping[str, re.Pattern[str]] = {
     family: re.compile(pattern, re.IGNORECASE)
     for family, pattern in {
-        "call_id": r"tool[ _]call[ _]ids? (should|must)",
+        "call_id": r"tool[ _]call[ _]ids? (should|must|was .{1,80} but must|has to be defined)"
+        # mistral-common's KeyError, where a message lacks the field
+        r"|(^|[\"\s])'tool_call_id'($|\")",
+        "call_text": r"either content or tool_calls|tool calls and content (defined|cannot)",
+        "no_tools": r"tools not implemented for tokenizer",
         "parallel_calls": r"single tool[- ]calls? at once|only (supports? )?(one|a single) tool",
         "tool_result": r"no previous assistant message with a tool call"
         r"|unexpected role .?tool.? after"
-        r"|not the same number of function calls and responses"
+        r"|not the same number of function calls and responses|more tool responses than tool calls"
+        r"|(duplicate|unexpected) tool call id"
         r"|tool (results?|messages?|responses?) must (follow|be preceded)",
         "last_turn": r"expected last role|2 or more assistant messages at the end"
         r"|when the last message is from the assistant"
@@ -194,13 +211,15 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         "system_role": r"system (role|messages?|prompts?) (is |are )?not supported"
         r"|does ?n[o']t support (the )?system",
         "system_place": r"system messages? (must|should|can|may) (only )?(be|appear|come)"
+        r"|unexpected role .?system.? after"
         r"|(only|at most) one system message|multiple system messages",
         "turns": r"roles? (must|should) alternate|alternate (between )?user"
         r"|unexpected role .{1,20} after role",
         "unknown_role": r"(unexpected|unknown|unsupported|invalid) (message )?role"
         r"|roles? (is|are) supported|role .{1,20} (is )?not supported",
         "content": r"invalid content type|only string content|content (must|should) be a string"
-        r"|can only concatenate str",
+        r"|can only concatenate str|is not a valid chunktypes|system prompt must have content"
+        r"|(^|[\"\s])'content'($|\")",
     }.items()
 }
 

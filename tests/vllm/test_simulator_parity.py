@@ -16,10 +16,7 @@ from litellm_role_guard.template import ChatTemplate
 from tests.conversations import CASES, FURTHER, Case, user
 from tests.serving import serving
 from tests.vllm.bodies import BODIES, CHAT, RESPONSES, TOKENIZE
-from tests.vllm.conftest import MAX_MODEL_LEN, MODEL
-
-# The tiny model's tokenizer has Gemma's.
-SPECIAL_TOKENS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
+from tests.vllm.conftest import MAX_MODEL_LEN, MODEL, SPECIAL_TOKENS
 
 
 class Pair(NamedTuple):

@@ -1,0 +1,206 @@
+"""Write docs/shapes.md: what becomes of each conversation shape, on real chat templates.
+
+    python -m benchmarks.shapes
+
+Every conversation of tests/conversations.py is put to every template of the trl and axolotl wheels
+three times: as it is, after LiteLLM's `ensure_alternating_roles`, and after this guard. Takes
+about a minute on one core. `scripts/vllm_cpu/fetch_templates.sh` fetches the templates.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from litellm.litellm_core_utils.prompt_templates.common_utils import get_completion_messages
+
+from litellm_role_guard import ChatTemplate, TemplateRefused
+from litellm_role_guard.conversation import find_fault, is_empty, tool_calls
+from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.repair import repair
+from tests.conversations import CASES, FURTHER, Case, Message
+from tests.marks import Marked, marked
+from tests.real_templates import HOME, REAL
+
+PAGE = Path(__file__).parents[1] / "docs" / "shapes.md"
+OUTCOMES = ("refused", "lost", "whole")
+LONG = 12
+
+Tools = Sequence[Mapping[str, Any]] | None
+Way = Callable[[Sequence[Message], Tools, TemplateProfile], Sequence[Any]]
+
+
+def nothing(messages: Sequence[Message], tools: Tools, profile: TemplateProfile) -> Sequence[Any]:
+    """Give the messages as they are."""
+    return messages
+
+
+def builtin(messages: Sequence[Message], tools: Tools, profile: TemplateProfile) -> Sequence[Any]:
+    """Give what LiteLLM makes of them with `ensure_alternating_roles: true`."""
+    given: Any = copy.deepcopy(list(messages))
+    return get_completion_messages(given, None, None, ensure_alternating_roles=True)
+
+
+def guard(messages: Sequence[Message], tools: Tools, profile: TemplateProfile) -> Sequence[Any]:
+    """Give what this guard makes of them, with the template's own profile."""
+    return repair(messages, profile, tools=tools).messages
+
+
+WAYS: dict[str, Way] = {"none": nothing, "LiteLLM's built-in": builtin, "this guard": guard}
+
+_LETTERS = {
+    "system": "s",
+    "developer": "d",
+    "user": "u",
+    "assistant": "a",
+    "tool": "t",
+    "function": "f",
+}
+
+
+def shape(case: Case) -> str:
+    """Give the roles of a conversation in letters, with what is odd about each message."""
+    letters: list[str] = []
+    called: list[str] = []  # the calls that still wait for their results
+    for message in case.messages:
+        letters.append(_letter(message, called))
+    if len(letters) > LONG:
+        return f"{' '.join(letters[:2])} ... {letters[-1]} ({len(letters)} messages)"
+    return " ".join(letters) + (", with tools" if case.tools else "")
+
+
+def _letter(message: Message, called: list[str]) -> str:
+    calls, content = tool_calls(message), message.get("content")
+    letter = "c" * len(calls) or _LETTERS[message["role"]]
+    oddities = []
+    if calls and not is_empty({**message, "tool_calls": None}):
+        oddities.append("text")
+    if isinstance(content, list):
+        oddities.append("parts")
+        oddities += sorted({part["type"] for part in content} - {"text"})
+    elif not calls and is_empty(message):
+        oddities.append("null" if content is None else "empty")
+    oddities += ["refusal"] if message.get("refusal") else []
+    oddities += ["name"] if message.get("name") and message["role"] != "function" else []
+    oddities += ["reasoning"] if message.get("reasoning_content") else []
+    for call in calls:
+        called.append(str(call["id"]))
+        arguments = call["function"]["arguments"]
+        oddities += ["no arguments"] if not arguments else []
+        oddities += ["cut arguments"] if arguments and not arguments.endswith("}") else []
+        oddities += ["nested arguments"] if "[" in arguments else []
+        oddities += ["long id"] if len(call["id"]) > 9 else []
+    if message["role"] == "tool":
+        answered = message.get("tool_call_id")
+        if answered not in called:
+            oddities.append("no call")
+        else:
+            oddities += ["late"] if called[0] != answered else []
+            called.remove(str(answered))
+    return f"{letter}({', '.join(dict.fromkeys(oddities))})" if oddities else letter
+
+
+def outcome(template: ChatTemplate, talk: Marked, messages: Sequence[Any], tools: Tools) -> str:
+    """Tell whether a template refuses messages, loses some of what they say, or shows it all."""
+    try:
+        prompt = template.render(messages, tools=tools)
+    except TemplateRefused:
+        return "refused"
+    return "lost" if talk.unread(prompt) else "whole"
+
+
+Counts = dict[tuple[str, str], Counter[str]]
+"""How often each outcome was seen, by shape and way."""
+
+
+def measure() -> tuple[Counts, dict[str, list[Case]]]:
+    """Give what was seen, and the cases of each shape."""
+    cases: dict[str, list[Case]] = {}
+    for case in CASES + FURTHER:
+        if find_fault(case.messages) is None:  # the guard answers the others with a 400
+            cases.setdefault(shape(case), []).append(case)
+    counts: Counts = {}
+    for path in REAL:
+        template = ChatTemplate.from_path(path)
+        profile = TemplateProfile.learn(template)
+        for name, talks in cases.items():
+            for case in talks:
+                talk = marked(case)
+                for way, change in WAYS.items():
+                    messages = change(talk.messages, case.tools, profile)
+                    seen = outcome(template, talk, messages, case.tools)
+                    counts.setdefault((name, way), Counter())[seen] += 1
+    return counts, cases
+
+
+def page() -> Iterator[str]:
+    """Give the lines of the page."""
+    counts, cases = measure()
+    totals = {way: sum((counts[name, way] for name in cases), Counter[str]()) for way in WAYS}
+    conversations = sum(map(len, cases.values()))
+    yield "# Conversation shapes on real chat templates"
+    yield ""
+    yield (
+        f"{conversations} conversations of {len(cases)} shapes, on the {len(REAL)} chat templates "
+        f"of the {_wheels()} wheels: {conversations * len(REAL)} pairs. Each was rendered as vLLM "
+        "renders it, three times: as the client sent it, after LiteLLM's own "
+        f"`ensure_alternating_roles: true` (LiteLLM {version('litellm')}), and after this guard "
+        f"({version('litellm-role-guard')}) with the profile that it learnt from the template. "
+        f"Measured on {date.today().isoformat()} by `benchmarks/shapes.py`, which wrote this page."
+    )
+    yield ""
+    yield (
+        "**refused**: the template raised an error, which a client sees as a 400. **lost**: it was "
+        "taken, but some text or tool argument is not in the prompt, or not in order; leading "
+        "system text may stand anywhere, and within a round of tool calls each result may follow "
+        "its own call. **whole**: all is there. Turns invented to please a template count "
+        "for nothing. In % of the templates."
+    )
+    yield ""
+    yield f"| in all, and pairs | {' | '.join(OUTCOMES)} |"
+    yield "|---|--:|--:|--:|"
+    for way, total in totals.items():
+        shares = [f"{_share(total, seen):.1f} ({total[seen]})" for seen in OUTCOMES]
+        yield f"| {way} | {' | '.join(shares)} |"
+    yield ""
+    yield (
+        "s system, d developer, u user, a assistant, c assistant that calls a tool (cc: twice at "
+        "once), t tool result, f function result; in brackets what is odd about a message."
+    )
+    yield ""
+    columns = [f"{way}: {seen}" for way in WAYS for seen in OUTCOMES]
+    yield f"| shape | {' | '.join(columns)} | conversation |"
+    yield f"|---|{'--:|' * len(columns)}---|"
+    for name in sorted(cases, key=lambda name: (counts[name, "none"]["whole"], name)):
+        cells = [f"{_share(counts[name, way], seen):.0f}" for way in WAYS for seen in OUTCOMES]
+        yield f"| {name} | {' | '.join(cells)} | {', '.join(case.name for case in cases[name])} |"
+
+
+def _share(count: Counter[str], seen: str) -> float:
+    return 100 * count[seen] / count.total()
+
+
+def _wheels() -> str:
+    """Name the wheels by the mark that fetch_templates.sh leaves: `.fetched-NAME-VERSION-...`."""
+    marks = sorted((HOME / "templates").glob(".fetched-*"))
+    parts = marks[-1].name.removeprefix(".fetched-").split("-") if marks else []
+    return " and ".join(" ".join(pair) for pair in zip(parts[::2], parts[1::2], strict=True))
+
+
+def main() -> None:
+    """Write the page."""
+    if not REAL:
+        sys.exit("no templates: run scripts/vllm_cpu/fetch_templates.sh")
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text("\n".join(page()) + "\n", encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
