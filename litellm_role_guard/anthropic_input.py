@@ -6,9 +6,10 @@ drops messages of a role that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .conversation import Message, find_fault
+from .conversation import find_fault
 
 ROLES = ("user", "assistant", "system", "developer")
 """The roles that are translated: LiteLLM's three, and `developer`, which it would drop."""
@@ -36,15 +37,19 @@ def find_anthropic_fault(messages: object, system: object) -> str | None:
     return None
 
 
-def translatable(messages: Sequence[Message]) -> list[Message] | None:
+def translatable(messages: object) -> list[Any] | None:
     """Give the messages with `system` for `developer`, or None where there is no such message.
 
     Args:
-        messages: Those of a /v1/messages request without a fault.
+        messages: What the client sent as `messages`; malformed ones may go to groups that are not
+            guarded, and are not this function's business.
     """
-    if all(message["role"] != "developer" for message in messages):
+    if not isinstance(messages, list) or not any(map(_is_developer, messages)):
         return None
     return [
-        {**message, "role": "system"} if message["role"] == "developer" else message
-        for message in messages
+        {**message, "role": "system"} if _is_developer(message) else message for message in messages
     ]
+
+
+def _is_developer(message: object) -> bool:
+    return isinstance(message, Mapping) and message.get("role") == "developer"

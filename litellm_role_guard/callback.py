@@ -263,7 +263,7 @@ class RoleGuard(CustomLogger):
         return reasons[0] if reasons and all(reasons) else None
 
     def _translatable(self, data: dict[str, Any]) -> dict[str, Any] | None:
-        messages = translatable(data["messages"])
+        messages = translatable(data.get("messages"))
         if messages is None:
             return None
         settings = self._settings_of_group(data.get("model"))

@@ -377,6 +377,19 @@ async def test_bad_input_is_refused_under_all_names_of_a_group(
     assert guard.counts["bad_input"] == 1
 
 
+@pytest.mark.parametrize("messages", [None, "hello", [5], [{"content": "hello"}]])
+async def test_malformed_messages_of_an_unguarded_group_are_none_of_its_business(
+    monkeypatch: pytest.MonkeyPatch, messages: object
+) -> None:
+    """LiteLLM answers them as it always did, and the guard does not count a failure of its own."""
+    proxy_server = SimpleNamespace(llm_router=Router(**ALIASED))
+    monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
+    guard = RoleGuard(model_groups=["another"])
+    data = {"model": "gemma", "messages": messages}
+    assert await guard.async_pre_call_hook(None, None, data, "anthropic_messages") is None
+    assert guard.counts["failed"] == 0
+
+
 async def test_observe_reports_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """In mode observe the request goes on as it is; header and log say what would be done."""
     guard = RoleGuard(mode="observe")
