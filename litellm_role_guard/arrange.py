@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .conversation import call_name, has_media, is_empty, plain_text, tool_calls
 from .front import front_as_user
-from .profile import STATES, Kind, after
+from .profile import FRONT_KINDS, STATES, Kind, after
 from .turns import (
     Draft,
     Turn,
@@ -25,7 +25,7 @@ def arrange_turns(turns: list[Turn], draft: Draft) -> list[Turn]:
     """Place each message after the others, in the first form that the template takes there."""
     arrangement = Arrangement(draft)
     for turn in turns:
-        arrangement.at_front = arrangement.at_front and turn.kind in ("system", "developer")
+        arrangement.at_front = arrangement.at_front and turn.kind in FRONT_KINDS
         arrangement.place(turn)
     return arrangement.turns
 
@@ -266,7 +266,7 @@ def close(turns: list[Turn], draft: Draft) -> list[Turn]:
     if (lacks_user or not rules.may_end(state)) and rules.may_follow(state, "user"):
         turns = [*turns, draft.filler("user", turns[-1])]
         state = "user"
-    has_front = turns[0].kind in ("system", "developer")
+    has_front = turns[0].kind in FRONT_KINDS
     if has_front and unread(rules.front_ends, state) and rules.may_end(state):
         return _without_front(turns, draft)
     return turns
@@ -277,7 +277,7 @@ def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
     kept: list[Turn] = []
     for turn in turns:
         opening = all(earlier.kind == "user" for earlier in kept)
-        if opening and turn.kind in ("system", "developer"):
+        if opening and turn.kind in FRONT_KINDS:
             turn = front_as_user(turn, draft)
         if opening and kept and turn.kind == "user":
             kept[-1] = join([kept[-1], turn], draft.separator)

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from .conversation import has_media, is_empty
-from .turns import FRONT_KINDS, Draft, Turn, as_role, join, unread
+from .profile import FRONT_KINDS
+from .turns import Draft, Turn, as_role, join, unread
 
 
 def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
@@ -21,7 +22,7 @@ def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
     # A backend that folds developer messages into the system message moves every later system
     # message to the front along with them.
     moves_later = draft.rules.developer_then_system != "accepted" and any(
-        turn.kind in ("system", "developer") for turn in rest
+        turn.kind in FRONT_KINDS for turn in rest
     )
     native = []
     for turn in run:

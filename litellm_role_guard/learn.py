@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .conversation import Message
-from .profile import FRONTS, KINDS, STATES, Answer, Kind, Rules, TemplateProfile, after
+from .profile import FRONT_KINDS, FRONTS, KINDS, STATES, Answer, Kind, Rules, TemplateProfile, after
 from .template import ChatTemplate, TemplateRefused
 
 TOOLS: tuple[dict[str, Any], ...] = (
@@ -223,9 +223,6 @@ _SEQUELS: dict[Kind, tuple[tuple[str, ...], ...]] = {
 }
 
 
-_FRONT_KINDS: tuple[Kind, ...] = ("system", "developer")
-
-
 @dataclass
 class _Asker:
     """Puts talks to the oracle, all of one batch at once."""
@@ -292,7 +289,7 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
     gathered = yield from ask(
         {
             (kind, frame): [_Talk(*(kind if at == "*" else at for at in frame)).moved(kind)]
-            for kind in _FRONT_KINDS
+            for kind in FRONT_KINDS
             for frame in (("user", "*", "assistant", "user"), ("user", "assistant", "*", "user"))
         },
         "gathered",
@@ -321,7 +318,7 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
         without_user=without_user,
         gathered=[
             kind
-            for kind in _FRONT_KINDS
+            for kind in FRONT_KINDS
             if all(answer == "accepted" for (asked, _), answer in gathered.items() if asked == kind)
         ],
         developer_then_system=details.pop("developer_then_system"),

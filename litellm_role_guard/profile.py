@@ -42,12 +42,15 @@ def after(state: str, kind: str) -> str:
         return kind
     if kind not in KINDS:
         return "other"  # a role of the template's own: nothing is known of what may follow
-    if kind in ("system", "developer") and state in ("start", "front"):
+    if kind in FRONT_KINDS and state in ("start", "front"):
         return "front"
     # Where no plain turn was counted yet, a user turn is due, as it is after an assistant's.
     counted = "user" if state.startswith("user") else "assistant"
     return f"{counted}+{kind if kind in ('call', 'tool') else 'system'}"
 
+
+FRONT_KINDS: tuple[Kind, ...] = ("system", "developer")
+"""The kinds that may stand before the first turn."""
 
 FRONTS = (
     "system",
@@ -129,7 +132,6 @@ class Rules(BaseModel):
     long_call_ids: Answer = Field(
         default="accepted", description="Tool call ids that are not 9 letters and digits."
     )
-
     repeated_call_ids: Answer = Field(
         default="accepted", description="A tool call id that an earlier call had, too."
     )

@@ -22,8 +22,8 @@ from .arrange import arrange_turns, close
 from .calls import settle_calls
 from .conversation import Message, is_empty, tool_calls
 from .front import gather_front
-from .profile import Kind, Rules, TemplateProfile
-from .turns import FRONT_KINDS, Change, Draft, Turn, unread
+from .profile import FRONT_KINDS, Kind, Rules, TemplateProfile
+from .turns import Change, Draft, Turn, unread
 
 __all__ = ["SEPARATOR", "STEPS", "Change", "Repair", "repair"]
 

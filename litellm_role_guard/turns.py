@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 from .conversation import Message, call_arguments, call_name, content_parts, part_text, tool_calls
 from .profile import Kind, Rules, after
 
-FRONT_KINDS = ("system", "developer")
-
 
 class Change(NamedTuple):
     """One thing that a repair did.
 
     Attributes:
-        what: `merged`, `system`, `developer`, `function`, `tools`, `content` or `filled`.
+        what: `merged`, `system`, `developer`, `function`, `tools`, `content`, `filled`,
+            `transcript`, or `bad_input` where mode observe lets a request pass.
         messages: The positions of the input messages concerned, counted from 0.
         why: The reason, in words that hold no message text.
     """
@@ -127,7 +126,7 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
         return first
     message = dict(first.message)
     message["content"] = join_contents([turn.message.get("content") for turn in turns], separator)
-    for key in ("reasoning", "reasoning_content", "refusal"):
+    for key in ("reasoning", "reasoning_content"):
         texts = [turn.message[key] for turn in turns if turn.message.get(key)]
         if texts:
             message[key] = separator.join(texts)
