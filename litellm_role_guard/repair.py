@@ -117,6 +117,9 @@ def _is_gathered_whole(turns: Sequence[Turn], rules: Rules) -> bool:
         turn.kind in FRONT_KINDS for turn in turns[: len(at_front)]
     ):
         return False
+    texts = [turn for turn in at_front if not is_empty(turn.message)]
+    if gathers == "system" and len(texts) > 1 and unread(rules.front, "system system"):
+        return False  # of several, only one is kept
     said = False
     for turn in turns:
         if turn.kind not in FRONT_KINDS:

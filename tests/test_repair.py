@@ -337,3 +337,18 @@ def test_long_conversations_are_joined_in_one_go() -> None:
     repaired = repair(messages, ALTERNATING)
     assert len(repaired.messages) == 1
     assert Counted.copies == 0
+
+
+def test_system_text_that_takes_anothers_place_is_not_lost_among_empty_messages() -> None:
+    """Some templates keep one system text, wherever it stood, and show it at the front."""
+    text = (
+        "{% set kept = namespace(text='') %}{% for m in messages %}"
+        "{% if m.role == 'system' %}{% set kept.text = m.content %}{% endif %}{% endfor %}"
+        "{{ kept.text }}{% for m in messages if m.role in ('user', 'assistant') %}"
+        "<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    template = ChatTemplate(text)
+    messages = [say("user", ""), say("system", "A"), say("user", ""), say("system", "B")]
+    prompt = template.render(repair(messages, TemplateProfile.learn(template)).messages)
+    assert "A" in prompt
+    assert "B" in prompt
