@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from .conversation import call_name, has_media, is_empty, plain_text, tool_calls
 from .front import front_as_user
-from .profile import FRONT_KINDS, STATES, Kind, after
+from .profile import FRONT_KINDS, Kind, after
 from .turns import (
     Draft,
     Turn,
@@ -31,7 +32,6 @@ def arrange_turns(turns: list[Turn], draft: Draft) -> list[Turn]:
 
 
 _ALWAYS_SAID = ("user", "assistant", "call")
-_UNDER_WAY = tuple(state for state in STATES if state not in ("start", "front"))
 
 
 class Arrangement:
@@ -46,12 +46,13 @@ class Arrangement:
         self.state = "start"
         self.at_front = True
         self._names: dict[object, str] = {}
+        self._calls = 0
         self._open: set[object] = set()
         self._has_transcript = False
 
     @property
     def last(self) -> Turn | None:
-        """The turn that was placed last."""
+        """The turn that was placed last, or the empty message after it that is passed over."""
         return self.runs[-1][0] if self.runs else None
 
     @property
@@ -61,57 +62,73 @@ class Arrangement:
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
-        fitting = settled(turn, self.draft)
+        if turn.passed or (not self.at_front and self._is_passed(turn)):
+            self.put(replace(turn, passed=True))
+            return
+        fitting = turn if turn.folded else settled(turn, self.draft, late=not self.at_front)
         if fitting is None:
             return
         turn = fitting
         for call in tool_calls(turn.message):
             self._names[call.get("id")] = call_name(call)
-        if turn.afloat:
-            self._append(turn)
-            self.state = "front" if self.state == "start" else self.state
-        elif self.at_front:
+        if self.at_front:
             self.put(turn)  # as `gather_front` left it
-        elif self.draft.rules.may_follow(self.state, turn.kind) and not self._is_stray(turn):
+        elif self._may_follow(turn.kind) and not self._is_stray(turn):
             self.put(turn)
-        elif self._is_skipped(turn):
-            self._append(replace(turn, afloat=True))
-        elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID and self.state in _UNDER_WAY:
+        elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID:
             self.draft.note("content", turn, "an empty message that the template does not take")
-        elif (
-            self.last is not None and self.last.kind == turn.kind != "tool" and turn.kind != "call"
-        ):
+        else:
+            self._make_fit(turn)
+
+    def _make_fit(self, turn: Turn) -> None:
+        """Place a message that may not stand where it does."""
+        while self.runs and self.runs[-1][0].passed:
+            self._pop()  # it says nothing, and would stand between what belongs together now
+        if self.last is not None and self.last.kind == turn.kind != "tool" and turn.kind != "call":
             if turn.kind == "user" and self._has_transcript and not turn.labelled:
                 turn = labelled_user(turn, "User message")
             self.runs[-1].append(turn)
         else:
             self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
 
-    def _is_stray(self, turn: Turn) -> bool:
-        return (
-            turn.kind == "tool"
-            and self.state.endswith(("+call", "+tool"))
-            and self.draft.rules.stray_results != "accepted"
-            and turn.message.get("tool_call_id") not in self._open
-        )
+    def _may_follow(self, kind: Kind) -> bool:
+        fronted = bool(self.runs) and self.runs[0][0].kind in FRONT_KINDS
+        if self.state == "front" and self.draft.rules.after_fronts.get(kind) == "accepted":
+            fronts = [run[0] for run in self.runs if not run[0].passed]
+            if len(fronts) > 1 and all(turn.kind == "system" for turn in fronts):
+                return True
+        if kind == "tool" and self._calls and self.state in ("user", "assistant"):
+            return self.draft.rules.late_results == "accepted" or self.draft.rules.may_follow(
+                self.state, kind
+            )
+        return self.draft.rules.may_follow(self.state, kind, fronted=fronted)
 
-    def _is_skipped(self, turn: Turn) -> bool:
-        skipped = self.draft.rules.skipped.get(self.state, ())
-        return self.draft.lenient and turn.kind in skipped and is_empty(turn.message)
+    def _is_stray(self, turn: Turn) -> bool:
+        place = self.state.rpartition("+")[2]
+        if turn.kind != "tool" or place not in ("call", "tool"):
+            return False
+        answer = self.draft.rules.stray_results.get(place, "accepted")
+        if answer == "accepted" or turn.message.get("tool_call_id") in self._open:
+            return False
+        # Of an empty one that is taken and not read, nothing is lost.
+        return answer == "refused" or not is_empty(turn.message)
+
+    def _is_passed(self, turn: Turn) -> bool:
+        passed = self.draft.rules.passed.get(self.state, ())
+        return turn.kind in passed and is_empty(turn.message)
 
     def put(self, turn: Turn) -> None:
         """Add a turn as it is."""
-        if turn.kind != "tool":
+        if turn.kind != "tool" and not turn.passed:
             self._open = {call.get("id") for call in tool_calls(turn.message)}
-        self._append(turn)
-        self.state = after(self.state, turn.kind)
-
-    def _append(self, turn: Turn) -> None:
+        self._calls += turn.kind == "call"
         self._states.append(self.state)
         self.runs.append([turn])
+        self.state = self.draft.rules.after(self.state, turn.kind, passed=turn.passed)
 
     def _pop(self) -> Turn:
         self.state = self._states.pop()
+        self._calls -= self.runs[-1][0].kind == "call"
         return join(self.runs.pop(), self.draft.separator)
 
     def _place_user(self, turn: Turn) -> None:
@@ -163,7 +180,7 @@ class Arrangement:
         self.place(labelled_user(turn, label))
 
     def _place_developer(self, turn: Turn) -> None:
-        if self.draft.rules.may_follow(self.state, "system"):
+        if self._may_follow("system"):
             self.draft.note("developer", turn, "the template reads no developer message there")
             self.place(as_role(turn, "system"))
         else:
@@ -212,7 +229,7 @@ class Arrangement:
     }
 
 
-def settled(turn: Turn, draft: Draft) -> Turn | None:
+def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
     """Bring content that is in parts, null or empty into a form that the template takes.
 
     None where it takes no empty message at all, and there is nothing in this one to be lost.
@@ -226,17 +243,18 @@ def settled(turn: Turn, draft: Draft) -> Turn | None:
     if turn.kind == "call":
         return turn
     rules = draft.rules
+    form = "late system" if late and turn.kind == "system" else turn.kind
     if content and not isinstance(content, str):
-        if len(content) > 1 and unread(rules.parts, turn.kind) and not has_media(turn.message):
+        if len(content) > 1 and _takes_no(rules.parts, form) and not has_media(turn.message):
             draft.note("content", turn, "the template does not read all parts of the content")
             return replace(turn, message={**turn.message, "content": plain_text(turn.message)})
         return turn
     if content == "":
-        if _takes_no(rules.blank, turn.kind):
+        if _takes_no(rules.blank, form):
             draft.note("content", turn, "the template takes no empty message")
             return None
-    elif _takes_no(rules.null, turn.kind):
-        if _takes_no(rules.blank, turn.kind):
+    elif _takes_no(rules.null, form):
+        if _takes_no(rules.blank, form):
             draft.note("content", turn, "the template takes no message without content")
             return None
         draft.note("content", turn, "the template wants a string where the content is null")
@@ -250,23 +268,30 @@ def _with_refusal_said(turn: Turn, draft: Draft) -> Turn:
     return replace(turn, message={**message, "content": join_contents(contents, draft.separator)})
 
 
-def _takes_no(answers: Mapping[str, str], kind: Kind) -> bool:
+def _takes_no(answers: Mapping[str, str], form: str) -> bool:
     # What holds for a user message holds for the kinds that were not asked about.
-    return answers.get(kind, answers.get("user", "accepted")) != "accepted"
+    known = form if form in answers else form.removeprefix("late ")
+    return answers.get(known, answers.get("user", "accepted")) != "accepted"
 
 
 def close(turns: list[Turn], draft: Draft) -> list[Turn]:
     """See to it that a reply may be asked for after what stands last."""
     if draft.prefill or not turns:
         return turns
-    rules, state = draft.rules, state_after(turns)
-    lacks_user = all(turn.kind != "user" for turn in turns) and unread(
-        rules.without_user, "front" if state == "front" else "assistant"
-    )
+    rules = draft.rules
+    state = state_after(turns, rules)
+    opening = "assistant"
+    if state == "front":
+        fronts = [turn for turn in turns if not turn.passed]
+        several = len(fronts) > 1 and all(turn.kind == "system" for turn in fronts)
+        opening = "fronts" if several and "fronts" in rules.without_user else "front"
+    lacks_user = all(turn.kind != "user" for turn in turns) and unread(rules.without_user, opening)
     if (lacks_user or not rules.may_end(state)) and rules.may_follow(state, "user"):
         turns = [*turns, draft.filler("user", turns[-1])]
         state = "user"
-    has_front = turns[0].kind in FRONT_KINDS
+    has_front = turns[0].kind in FRONT_KINDS and any(
+        turn.kind in FRONT_KINDS and not is_empty(turn.message) for turn in turns
+    )
     if has_front and unread(rules.front_ends, state) and rules.may_end(state):
         return _without_front(turns, draft)
     return turns
@@ -274,13 +299,8 @@ def close(turns: list[Turn], draft: Draft) -> list[Turn]:
 
 def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
     """Say what the system messages at the front say in the first user turn instead."""
-    kept: list[Turn] = []
-    for turn in turns:
-        opening = all(earlier.kind == "user" for earlier in kept)
-        if opening and turn.kind in FRONT_KINDS:
-            turn = front_as_user(turn, draft)
-        if opening and kept and turn.kind == "user":
-            kept[-1] = join([kept[-1], turn], draft.separator)
-        else:
-            kept.append(turn)
-    return kept
+    end = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
+    opening = [front_as_user(turn, draft) for turn in turns[:end]]
+    # Whatever stands behind it stands behind a user turn now.
+    rest = [replace(turn, passed=False) for turn in turns[end:]]
+    return arrange_turns([*opening, *rest], draft)

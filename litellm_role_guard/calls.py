@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .conversation import plain_text, tool_calls
+from .conversation import is_empty, plain_text, tool_calls
 from .turns import Draft, Turn, written_out
 
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
@@ -24,7 +24,7 @@ def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
     if not draft.rules.may_follow("user", "call"):
         return settled
     if draft.rules.long_call_ids != "accepted":
-        settled = [_with_short_ids(turn, draft) for turn in settled]
+        settled = list(_with_short_ids(settled, draft))
     if draft.rules.repeated_call_ids != "accepted":
         settled = list(_unrepeated_ids(settled, draft))
     if draft.rules.parallel_calls != "accepted":
@@ -60,18 +60,23 @@ def _well_formed(call: Mapping[str, Any]) -> bool:
         return False
 
 
-def _with_short_ids(turn: Turn, draft: Draft) -> Turn:
-    message = dict(turn.message)
-    if turn.kind == "call":
-        message["tool_calls"] = [
-            {**call, "id": _short_id(call.get("id"))} for call in tool_calls(turn.message)
-        ]
-    elif turn.kind == "tool":
-        message["tool_call_id"] = _short_id(message.get("tool_call_id"))
-    if message == turn.message:
-        return turn
-    draft.note("tools", turn, "the template wants tool call ids of 9 letters and digits")
-    return replace(turn, message=message)
+def _with_short_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    shortened: set[object] = set()
+    for turn in turns:
+        message = dict(turn.message)
+        if turn.kind == "call":
+            calls = tool_calls(turn.message)
+            shortened.update(call.get("id") for call in calls)
+            message["tool_calls"] = [{**call, "id": _short_id(call.get("id"))} for call in calls]
+        elif turn.kind == "tool":
+            given = message.get("tool_call_id")
+            if given in shortened or draft.rules.long_result_ids != "accepted":
+                message["tool_call_id"] = _short_id(given)
+        if message == turn.message:
+            yield turn
+        else:
+            draft.note("tools", turn, "the template wants tool call ids of 9 letters and digits")
+            yield replace(turn, message=message)
 
 
 def _short_id(call_id: object) -> str:
@@ -82,14 +87,16 @@ def _short_id(call_id: object) -> str:
 
 def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
     """Give an id that was used before a new one, for the call and its results alike."""
+    # Some templates forget the id of a result that stands alone, or first among several.
+    forgets = draft.rules.repeated_lone_ids == "accepted"
     used: set[str] = set()
     answered: set[str] = set()
     now: dict[str, str] = {}
+    first = surely_first = True
 
     def unused(call_id: str) -> str:
         while call_id in used:
             call_id = hashlib.sha256(call_id.encode()).hexdigest()[:9]
-        used.add(call_id)
         return call_id
 
     for turn in turns:
@@ -100,14 +107,26 @@ def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
                 given = str(call.get("id"))
                 now[given] = unused(given)
                 calls.append(call if now[given] == given else {**call, "id": now[given]})
+                if not forgets:
+                    used.add(now[given])
             message["tool_calls"] = calls
         elif turn.kind == "tool":
             given = str(message.get("tool_call_id"))
-            if given not in now or now[given] in answered:
+            again = not is_empty(message) and (
+                first and now.get(given) in used if forgets else now.get(given) in answered
+            )
+            if given not in now or again:
                 now[given] = unused(given)
+            if not (forgets and surely_first):
+                used.add(now[given])
             answered.add(now[given])
             if now[given] != given:
                 message["tool_call_id"] = now[given]
+        first = turn.kind != "tool"
+        if first and not is_empty(turn.message):  # an empty one may be left out
+            surely_first = True
+        elif not first:
+            surely_first = False
         if message == turn.message:
             yield turn
         else:
@@ -141,7 +160,10 @@ def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 
 def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
     """Put the text beside a tool call into a turn of its own, before the call."""
-    for turn in turns:
+    answered = len(turns)
+    if draft.rules.open_call_text == "accepted":
+        answered = max((at for at, turn in enumerate(turns) if turn.kind == "assistant"), default=0)
+    for turn in turns[:answered]:
         if turn.kind == "call" and plain_text(turn.message).strip():
             draft.note("tools", turn, "the template does not read text beside a tool call")
             text = {key: value for key, value in turn.message.items() if key != "tool_calls"}
@@ -149,3 +171,4 @@ def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
             yield replace(turn, message={**turn.message, "content": None})
         else:
             yield turn
+    yield from turns[answered:]

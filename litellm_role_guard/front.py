@@ -4,10 +4,116 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from .conversation import has_media, is_empty
-from .profile import FRONT_KINDS
+from .profile import FRONT_KINDS, Rules
 from .turns import Draft, Turn, as_role, join, unread
+
+
+def lift_front(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Do what the template itself does with system text that it moves to the front.
+
+    What only empty messages stand before goes there, and what is empty may stay away. The same is
+    rendered, so that it is no change.
+    """
+    if any(turn.kind in FRONT_KINDS for turn in turns):
+        turns = _passed_over(_lifted(_uncovered(turns, draft), draft), draft)
+    return turns
+
+
+def _uncovered(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Leave out empty results that stand before a system message at the front."""
+    rules = draft.rules
+    opening = list(itertools.takewhile(_is_front_or_empty_result, turns))
+    while opening and opening[-1].kind not in FRONT_KINDS:
+        opening.pop()
+    front = [turn for turn in opening if turn.kind in FRONT_KINDS]
+    covers = [turn for turn in opening if turn.kind not in FRONT_KINDS]
+    state = "front" if front and opening[0] is front[0] else "start"
+    if not covers or any(rules.may_follow(state, turn.kind) for turn in covers):
+        return turns
+    everywhere = [turn for turn in turns if turn.kind in FRONT_KINDS]
+    folds = any(turn.kind == "developer" for turn in everywhere) and "developer" in rules.gathered
+    idle = folds or all(is_empty(turn.message) for turn in everywhere)
+    for turn in covers:
+        taken = idle and rules.follows.get(state, {}).get(turn.kind) == "not_read"
+        if not taken and rules.passed.get(state, {}).get(turn.kind) != state:
+            draft.note("content", turn, "an empty message that the template does not take")
+    if state == "start" and rules.developer_before_last == "accepted":
+        # Not at the front by the client's will, it must not be shown in the last user turn.
+        front = [front_as_user(turn, draft) for turn in front]
+    return [*front, *turns[len(opening) :]]
+
+
+def _is_front_or_empty_result(turn: Turn) -> bool:
+    return turn.kind in FRONT_KINDS or (
+        turn.kind in ("tool", "function") and is_empty(turn.message)
+    )
+
+
+def _lifted(turns: list[Turn], draft: Draft) -> list[Turn]:
+    has_developer = any(turn.kind == "developer" for turn in turns)
+    if ("developer" if has_developer else "system") not in draft.rules.gathered:
+        return turns
+    opening = list(
+        itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS or is_empty(turn.message), turns)
+    )
+    front = [turn for turn in opening if turn.kind in FRONT_KINDS]
+    if front == opening[: len(front)]:
+        return turns
+    if has_developer:
+        if any(t.kind in FRONT_KINDS and not is_empty(t.message) for t in turns[len(opening) :]):
+            return turns  # which the developer message takes along, past what was said
+        front = [turn for turn in front if not is_empty(turn.message)]  # joined to the others
+    empty = [turn for turn in opening if turn.kind not in FRONT_KINDS]
+    return [*front, *empty, *turns[len(opening) :]]
+
+
+def is_said_last(turns: Sequence[Turn], rules: Rules) -> bool:
+    """Tell whether all system text has its place before the last user turn, and is shown there.
+
+    That is where some templates show the system message that a developer message was folded into.
+    """
+    if rules.developer_before_last != "accepted" or all(t.kind != "developer" for t in turns):
+        return False
+    last = max((at for at, turn in enumerate(turns) if turn.kind == "user"), default=-1)
+    said = [at for at, turn in enumerate(turns) if not is_empty(turn.message)]
+    leading = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
+    late = [at for at in said if at >= leading and turns[at].kind in FRONT_KINDS]
+    others = [at for at in said if turns[at].kind not in FRONT_KINDS]
+    return last >= 0 and all(
+        (other < here and other < last) or (other > here and other >= last)
+        for here in late
+        for other in others
+    )
+
+
+def _passed_over(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Leave the empty messages alone that the template moves to the front, to say nothing there.
+
+    With a developer message they all go there together, so that none can stay by itself.
+    """
+    leading = list(itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
+    later = [turn for turn in turns[len(leading) :] if turn.kind in FRONT_KINDS]
+    if not later or not all(is_empty(turn.message) for turn in later):
+        return turns
+    has_developer = any(turn.kind == "developer" for turn in (*leading, *later))
+    if _counts(has_developer, leading, draft):
+        return turns
+    passed = {id(turn): None if has_developer else replace(turn, passed=True) for turn in later}
+    return [kept for turn in turns if (kept := passed.get(id(turn), turn)) is not None]
+
+
+def _counts(has_developer: bool, front: Sequence[Turn], draft: Draft) -> bool:
+    """Tell whether an empty system or developer message later on would be in the way."""
+    rules = draft.rules
+    if has_developer:
+        return rules.empty_developer != "accepted"
+    if "system" not in rules.gathered:
+        return True
+    has_text = any(not is_empty(turn.message) for turn in front)
+    return has_text and unread(rules.front, "system empty")  # which takes the text's place
 
 
 def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
@@ -15,14 +121,14 @@ def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
     end = 0
     while end < len(turns) and turns[end].kind in FRONT_KINDS:
         end += 1
-    if end == 0 or turns[0].afloat:
+    if end == 0:
         return turns
     run, rest = turns[:end], turns[end:]
     answers = draft.rules.front
     # A backend that folds developer messages into the system message moves every later system
     # message to the front along with them.
     moves_later = draft.rules.developer_then_system != "accepted" and any(
-        turn.kind in FRONT_KINDS for turn in rest
+        turn.kind in FRONT_KINDS and not turn.passed for turn in rest
     )
     native = []
     for turn in run:
@@ -33,15 +139,21 @@ def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
     if unread(answers, "system") and any(turn.kind == "system" for turn in native):
         return [*(front_as_user(turn, draft) for turn in native), *rest]
     texts = list(native)
-    if all(turn.kind == "system" for turn in native) and not unread(answers, "system empty"):
+    folds = "developer" in draft.rules.gathered and any(turn.kind == "developer" for turn in run)
+    alike = all(turn.kind == "system" for turn in native)
+    if (alike or draft.rules.empty_developer == "accepted") and not unread(answers, "system empty"):
         while len(texts) > 1 and is_empty(texts[-1].message):
             texts.pop()
+    if answers.get("system empty") == "not_read":  # the last one counts
+        texts = list(itertools.dropwhile(lambda turn: is_empty(turn.message), texts))
     pairs = {" ".join(pair) for pair in itertools.pairwise(turn.kind for turn in texts)}
     if any("developer" in pair for pair in pairs):
         pairs.discard("system system")  # one developer message decides how all are taken
     folded = moves_later and any(turn.kind == "developer" for turn in run)
     if folded or any(unread(answers, pair) for pair in pairs):
         native = [join(native, draft.separator)]
+    elif folds and len(native) > 1:
+        native = [replace(turn, folded=True) for turn in native]
     return [*_media_as_user(native, draft), *rest]
 
 

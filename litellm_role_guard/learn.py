@@ -197,7 +197,12 @@ _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
     "user": (("user",),),
     "user+call": (("user", "call"),),
     "user+tool": (("user", "call", "tool"), ("user", "tool")),
-    "user+system": (("user", "system"), ("user", "function"), ("user", "developer")),
+    "user+system": (
+        ("user", "system"),
+        ("user", "function"),
+        ("user", "developer"),
+        ("system", "user", "system"),
+    ),
     "assistant": (("user", "assistant"),),
     "assistant+call": (("user", "assistant", "call"),),
     "assistant+tool": (("user", "assistant", "call", "tool"), ("user", "assistant", "tool")),
@@ -205,6 +210,7 @@ _WAYS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("user", "assistant", "system"),
         ("user", "assistant", "function"),
         ("user", "assistant", "developer"),
+        ("system", "user", "assistant", "system"),
     ),
 }
 
@@ -221,6 +227,15 @@ _SEQUELS: dict[Kind, tuple[tuple[str, ...], ...]] = {
     "developer": (("user", "assistant", "user"), ("assistant", "user", "assistant", "user")),
     "function": (("user", "assistant", "user"), ("assistant", "user", "assistant", "user")),
 }
+
+
+_SPEAKS: tuple[Kind, ...] = ("assistant", "call")
+
+
+def _sequels(kind: Kind, way: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    # Where nobody has spoken yet, a template may want a user turn to be somewhere.
+    opens = kind == "call" and "user" not in way
+    return (*_SEQUELS[kind], ("tool", "user")) if opens else _SEQUELS[kind]
 
 
 @dataclass
@@ -262,30 +277,72 @@ def _rank(answer: Answer | None) -> int:
 
 def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
     ask = _Asker(tools)
+    late = _Talk("system", "user", "assistant", "system", "user", "assistant", "user", adrift=1)
+    fronted = yield from ask({("after_front", "assistant", "system"): [late]})
+    takes_late = "accepted" in fronted.values()
+    after_front: dict[str, dict[Kind, Answer]] = {}
     front = yield from ask({run: [_Talk(*run.split(), "user")] for run in FRONTS}, "front")
+    without_user = yield from ask(
+        {
+            "front": [_Talk("system")],
+            "fronts": [_Talk("system", "system")],
+            "assistant": [_Talk("assistant")],
+            "opened": [_Talk("assistant", "user")],
+        },
+        "without_user",
+    )
+    if front["system"] != "accepted":
+        del without_user["front"]
+    if front["system system"] != "accepted":
+        del without_user["fronts"]
+    if without_user.pop("opened") != "accepted":
+        del without_user["assistant"]
     follows: dict[str, dict[Kind, Answer]] = {}
     ends: dict[str, Answer] = {}
     front_ends: dict[str, Answer] = {}
-    skipped: dict[str, list[Kind]] = {}
+    ways: dict[str, tuple[str, ...]] = {}
     for state in STATES:
-        way = _way(state, front, follows)
+        way = _way(state, front, follows, after_front)
         if way is None:
             # Nothing that was read leads here, so that nothing may be built on it.
             follows[state] = dict.fromkeys(KINDS, "refused")
             continue
+        ways[state] = way
         follows[state] = yield from ask(
-            {kind: [_Talk(*way, kind, *sequel) for sequel in _SEQUELS[kind]] for kind in KINDS},
+            {kind: [_on(way, kind, *sequel) for sequel in _sequels(kind, way)] for kind in KINDS},
             "follows",
             state,
         )
-        if state not in ("start", "front"):
-            ends |= yield from ask({state: [_Talk(*way)]}, "ends")
-            skipped[state] = yield from _skipped(
-                ask, state, way, front, follows[state], ends[state]
+        others: list[Kind] = [kind for kind in FRONT_KINDS if follows[state][kind] != "accepted"]
+        if takes_late and others and way[:1] not in ((), ("system",)):
+            after_front[state] = yield from ask(
+                {
+                    kind: [_on(("system", *way), kind, *sequel) for sequel in _SEQUELS[kind]]
+                    for kind in others
+                },
+                "after_front",
+                state,
             )
-            if front["system"] == "accepted":
-                talk = _Talk("system", *way, adrift=1)
-                front_ends |= yield from ask({state: [talk]}, "front_ends")
+        if state not in ("start", "front"):
+            ends |= yield from ask({state: [_on(way)]}, "ends")
+            if front["system"] == "accepted" and way[0] != "system":
+                front_ends |= yield from ask({state: [_on(("system", *way))]}, "front_ends")
+    ended = {"front": without_user["front"], **ends} if "front" in ways else ends
+    after_fronts: dict[Kind, Answer] = {}
+    if front["system system"] == "accepted" and "front" in ways:
+        unread = [kind for kind in _SPEAKS if follows["front"][kind] != "accepted"]
+        after_fronts = yield from ask(
+            {
+                kind: [_on(("system", "system"), kind, *sequel) for sequel in _SEQUELS[kind]]
+                for kind in unread
+            },
+            "after_fronts",
+        )
+    nexts: dict[str, dict[str, Answer]] = {
+        state: {**dict(follows[state].items()), **({"end": ended[state]} if state in ended else {})}
+        for state in ways
+    }
+    passed = yield from _passed(ask, ways, front, nexts)
     gathered = yield from ask(
         {
             (kind, frame): [_Talk(*(kind if at == "*" else at for at in frame)).moved(kind)]
@@ -295,26 +352,19 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
         "gathered",
     )
     reads_calls = follows.get("user", {}).get("call") == "accepted"
-    without_user = yield from ask(
-        {
-            "front": [_Talk("system")],
-            "assistant": [_Talk("assistant")],
-            "opened": [_Talk("assistant", "user")],
-        },
-        "without_user",
-    )
-    if front["system"] != "accepted":
-        del without_user["front"]
-    if without_user.pop("opened") != "accepted":
-        del without_user["assistant"]
-    details = yield from ask(_details(reads_calls))
-    several = "two" if details.get("parallel_calls") == "accepted" else "one"
+    reads_late = follows.get("user", {}).get("system") == "accepted"
+    details = yield from ask(_details(reads_calls, reads_late, front))
+    # Where several calls are taken at once, an id may be used up by standing among others.
+    several = 2 if details.get("parallel_calls") == "accepted" else 1
+    repeated = yield from ask({"repeated_call_ids": [_repeated(several)]} if reads_calls else {})
     return Rules(
         front=front,
         follows=follows,
+        after_front=after_front,
+        after_fronts=after_fronts,
         ends=ends,
         front_ends=front_ends,
-        skipped={state: kinds for state, kinds in skipped.items() if kinds},
+        passed=passed,
         without_user=without_user,
         gathered=[
             kind
@@ -322,71 +372,109 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
             if all(answer == "accepted" for (asked, _), answer in gathered.items() if asked == kind)
         ],
         developer_then_system=details.pop("developer_then_system"),
+        developer_before_last=(
+            "not_read"
+            if follows["user"]["developer"] == "accepted"
+            else details["developer_before_last"]
+        ),
+        empty_developer=_worst(_group(details, "empty_developer")),
         parts=_group(details, "parts"),
         null=_group(details, "null"),
         blank=_group(details, "blank"),
         call_text=details.get("call_text", "accepted"),
+        open_call_text=details.get("open_call_text", "accepted"),
         parallel_calls=details.get("parallel_calls", "accepted"),
-        stray_results=details.get("stray_results", "accepted"),
+        late_results=_worst(_group(details, "late_results")) if reads_calls else "not_read",
+        stray_results=_group(details, "stray_results"),
+        long_result_ids=details.get("long_result_ids", "accepted"),
         long_call_ids=details.get("long_call_ids", "accepted"),
-        repeated_call_ids=details.get(("repeated_call_ids", several), "accepted"),
+        repeated_call_ids=repeated.get("repeated_call_ids", "accepted"),
+        repeated_lone_ids=details.get("repeated_lone_ids", "accepted"),
     )
 
 
+def _on(way: Sequence[str], *kinds: str) -> _Talk:
+    """Go on from a way; the text of a system message at the front may be adrift."""
+    return _Talk(*way, *kinds, adrift=int(way[:1] == ("system",)))
+
+
 def _way(
-    state: str, front: Mapping[str, Answer], follows: Mapping[str, Mapping[Kind, Answer]]
+    state: str,
+    front: Mapping[str, Answer],
+    follows: Mapping[str, Mapping[Kind, Answer]],
+    after_front: Mapping[str, Mapping[Kind, Answer]],
 ) -> tuple[str, ...] | None:
     """Give the first way to a state on which every message is read."""
     if state == "front":
         return ("system",) if front["system"] == "accepted" else None
     for way in _WAYS[state]:
         here, read = "start", True
+        rows = [follows, after_front] if way[:1] == ("system",) else [follows]
         for kind in way:
-            read = read and follows.get(here, {}).get(_kind(kind)) == "accepted"
+            read = read and any(row.get(here, {}).get(_kind(kind)) == "accepted" for row in rows)
             here = after(here, kind)
         if read:
             return way
     return None
 
 
-def _skipped(
+def _passed(
     ask: _Asker,
-    state: str,
-    way: tuple[str, ...],
+    ways: Mapping[str, tuple[str, ...]],
     front: Mapping[str, Answer],
-    row: Mapping[Kind, Answer],
-    end: Answer,
-) -> Generator[list[Question], list[Reading], list[Kind]]:
-    """Give the kinds of which an empty message changes nothing, though the kind is not read."""
-    unread: list[Kind] = [
-        kind for kind in ("tool", "system", "function") if row[kind] == "not_read"
-    ]
-    # With a system message at the front, since some templates keep the last one, be it empty.
-    lead = ("system",) if front["system"] == "accepted" else ()
-    answers = yield from ask(
-        {
-            (kind, next_): [_add(_Talk(*lead, *way, adrift=len(lead)).say(kind, ""), sequel)]
-            for kind in unread
-            for next_, sequel in _AFTER_SKIPPED.items()
-        },
-        "skipped",
-        state,
-    )
-    without: dict[str, Answer] = {**dict(row.items()), "end": end}
-    return [
-        kind
-        for kind in unread
-        if all(
-            (answers[kind, next_] == "accepted") == (without[next_] == "accepted")
-            for next_ in _AFTER_SKIPPED
-        )
-    ]
+    nexts: Mapping[str, Mapping[str, Answer]],
+) -> Generator[list[Question], list[Reading], dict[str, dict[Kind, str]]]:
+    """Give the states to which empty messages lead of kinds that are not read.
+
+    Args:
+        ask: The oracle.
+        ways: How a conversation gets to each state.
+        front: What is read before the first turn.
+        nexts: What may come next in each state, `end` among it.
+    """
+    unread: dict[str, list[Kind]] = {
+        state: [
+            kind
+            for kind in ("tool", "system", "function")
+            if nexts[state][kind] == "not_read"
+            and not (state in ("start", "front") and kind in FRONT_KINDS)
+        ]
+        for state in ways
+    }
+    talks = {}
+    for state, way in ways.items():
+        # With a system message at the front, since some templates keep the last one, be it empty.
+        if front["system"] == "accepted" and way[:1] not in ((), ("system",)):
+            way = ("system", *way)
+        for kind in unread[state]:
+            for next_, sequel in _AFTER_PASSED.items():
+                # An empty message may push system text away from the front.
+                if next_ in nexts[state] and (next_ != "system" or state in ("start", "front")):
+                    talk = _on(way).say(kind, "")
+                    talks["passed", state, kind, next_] = [_add(talk, sequel)]
+    answers = yield from ask(talks)
+    passed: dict[str, dict[Kind, str]] = {}
+    for state, kinds in unread.items():
+        for kind in kinds:
+            seen = {
+                next_: answers["passed", state, kind, next_] == "accepted"
+                for next_ in _AFTER_PASSED
+                if ("passed", state, kind, next_) in answers
+            }
+            # A template that counts messages takes an empty one for a turn of the other side.
+            for like in (state, "user", "assistant") if any(seen.values()) else ():
+                known = nexts.get(like, {})
+                if all((known.get(next_) == "accepted") == taken for next_, taken in seen.items()):
+                    passed.setdefault(state, {})[kind] = like
+                    break
+    return passed
 
 
-_AFTER_SKIPPED: dict[str, tuple[str, ...]] = {
+_AFTER_PASSED: dict[str, tuple[str, ...]] = {
     "end": (),
     "user": ("user",),
     "assistant": ("assistant", "user"),
+    "system": ("system", "user", "assistant", "user"),
 }
 
 
@@ -398,13 +486,25 @@ def _group(details: Mapping[Any, Answer], name: str) -> dict[str, Answer]:
     return {key[1]: answer for key, answer in details.items() if key[0] == name}
 
 
-def _details(reads_calls: bool) -> dict[Any, list[_Talk]]:
+def _worst(answers: Mapping[str, Answer]) -> Answer:
+    return min(answers.values(), key=_rank)
+
+
+def _details(
+    reads_calls: bool, reads_late: bool, front: Mapping[str, Answer]
+) -> dict[Any, list[_Talk]]:
     asked: dict[Any, list[_Talk]] = {
         "developer_then_system": [
             _Talk("developer", "user", "system", "user"),
             _Talk("developer", "user", "assistant", "system", "user"),
         ],
     }
+    asked["developer_before_last"] = [_Talk("user", "assistant", "developer", "user")]
+    lead = ("system",) if front["system"] == "accepted" else ()
+    ways: tuple[tuple[str, ...], ...] = (("user",), ("user", "assistant"))
+    for way in ways:
+        talk = _on((*lead, *way)).say("developer", "")
+        asked["empty_developer", way[-1]] = [_add(talk, ("assistant", "user")[len(way) - 1 :])]
     frames: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "system": ((), ("user",)),
         "developer": ((), ("user",)),
@@ -416,16 +516,27 @@ def _details(reads_calls: bool) -> dict[Any, list[_Talk]]:
         asked |= {
             # Some templates take a call's text for a thought, and drop it once an answer follows.
             "call_text": [_add(_Talk("user").call(1, text=True), ("tool", "assistant", "user"))],
+            "open_call_text": [_add(_Talk("user").call(1, text=True), ("tool",))],
             "parallel_calls": [_rounds(2)],
-            "stray_results": [_Talk("user", "call").answer("another00")],
-            ("repeated_call_ids", "two"): [_repeated(2)],
-            ("repeated_call_ids", "one"): [_repeated(1)],
+            ("stray_results", "call"): [_Talk("user", "call").answer("another00")],
+            ("stray_results", "tool"): [_Talk("user", "call", "tool").answer("another00")],
+            "repeated_lone_ids": [_repeated(1)],
+            ("late_results", "user"): [_late_result("user")],
+            ("late_results", "assistant"): [_late_result()],
             "long_call_ids": [_Talk("user").call(1, call_id="call_0123456789").add("tool")],
+            "long_result_ids": [_Talk("user").answer("call_0123456789")],
         }
     for kind, (before, rest) in frames.items():
         asked["parts", kind] = [_add(_Talk(*before).parts(kind), rest)]
         asked["null", kind] = [_add(_Talk(*before).say(kind, None), rest)]
         asked["blank", kind] = [_add(_Talk(*before).say(kind, ""), rest)]
+    if reads_late:
+        talk = _Talk("user").say("system", None)
+        asked["null", "late system"] = [_add(talk, ("user", "assistant", "user"))]
+        talk = _Talk("user").say("system", "")
+        asked["blank", "late system"] = [_add(talk, ("user", "assistant", "user"))]
+        talk = _Talk("user").parts("system")
+        asked["parts", "late system"] = [_add(talk, ("user", "assistant", "user"))]
     return asked
 
 
@@ -440,6 +551,11 @@ def _repeated(count: int) -> _Talk:
     talk = _rounds(count)
     seen = str(talk.messages[-1]["tool_call_id"])
     return _add(talk, ("assistant", "user")).call(1, call_id=seen).add("tool")
+
+
+def _late_result(*before: str) -> _Talk:
+    talk = _Talk("user", "call", "tool", "assistant", *before).answer("another00")
+    return _add(talk, ("assistant", "user") if before else ("user",))
 
 
 def _add(talk: _Talk, kinds: Sequence[str]) -> _Talk:

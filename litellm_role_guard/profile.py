@@ -82,6 +82,16 @@ class Rules(BaseModel):
         default_factory=dict,
         description="What may come next, by where the conversation stands.",
     )
+    after_front: Follows = Field(
+        default_factory=dict,
+        description="What may come next besides where a system message stands at the front: some "
+        "templates move the first one there from wherever it stands, and no other.",
+    )
+    after_fronts: dict[Kind, Answer] = Field(
+        default_factory=dict,
+        description="What may follow several system messages at the front, though not a single "
+        "one: some templates take the last of them for the first user turn.",
+    )
     ends: dict[str, Answer] = Field(
         default_factory=dict,
         description="Where a conversation may stand when a reply is asked for.",
@@ -93,13 +103,13 @@ class Rules(BaseModel):
     )
     without_user: dict[str, Answer] = Field(
         default_factory=dict,
-        description="A conversation without any user turn: nothing but system text (`front`), or "
-        "one that the assistant opened (`assistant`).",
+        description="A conversation without any user turn: one system message (`front`), "
+        "several (`fronts`), or one that the assistant opened (`assistant`).",
     )
-    skipped: dict[str, list[Kind]] = Field(
+    passed: dict[str, dict[Kind, str]] = Field(
         default_factory=dict,
-        description="Kinds that are not read, and of which an empty message changes nothing, by "
-        "where the conversation stands.",
+        description="Where a conversation stands after an empty message of a kind that is not "
+        "read there: mostly where it stood before.",
     )
     gathered: list[Kind] = Field(
         default_factory=list,
@@ -110,35 +120,83 @@ class Rules(BaseModel):
         default="accepted",
         description="A leading developer message with a system message later on.",
     )
+    developer_before_last: Answer = Field(
+        default="not_read",
+        description="A developer message right before the last user turn, where it is read only "
+        "because all system text is shown there.",
+    )
+    empty_developer: Answer = Field(
+        default="accepted",
+        description="An empty developer message after the first turn, where no other system text "
+        "is that it would take along.",
+    )
     parts: dict[str, Answer] = Field(
         default_factory=dict,
-        description="Content of several text parts, by the kind of message.",
+        description="Content of several text parts, by the kind of message; `late system` is a "
+        "system message after the first turn.",
     )
     null: dict[str, Answer] = Field(
-        default_factory=dict, description="Content that is null, by the kind of message."
+        default_factory=dict,
+        description="Content that is null, by the kind of message as for `parts`.",
     )
     blank: dict[str, Answer] = Field(
-        default_factory=dict, description="Content that is an empty string, by the kind of message."
+        default_factory=dict,
+        description="Content that is an empty string, by the kind of message as for `parts`.",
     )
     call_text: Answer = Field(
-        default="accepted", description="Text in the same message as a tool call."
+        default="accepted",
+        description="Text in the same message as a tool call, once an answer has followed.",
+    )
+    open_call_text: Answer = Field(
+        default="accepted", description="The same as long as no answer has followed."
     )
     parallel_calls: Answer = Field(
         default="accepted", description="Several tool calls in one message, then their results."
     )
-    stray_results: Answer = Field(
-        default="accepted", description="A tool result after a call that it does not answer."
+    stray_results: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="A tool result that answers no open call, after a call or a result of another.",
+    )
+    late_results: Answer = Field(
+        default="not_read",
+        description="A tool result in a later turn than all calls, where none is taken unless "
+        "there was a call.",
     )
     long_call_ids: Answer = Field(
         default="accepted", description="Tool call ids that are not 9 letters and digits."
     )
+    long_result_ids: Answer = Field(
+        default="accepted", description="The same of a result that answers no call."
+    )
     repeated_call_ids: Answer = Field(
         default="accepted", description="A tool call id that an earlier call had, too."
     )
+    repeated_lone_ids: Answer = Field(
+        default="accepted",
+        description="The same where the earlier call had only one result, or the first of several.",
+    )
 
-    def may_follow(self, state: str, kind: Kind) -> bool:
-        """Tell whether a message of this kind is taken and read in this state."""
-        return self.follows.get(state, {}).get(kind, "accepted") == "accepted"
+    def after(self, state: str, kind: Kind, *, passed: bool = False) -> str:
+        """Give the state in which a conversation stands after a message of this kind.
+
+        Args:
+            state: Where it stood.
+            kind: The message's kind.
+            passed: Whether it is empty and passed over.
+        """
+        return self.passed.get(state, {}).get(kind, state) if passed else after(state, kind)
+
+    def may_follow(self, state: str, kind: Kind, *, fronted: bool = False) -> bool:
+        """Tell whether a message of this kind is taken and read in this state.
+
+        Args:
+            state: Where the conversation stands.
+            kind: The message's kind.
+            fronted: Whether a system message stands at the front.
+        """
+        if self.follows.get(state, {}).get(kind, "accepted") == "accepted":
+            return True
+        return fronted and self.after_front.get(state, {}).get(kind) == "accepted"
 
     def may_end(self, state: str) -> bool:
         """Tell whether a reply may be asked for in this state."""

@@ -2,6 +2,7 @@
 
 The chain, from the least invasive step to the most:
 
+    lift_front        system text with nothing said before it
     gather_front      system and developer text before the first turn
     settle_calls      tool calls that cannot be shown as they are
     arrange_turns     what may not stand where it does: content whose form is in the way, then
@@ -20,10 +21,10 @@ from typing import Any, NamedTuple
 
 from .arrange import arrange_turns, close
 from .calls import settle_calls
-from .conversation import Message, is_empty, tool_calls
-from .front import gather_front
-from .profile import FRONT_KINDS, Kind, Rules, TemplateProfile
-from .turns import Change, Draft, Turn, unread
+from .conversation import Message, tool_calls
+from .front import gather_front, is_said_last, lift_front
+from .profile import FRONT_KINDS, Kind, TemplateProfile
+from .turns import Change, Draft, Turn
 
 __all__ = ["SEPARATOR", "STEPS", "Change", "Repair", "repair"]
 
@@ -44,6 +45,7 @@ class Repair(NamedTuple):
 
 
 STEPS: tuple[Callable[[list[Turn], Draft], list[Turn]], ...] = (
+    lift_front,
     gather_front,
     settle_calls,
     arrange_turns,
@@ -74,12 +76,11 @@ def repair(
     rules = profile.rules(tools=bool(tools))
     draft = Draft(rules, separator, placeholder, prefill)
     turns = [Turn(_kind(message), message, (index,)) for index, message in enumerate(messages)]
-    if any(is_empty(message) for message in messages):
-        # What is empty can hardly be in the way; look before anything is done about it.
-        lenient = replace(draft, lenient=True)
-        if not _repaired(_afloat(turns) if _is_gathered_whole(turns, rules) else turns, lenient)[1]:
+    if is_said_last(turns, rules):
+        folded = sorted(turns, key=lambda turn: turn.kind not in FRONT_KINDS)
+        if not _repaired(folded, replace(draft, changes=[]))[1]:
             return Repair(messages, ())
-    repaired, changes = _repaired(turns, replace(draft, changes=[]))
+    repaired, changes = _repaired(turns, draft)
     if not changes:
         return Repair(messages, ())
     return Repair([turn.message for turn in repaired], changes)
@@ -104,34 +105,3 @@ def _repaired(turns: list[Turn], draft: Draft) -> tuple[list[Turn], tuple[Change
 def _kind(message: Message) -> Kind:
     kind: Kind = "call" if tool_calls(message) else message["role"]
     return kind
-
-
-def _is_gathered_whole(turns: Sequence[Turn], rules: Rules) -> bool:
-    """Tell whether all system text that is moved to the front has nothing said before it.
-
-    Then it may as well stand where it does: empty messages are all that it is moved across.
-    """
-    at_front = [turn for turn in turns if turn.kind in FRONT_KINDS]
-    gathers = "developer" if any(turn.kind == "developer" for turn in at_front) else "system"
-    if gathers not in rules.gathered or all(
-        turn.kind in FRONT_KINDS for turn in turns[: len(at_front)]
-    ):
-        return False
-    texts = [turn for turn in at_front if not is_empty(turn.message)]
-    if gathers == "system" and len(texts) > 1 and unread(rules.front, "system system"):
-        return False  # of several, only one is kept
-    said = False
-    for turn in turns:
-        if turn.kind not in FRONT_KINDS:
-            said = said or not is_empty(turn.message)
-        elif is_empty(turn.message):
-            # Where the last system text counts, an empty one would take the place of the others.
-            if gathers == "system" and unread(rules.front, "system empty"):
-                return False
-        elif said:
-            return False
-    return True
-
-
-def _afloat(turns: Sequence[Turn]) -> list[Turn]:
-    return [replace(turn, afloat=turn.kind in FRONT_KINDS) for turn in turns]

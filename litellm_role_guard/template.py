@@ -354,8 +354,32 @@ def _strftime_now(form: str) -> str:
     return datetime.now().strftime(form)
 
 
+class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, which asks no more than once whether a type's attribute may be read.
+
+    The answer goes by the type alone, and was a third of the time that a template took.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._safe: dict[tuple[type, str], bool] = {}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Tell whether the sandbox lets an attribute be read."""
+        key = type(obj), attr
+        safe = self._safe.get(key)
+        if safe is None:
+            safe = super().is_safe_attribute(obj, attr, value)
+            if len(self._safe) < _ATTRIBUTES:  # a template may make names up from a message's text
+                self._safe[key] = safe
+        return safe
+
+
+_ATTRIBUTES = 4096
+
+
 def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+    environment = _Environment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = _tojson

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from .conversation import Message, call_arguments, call_name, content_parts, part_text, tool_calls
-from .profile import Kind, Rules, after
+from .profile import Kind, Rules
 
 
 class Change(NamedTuple):
@@ -34,29 +34,26 @@ class Turn:
         message: The message, the input's own object as long as it is unchanged.
         origins: The positions of the input messages that are in it.
         labelled: Whether its text begins with a label that tells who said it.
-        afloat: Whether it is shown elsewhere than where it stands, and in nobody's way.
+        folded: Whether the server joins its text to that of others at the front.
+        passed: Whether it is empty and the template passes over it.
     """
 
     kind: Kind
     message: Message
     origins: tuple[int, ...]
     labelled: bool = False
-    afloat: bool = False
+    folded: bool = False
+    passed: bool = False
 
 
 @dataclass
 class Draft:
-    """What the steps share: the rules and settings, and the list of what was changed.
-
-    Attributes:
-        lenient: Whether empty messages may stand where the template skips them.
-    """
+    """What the steps share: the rules and settings, and the list of what was changed."""
 
     rules: Rules
     separator: str
     placeholder: str
     prefill: bool
-    lenient: bool = False
     changes: list[Change] = field(default_factory=list)
 
     def note(self, what: str, turn: Turn, why: str) -> None:
@@ -76,12 +73,11 @@ def unread(answers: Mapping[str, str], shape: str) -> bool:
     return answers.get(shape, "accepted") != "accepted"
 
 
-def state_after(turns: Sequence[Turn]) -> str:
+def state_after(turns: Sequence[Turn], rules: Rules) -> str:
     """Give the state in which a conversation stands after these turns."""
     state = "start"
     for turn in turns:
-        if not turn.afloat:
-            state = after(state, turn.kind)
+        state = rules.after(state, turn.kind, passed=turn.passed)
     return state
 
 

@@ -6,11 +6,12 @@ import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 
-from litellm_role_guard.conversation import find_fault
+from litellm_role_guard.conversation import find_fault, is_empty
 from litellm_role_guard.learn import TOOLS
 from litellm_role_guard.profile import TemplateProfile
 from litellm_role_guard.repair import Repair, repair
@@ -39,14 +40,13 @@ class Conversation:
 
 
 @st.composite
-def conversations(draw: st.DrawFn, *, rough: bool = False, finished: bool = False) -> Conversation:
+def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
     """Give conversations of 1 to 14 messages, of all roles in any order.
 
     Args:
         draw: Hypothesis' source of choices.
         rough: Whether some contents are null or empty, some tool results answer no call and some
             arguments are cut short.
-        finished: Whether every tool call has its results, and none is made beside others.
     """
     count = itertools.count()
     messages: list[dict[str, Any]] = []
@@ -80,7 +80,7 @@ def conversations(draw: st.DrawFn, *, rough: bool = False, finished: bool = Fals
             f"call_{len(messages)}_{position}"
             if draw(st.booleans())
             else f"aB{len(messages):02d}Z{position:04d}"
-            for position in range(1 if finished else draw(st.sampled_from([1, 1, 1, 2, 3])))
+            for position in range(draw(st.sampled_from([1, 1, 1, 2, 3])))
         ]
         calls = []
         for call_id in ids:
@@ -90,7 +90,7 @@ def conversations(draw: st.DrawFn, *, rough: bool = False, finished: bool = Fals
             function = {"name": "look_up", "arguments": arguments}
             calls.append({"id": call_id, "type": "function", "function": function})
         messages.append({"role": "assistant", "content": said, "tool_calls": calls})
-        if finished or draw(st.integers(0, 3)):
+        if draw(st.integers(0, 3)):
             for call_id in ids:
                 messages.append({"role": "tool", "tool_call_id": call_id, "content": mark()})
     return Conversation(messages, marks)
@@ -174,20 +174,81 @@ def _promotions(conversation: Conversation, repaired: Repair) -> Iterator[str]:
 
 
 def unstable_prefixes(
-    template: ChatTemplate, profile: TemplateProfile, conversation: Conversation
+    template: ChatTemplate, profile: TemplateProfile, conversation: Conversation, *, tools: bool
 ) -> Iterator[str]:
-    """Give the lengths at which a growing conversation loses its rendered beginning."""
+    """Give the places at which a growing conversation loses its rendered beginning.
+
+    Those are left out at which the template, or vLLM before it, loses the beginning of messages
+    that nobody has repaired, and those at which no rendering could be whole and stay: in the middle
+    of a round of tool calls that must be split, or of which a result must follow.
+    """
+    if "developer" in conversation.roles[1:] or (
+        conversation.roles[0] in FRONT and not _keeps_dialogues(template)
+    ):
+        return  # vLLM folds a developer message into the system messages that stood before it
+    rules = profile.rules(tools=tools)
+    must_finish = rules.parallel_calls != "accepted" or not rules.may_follow("user+call", "user")
     before: str | None = None
+    earlier: Sequence[Any] = ()
     for length in range(1, len(conversation.messages) + 1):
         part = conversation.cut(length)
         if find_fault(part.messages) is not None:
             continue
-        prompt = read(template, repair(part.messages, profile).messages, tools=False)
-        if prompt is not None and before is not None and not prompt.startswith(before):
+        repaired = repair(part.messages, profile, tools=TOOLS if tools else None).messages
+        prompt = read(template, repaired, tools=tools)
+        if (
+            prompt is not None
+            and before is not None
+            and not prompt.startswith(before)
+            and all(
+                _keeps(template, messages, part, tools=tools)
+                for messages in (part.messages, earlier, repaired)
+            )
+        ):
             yield f"prefix-stable: lost at message {length - 1}"
-        end = (
-            max((prompt.rfind(mark) + len(mark) for _, mark in part.marks), default=0)
-            if prompt
-            else 0
-        )
-        before = prompt[:end] if prompt else None
+        before = None if prompt is None else prompt[: _last_end(prompt, part)]
+        earlier = repaired
+        if must_finish and _is_unfinished(part.messages):
+            before = None
+
+
+def _keeps(
+    template: ChatTemplate, messages: Sequence[Any], marked: Conversation, *, tools: bool
+) -> bool:
+    """Tell whether a template keeps the rendered beginning as these very messages grow."""
+    before: str | None = None
+    for length in range(1, len(messages) + 1):
+        prompt = read(template, messages[:length], tools=tools)
+        if prompt is None:
+            continue
+        if before is not None and not prompt.startswith(before):
+            return False
+        before = prompt[: _last_end(prompt, marked)]
+    return True
+
+
+@cache
+def _keeps_dialogues(template: ChatTemplate) -> bool:
+    roles = ("system", "user", "assistant", "user")
+    marks = [(at, f"mark{at:03d}x") for at in range(len(roles))]
+    messages = [
+        {"role": role, "content": mark} for role, (_, mark) in zip(roles, marks, strict=True)
+    ]
+    return _keeps(template, messages, Conversation(messages, marks), tools=False)
+
+
+def _last_end(prompt: str, conversation: Conversation) -> int:
+    return max((prompt.rfind(mark) + len(mark) for _, mark in conversation.marks), default=0)
+
+
+def _is_unfinished(messages: Sequence[Any]) -> bool:
+    """Tell whether the last round of tool calls still lacks a result."""
+    waiting: set[str] = set()
+    for message in messages:
+        if message.get("tool_calls"):
+            waiting = {call["id"] for call in message["tool_calls"]}
+        elif message["role"] == "tool":
+            waiting.discard(message["tool_call_id"])
+        elif not is_empty(message):
+            waiting = set()
+    return bool(waiting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from litellm_role_guard.profile import TemplateProfile
 from litellm_role_guard.repair import repair
 from litellm_role_guard.template import ChatTemplate
 
-from .laws import FRONT, Conversation, broken_laws, conversations, read, unstable_prefixes
+from .laws import Conversation, broken_laws, conversations, read, unstable_prefixes
 from .real_templates import REAL, name
 
 OURS = [
@@ -27,7 +26,6 @@ DIALOGUES = [path for path in OURS if path.stem != "last_words"]
 
 # The time of an example says nothing here: the first one learns the profile.
 many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-some = settings(many, max_examples=40)
 
 
 @cache
@@ -37,7 +35,7 @@ def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
     return template, TemplateProfile.learn(template)
 
 
-@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*OURS, *REAL], ids=name)
 @given(conversation=conversations(rough=True))
 @many
 def test_every_conversation_is_repaired_within_the_laws(
@@ -47,48 +45,27 @@ def test_every_conversation_is_repaired_within_the_laws(
     assume(find_fault(conversation.messages) is None)
     template, profile = learnt(path)
     for tools in (False, True):
-        broken = list(broken_laws(template, profile, conversation, tools=tools))
-        # An empty message that a template skips may be dropped though it was in nobody's way.
-        assert [law for law in broken if not law.startswith("minimal")] == []
+        broken = broken_laws(template, profile, conversation, tools=tools)
+        # No rule about what follows what tells which last message is shown alone.
+        exempt = "minimal" if path.stem == "last_words" else "none"
+        assert [law for law in broken if not law.startswith(exempt)] == []
 
 
-@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
-@given(conversation=conversations())
-@many
-def test_nothing_is_changed_where_nothing_was_wrong(path: Path, conversation: Conversation) -> None:
-    """A conversation that the template takes whole comes back as the very list that was given."""
-    template, profile = learnt(path)
-    for tools in (False, True):
-        assert list(broken_laws(template, profile, conversation, tools=tools)) == []
-
-
-@pytest.mark.parametrize("path", DIALOGUES, ids=lambda path: path.stem)
-@given(conversation=conversations(finished=True))
+@pytest.mark.parametrize("path", [*DIALOGUES, *REAL], ids=name)
+@given(conversation=conversations(rough=True))
 @many
 def test_a_growing_conversation_keeps_its_rendered_beginning(
     path: Path, conversation: Conversation
 ) -> None:
     """What was rendered of the first messages stays the beginning of what is rendered of more."""
     template, profile = learnt(path)
-    front = itertools.takewhile(lambda role: role in FRONT, conversation.roles)
-    # vLLM itself folds a developer message into the system messages that stood before it.
-    assume("developer" not in list(front)[1:])
-    assert list(unstable_prefixes(template, profile, conversation)) == []
-
-
-@pytest.mark.skipif(not REAL, reason="no real templates: `make test` fetches them")
-@pytest.mark.parametrize("path", REAL, ids=name)
-@given(conversation=conversations(rough=True))
-@some
-def test_real_templates_read_every_text_of_every_conversation(
-    path: Path, conversation: Conversation
-) -> None:
-    """On each template of the trl and axolotl wheels, all laws but that of minimal change."""
-    assume(find_fault(conversation.messages) is None)
-    template, profile = learnt(path)
     for tools in (False, True):
-        broken = list(broken_laws(template, profile, conversation, tools=tools))
-        assert [law for law in broken if not law.startswith("minimal")] == []
+        assert list(unstable_prefixes(template, profile, conversation, tools=tools)) == []
+
+
+def test_the_real_templates_are_there() -> None:
+    """`make test` fetches the templates of the trl and axolotl wheels."""
+    assert len(REAL) >= 77
 
 
 @given(conversation=conversations(rough=True))

@@ -15,9 +15,13 @@ from tests.real_templates import REAL, name
 
 OF_CALLS = {
     "call_text",
+    "late_results",
     "long_call_ids",
+    "long_result_ids",
     "parallel_calls",
     "repeated_call_ids",
+    "repeated_lone_ids",
+    "open_call_text",
     "stray_results",
 }
 OWN = sorted((Path(__file__).parent / "templates").glob("*.jinja"))
