@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Where the real vLLM and the chat templates for `make test-vllm` are kept, outside the tree.
 export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
+# The browser of `make test-browser`, which installs Debian's where there is none.
+export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: demo run test test-vllm test-mistral shapes lint format clean help
+.PHONY: demo run test test-vllm test-mistral test-browser screenshots shapes fleet lint format clean help
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(BIN)/.ready  ## the user's story, told without the guard and with it
 	@$(BIN)/python -m demo.story
@@ -17,7 +19,8 @@ run: $(BIN)/.ready  ## keep the demo's proxy and backends up, to talk to
 
 test: $(BIN)/.ready  ## all tests that need no vLLM
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@$(BIN)/python -m pytest -q --ignore tests/vllm
+	@scripts/install_redis.sh
+	@$(BIN)/python -m pytest -q --ignore tests/vllm --ignore tests/browser
 
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
@@ -28,11 +31,24 @@ test-mistral: $(BIN)/.ready  ## a real vLLM in Mistral mode; not all of it holds
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@$(BIN)/python -m pytest -q tests/vllm/test_mistral.py
 
+test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
+	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
+	@$(BIN)/python -m pytest -q tests/browser
+
+screenshots: $(BIN)/.browser  ## take docs/images anew
+	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
+	@$(BIN)/python -m pytest -q tests/browser/screenshots.py
+
 shapes: $(BIN)/.ready  ## measure docs/shapes.md: refused, lost, whole on real templates
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@$(BIN)/python -m benchmarks.shapes
 
-lint: $(BIN)/.ready  ## ruff and mypy, both strict
+fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (20 minutes)
+	@$(BIN)/python -m benchmarks.fleet
+	@$(BIN)/python -m benchmarks.soak
+	@$(BIN)/python -m benchmarks.chaos
+
+lint: $(BIN)/.browser  ## ruff and mypy, both strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -49,4 +65,9 @@ $(BIN)/.ready: pyproject.toml
 	@echo "Setting up .venv (about a minute, once) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
+	@touch $@
+
+# Playwright without a browser of its own, which only the browser's tests, and their types, need.
+$(BIN)/.browser: $(BIN)/.ready
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[browser]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
 	@touch $@

@@ -78,6 +78,19 @@ def vllm_url(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield url
 
 
+@pytest.fixture(scope="module")
+def vllm_pair(
+    vllm_url: str, gemma_3: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """The addresses of two of them, the second at ROLE_GUARD_SECOND_VLLM_URL or started here."""
+    given = os.environ.get("ROLE_GUARD_SECOND_VLLM_URL")
+    if given:
+        yield vllm_url, given.rstrip("/")
+        return
+    with _serving(_gemma(gemma_3), tmp_path_factory.mktemp("second")) as (url, _):
+        yield vllm_url, url
+
+
 @pytest.fixture(scope="session")
 def logged_vllm(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoggedVllm]:
     """A vLLM that logs its prompts: that of ROLE_GUARD_LOGGED_VLLM ("URL LOG"), or a new one."""

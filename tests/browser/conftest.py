@@ -1,0 +1,188 @@
+"""One Chromium, one strict backend, and in front of it a proxy with the guard and one without."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
+
+import litellm_role_guard
+from demo.processes import proxy, simulator
+from tests.processes import write_config
+from tests.proxy.conftest import CLIENT, Backend, deployment
+
+from .playground import MASTER_KEY, Playground, log_in
+
+CHROMIUM = os.environ.get("ROLE_GUARD_CHROMIUM", "/usr/bin/chromium")
+# Without these it looks for Google's servers at every start, which a closed network refuses.
+OFFLINE = (
+    "--no-sandbox",  # which root needs
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
+VIEW = ViewportSize(width=1180, height=640)
+TIMEOUT_MS = 20_000
+MODEL = "gemma3"
+ANSWERING = ["/v1/chat/completions", "/v1/responses"]  # and not what the guard asks at /tokenize
+# What the simulator renders with unless it is told otherwise.
+STRICT = Path(litellm_role_guard.__file__).with_name("templates") / "strict.jinja"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom the Playground talks to.
+
+    Attributes:
+        guarded: Whether it is the proxy with the guard.
+        group: The model group.
+    """
+
+    guarded: bool
+    group: str
+
+
+UNGUARDED = Target(guarded=False, group=MODEL)
+GUARDED = Target(guarded=True, group=MODEL)
+CAUTIOUS = Target(guarded=True, group=f"{MODEL}-cautious")
+INFORMED = Target(guarded=True, group=f"{MODEL}-template")
+
+expect.set_options(timeout=TIMEOUT_MS)
+
+
+class FailingBackend(Backend):
+    """A simulated vLLM that fails on demand."""
+
+    def fail(self, fault: str | None) -> None:
+        """Fail in a way that the simulator knows from here on; None ends it."""
+        CLIENT.post(
+            f"{self.url}/control", json={"fault": fault, "paths": ANSWERING}
+        ).raise_for_status()
+
+    def wait_for(self, fault: str) -> None:
+        """Wait until a request has met a fault."""
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
+        while not any(call["fault"] == fault for call in self.calls()):
+            assert time.monotonic() < deadline, f"no request has met {fault!r}"
+            time.sleep(0.05)
+
+
+class Open(Protocol):
+    """Opens the Playground in a tab of its own; see `Playground` for the keyword arguments."""
+
+    def __call__(self, target: Target, endpoint: str, **options: Any) -> Playground:
+        """Open it and choose the endpoint and the model group."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Run Debian's Chromium."""
+    if shutil.which(CHROMIUM) is None:
+        pytest.fail(f"no Chromium at {CHROMIUM}; `make test-browser` installs it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFFLINE))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def strict_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FailingBackend]:
+    """Run a simulated vLLM that refuses turns that do not alternate."""
+    with simulator(tmp_path_factory.mktemp("backend"), model=MODEL) as url:
+        yield FailingBackend(url)
+
+
+@pytest.fixture
+def backend(strict_backend: FailingBackend) -> Iterator[FailingBackend]:
+    """Give the backend with no fault, now and after the test, and nothing received."""
+    strict_backend.forget()
+    yield strict_backend
+    strict_backend.fail(None)
+
+
+@pytest.fixture(scope="session")
+def proxies(
+    strict_backend: Backend, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[bool, str]]:
+    """Run both proxies; give their addresses by whether the guard is there."""
+    guarded = [
+        _deployment(GUARDED, strict_backend),
+        _deployment(CAUTIOUS, strict_backend, learn=False),
+        _deployment(INFORMED, strict_backend, chat_template=str(STRICT)),
+    ]
+    with (
+        _proxy(
+            guarded,
+            tmp_path_factory.mktemp("guarded"),
+            litellm_settings={"callbacks": ["litellm_role_guard.role_guard"]},
+        ) as with_guard,
+        _proxy(
+            [_deployment(UNGUARDED, strict_backend)], tmp_path_factory.mktemp("bare")
+        ) as without,
+    ):
+        yield {True: with_guard, False: without}
+
+
+@pytest.fixture(scope="session")
+def contexts(
+    browser: Browser, proxies: Mapping[bool, str]
+) -> Iterator[Mapping[bool, BrowserContext]]:
+    """Give a browser context for each proxy; its tabs share the log-in and the cached UI."""
+    contexts = {}
+    for guarded, url in proxies.items():
+        contexts[guarded] = browser.new_context(viewport=VIEW)
+        contexts[guarded].set_default_timeout(TIMEOUT_MS)
+        log_in(contexts[guarded], url)
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
+@pytest.fixture
+def open_playground(
+    contexts: Mapping[bool, BrowserContext], proxies: Mapping[bool, str]
+) -> Iterator[Open]:
+    """Give a function that opens the Playground; the tabs are closed after the test."""
+    pages: list[Page] = []
+
+    def open_it(target: Target, endpoint: str, **options: Any) -> Playground:
+        page = contexts[target.guarded].new_page()
+        pages.append(page)
+        return Playground(page, proxies[target.guarded], endpoint, target.group, **options)
+
+    yield open_it
+    for page in pages:
+        page.close()
+
+
+def _deployment(target: Target, backend: Backend, **settings: Any) -> dict[str, Any]:
+    entry = deployment(target.group, backend, **settings)
+    entry["litellm_params"]["max_retries"] = 0  # or a refused connection takes 15 seconds
+    return entry
+
+
+@contextmanager
+def _proxy(deployments: list[dict[str, Any]], folder: Path, **settings: Any) -> Iterator[str]:
+    config = {
+        "model_list": deployments,
+        "general_settings": {"master_key": MASTER_KEY},
+        "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+        **settings,
+    }
+    # LiteLLM writes its own address into the UI's files, so that each proxy needs some.
+    environment = {"LITELLM_UI_PATH": str(folder / "ui")}
+    with proxy(write_config(config, folder), folder / "proxy.log", environment) as url:
+        yield url
