@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .conversation import Message
 from .deployments import Deployment
-from .refusals import Refusal, teach
+from .learner import Backend, Learner
+from .profile import TemplateProfile
+from .refusals import Refusal, read_refusal, teach
 from .repair import Change, repair
 from .report import Counts, Report
+from .verify import fault_of, stepped_down
 
 
 class Conversation(Protocol):
@@ -85,6 +89,7 @@ class Attempt:
     Args:
         conversation: The request as the client meant it.
         deployment: Who is to answer.
+        backend: Tells how the backend is asked what it takes; None where it is not to be asked.
         tools: The request's tool definitions.
         report: Where to write down what is done.
         counts: Where to count it.
@@ -95,36 +100,58 @@ class Attempt:
         conversation: Conversation,
         deployment: Deployment,
         *,
+        backend: Callable[[], Backend | None] | None,
         tools: Sequence[Mapping[str, Any]] | None,
         report: Report,
         counts: Counts,
     ) -> None:
         self._conversation = conversation
         self._deployment = deployment
+        self._backend = backend
         self._tools = tools
         self._report = report
         self._counts = counts
         self._base = self._profile = deployment.profile
         self._sent: Sequence[Message] = conversation.messages
+        self._patience = deployment.settings.learn_wait
+        self._asked_again = False
 
-    def arguments(self) -> dict[str, Any] | None:
+    async def arguments(self) -> dict[str, Any] | None:
         """Repair the request; give LiteLLM's arguments that change, or None where none do."""
+        if (asked := self._asked()) is not None:
+            learner, backend = asked
+            # What every template takes need not wait for the answer.
+            wait = 0.0 if _is_lone_text(self._conversation.messages) else self._patience
+            since = time.monotonic()
+            await learner.ready(backend, wait)
+            self._patience -= time.monotonic() - since
+            self._base = self._profile = self._deployment.profile
         self._repair()
         return self._conversation.arguments(self._sent) if self._report.changes else None
 
-    def after_refusal(self, refusal: Refusal) -> Mapping[str, Any] | None:
+    async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
         """Repair the client's own messages again, with what a refusal teaches.
 
         The lessons stay with this attempt until it is answered: a conversation that the backend
-        refuses for reasons of its own must not change how all others are repaired.
+        refuses for reasons of its own must not change how all others are repaired. Where no lesson
+        helps, or nobody knows the words, the backend is asked what it takes now.
 
         Args:
-            refusal: Why the backend refused what was sent last.
+            words: The words with which the backend refused what was sent last.
 
         Returns:
             The fields of the body to send instead, or None where the same would be sent again.
         """
-        if not self._repaired_with_later_lessons() and not self._repaired_with(refusal):
+        refusal = read_refusal(words)
+        asked = self._asked()
+        if refusal is not None and asked is not None:
+            learner, backend = asked
+            learner.contradicted(backend)
+        if not (
+            self._repaired_with_later_lessons()
+            or (refusal is not None and self._repaired_with(refusal))
+            or await self._repaired_for_what_is_there_now(words)
+        ):
             return None
         self._report.retried += 1
         self._counts.add("retried")
@@ -144,6 +171,19 @@ class Attempt:
         """Count an error of the guard's own."""
         self._counts.add("failed")
 
+    def _asked(self) -> tuple[Learner, Callable[[], Backend | None]] | None:
+        learner = self._deployment.learner
+        return None if learner is None or self._backend is None else (learner, self._backend)
+
+    async def _repaired_for_what_is_there_now(self, words: str) -> bool:
+        asked = self._asked()
+        if asked is None or self._asked_again:
+            return False
+        self._asked_again = True
+        learner, backend = asked
+        await learner.asked_again(backend, self._sent, self._tools, words, self._patience)
+        return self._repaired_with_later_lessons()
+
     def _repaired_with_later_lessons(self) -> bool:
         # The refusal may be one that another request has learnt from while this one was away.
         if self._deployment.profile is self._base:
@@ -160,10 +200,17 @@ class Attempt:
 
     def _repair(self) -> bool:
         """Repair the client's own messages; tell whether that gives anything new to send."""
-        sent, conversation = self._sent, self._conversation
+        sent = self._sent
+        self._repair_for(self._profile)
+        if self._deployment.settings.verify:
+            self._verify()
+        return bool(self._sent != sent)
+
+    def _repair_for(self, profile: TemplateProfile) -> None:
+        conversation = self._conversation
         repaired = repair(
             conversation.messages,
-            self._profile,
+            profile,
             tools=self._tools,
             separator=self._deployment.settings.separator,
             placeholder=self._deployment.settings.placeholder,
@@ -171,7 +218,43 @@ class Attempt:
         )
         self._sent = repaired.messages
         self._report.changes = (*conversation.changes, *repaired.changes)
-        return bool(self._sent != sent)
+
+    def _verify(self) -> None:
+        """Have the template render what is to be sent, and change more where it reads less."""
+        fault = self._fault()
+        if fault is None:
+            return
+        sent, changes = self._sent, self._report.changes
+        for stricter in stepped_down(self._profile, fault):
+            self._repair_for(stricter)
+            if self._fault() is None:
+                self._counts.add("verified")
+                note = Change("verify", (), "the template reads less than its profile says")
+                self._report.changes = (*self._report.changes, note)
+                return
+        self._counts.add("unverified")
+        note = Change("unverified", (), "the template reads no form of this conversation whole")
+        self._sent, self._report.changes = sent, (*changes, note)
+
+    def _fault(self) -> str | None:
+        template = self._deployment.template
+        if template is None:
+            return None
+        return fault_of(
+            template,
+            self._conversation.messages,
+            self._sent,
+            tools=self._tools,
+            prefill=self._conversation.prefill,
+        )
+
+
+def _is_lone_text(messages: Sequence[Message]) -> bool:
+    return (
+        len(messages) == 1
+        and messages[0]["role"] == "user"
+        and isinstance(messages[0].get("content"), str)
+    )
 
 
 def copied(value: Any) -> Any:

@@ -16,11 +16,13 @@ from litellm.exceptions import BadRequestError
 from litellm.integrations.custom_logger import CustomLogger
 from pydantic import BaseModel
 
+from .affinity import PrefixAffinity
 from .anthropic_input import find_anthropic_fault, translatable
 from .attempt import Attempt, ChatConversation, Conversation
-from .client import PROVIDER, RetryingClient, as_given, as_sent, retrying
+from .client import PROVIDER, RetryingClient, as_given, as_sent, backend_of, retrying, watching
 from .conversation import find_fault
 from .deployments import GLOBAL_PATH, Deployment, Deployments
+from .learner import Backend
 from .log import log_failure, logger, show
 from .refusals import read_refusal
 from .repair import Change
@@ -92,9 +94,32 @@ class RoleGuard(CustomLogger):
     def _set_up(self, settings: GuardSettings, path: str) -> None:
         self.settings = settings
         self.counts = Counts()
-        self._deployments = Deployments(settings, path)
+        self._deployments = Deployments(settings, path, counts=self.counts, cache=_redis)
         # LiteLLM's logging object is the one thing that all hooks of a request share.
         self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
+        self._affinity = PrefixAffinity()
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[Any],
+        messages: Any,
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: Any = None,
+    ) -> list[Any]:
+        """Rank the deployments of a group with `routing: prefix_affinity` for a conversation.
+
+        None is ever left out, so that LiteLLM's own filters, some of which come later, and its
+        strategy have their say.
+        """
+        try:
+            if self._routes(model, healthy_deployments):
+                request = request_kwargs or {}
+                ranked = self._affinity.ranked(healthy_deployments, _plain(messages), request)
+                return healthy_deployments if ranked is None else ranked
+        except Exception as error:
+            self._failed(error)
+        return healthy_deployments
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: Any, call_type: str
@@ -136,7 +161,9 @@ class RoleGuard(CustomLogger):
             if given.get("litellm_logging_obj") in self._reports:
                 del self._reports[given["litellm_logging_obj"]]  # of an earlier deployment
             if self._guards(given):
-                changed = self._repaired(given, endpoint)
+                changed = await self._repaired(given, endpoint)
+                if self._is_routed(given):
+                    changed = self._counted(given, changed)
         except _DeliberateError as error:
             self.counts.add(error.event)
             raise BadRequestError(
@@ -166,7 +193,10 @@ class RoleGuard(CustomLogger):
             # The response that LiteLLM attaches is empty; the backend's words are in the message.
             refusal = read_refusal(str(exception))
             if refusal is not None:
-                self._deployment(request_data).learn(refusal)
+                deployment = self._deployment(request_data)
+                deployment.learn(refusal)
+                if deployment.learner is not None and _is_vllm(request_data):
+                    deployment.learner.contradicted(lambda: _backend(request_data))
         except Exception as error:
             self._failed(error)
 
@@ -188,7 +218,7 @@ class RoleGuard(CustomLogger):
             self._failed(error)
             return None
 
-    def _repaired(self, kwargs: Mapping[str, Any], endpoint: str) -> dict[str, Any] | None:
+    async def _repaired(self, kwargs: Mapping[str, Any], endpoint: str) -> dict[str, Any] | None:
         deployment = self._deployment(kwargs)
         settings = deployment.settings
         if settings.mode == "off" or _REQUEST[endpoint] not in kwargs:
@@ -209,11 +239,12 @@ class RoleGuard(CustomLogger):
         attempt = Attempt(
             conversation,
             deployment,
+            backend=(lambda: _backend(kwargs)) if _is_vllm(kwargs) else None,
             tools=kwargs.get("tools"),
             report=report,
             counts=self.counts,
         )
-        arguments = attempt.arguments()
+        arguments = await attempt.arguments()
         if settings.mode == "reject":
             if arguments is not None:
                 raise _DeliberateError("rejected", explain(report.changes, conversation.place))
@@ -232,6 +263,50 @@ class RoleGuard(CustomLogger):
         if client is not None:
             changed["client"] = client
         return changed
+
+    def _counted(
+        self, kwargs: Mapping[str, Any], changed: dict[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """Count a request as in flight until the backend is through with it."""
+        logging_object = kwargs.get("litellm_logging_obj")
+        if logging_object is None:
+            return changed
+        flight, routed = self._affinity.sent(kwargs)
+        if routed is not None:
+            self.counts.add(f"routed_{routed}")
+            if logging_object in self._reports:
+                self._reports[logging_object].routed = routed
+        arguments = kwargs if changed is None else changed
+        client = arguments.get("client")
+        if not isinstance(client, RetryingClient):
+            client = watching(kwargs) if _is_vllm(kwargs) else None
+        if client is None:
+            return changed  # it ends with LiteLLM's logging object
+        client.flight = flight
+        return {**arguments, "client": client}
+
+    def _routes(self, group: str, deployments: object) -> bool:
+        """Tell whether all of these deployments are to be chosen from by prefix affinity."""
+        if not isinstance(deployments, list) or not deployments:
+            return False
+        return all(
+            self._is_routed(
+                {
+                    **deployment["litellm_params"],
+                    "metadata": {
+                        "model_group": group,
+                        "deployment_model_name": deployment["model_name"],
+                    },
+                    "model_info": deployment.get("model_info"),
+                }
+            )
+            for deployment in deployments
+        )
+
+    def _is_routed(self, kwargs: Mapping[str, Any]) -> bool:
+        own = _own_settings(kwargs)
+        settings = self.settings if own is None else self._deployments.settings_for(own)
+        return settings.routing == "prefix_affinity" and self._guards(kwargs)
 
     def _keep(self, report: Report, kwargs: Mapping[str, Any]) -> None:
         logging_object = kwargs.get("litellm_logging_obj")
@@ -347,6 +422,33 @@ def _name(kwargs: Mapping[str, Any]) -> str:
 def _key(kwargs: Mapping[str, Any]) -> tuple[str, str]:
     # The deployment of a wildcard, `hosted_vllm/*`, serves models with templates of their own.
     return _name(kwargs), str(kwargs.get("model")).removeprefix(f"{PROVIDER}/")
+
+
+def _backend(kwargs: Mapping[str, Any]) -> Backend | None:
+    return backend_of(kwargs, _name(kwargs), _own_arguments(kwargs))
+
+
+def _own_arguments(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a deployment's own `litellm_params`; the call's arguments where no proxy knows them.
+
+    A client's headers and template variables are no part of what the deployment is.
+    """
+    server = sys.modules.get(_PROXY)
+    router = getattr(server, "llm_router", None)
+    deployment_id = _model_info(kwargs).get("id")
+    if router is None or deployment_id is None:
+        return kwargs
+    deployment = router.get_deployment(model_id=str(deployment_id))
+    if deployment is None:
+        return kwargs
+    own: dict[str, Any] = deployment.litellm_params.model_dump(exclude_none=True)
+    return own
+
+
+def _redis() -> Any:
+    """Give the Redis of the proxy's router, which `router_settings` or the cache's bring along."""
+    router = getattr(sys.modules.get(_PROXY), "llm_router", None)
+    return None if router is None else router.cache.redis_cache
 
 
 def _own_settings(kwargs: Mapping[str, Any]) -> object:

@@ -12,13 +12,16 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import httpx
+import litellm
 
+from .learner import Backend
 from .log import log_failure
-from .refusals import Refusal, read_refusal
+from .refusals import is_about_conversation
 
 try:
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_async_httpx_client
@@ -38,7 +41,7 @@ PROVIDER = "hosted_vllm"
 class Attempt(Protocol):
     """A call to a deployment that can be made again, otherwise, once it was refused."""
 
-    def after_refusal(self, refusal: Refusal) -> Mapping[str, Any] | None:
+    async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
         """Give the fields of the body to send instead (None removes one), or None to give up."""
 
     def finished(self, *, answered: bool) -> None:
@@ -46,6 +49,13 @@ class Attempt(Protocol):
 
     def failed(self) -> None:
         """Take note of an error that is the guard's own."""
+
+
+class Flight(Protocol):
+    """A call that is on its way to a backend."""
+
+    def end(self) -> None:
+        """Take note that the backend is through with it; more than once is well."""
 
 
 class RetryingClient(AsyncHTTPHandler):
@@ -56,6 +66,9 @@ class RetryingClient(AsyncHTTPHandler):
         attempt: What to send after a refusal.
         given: The arguments of LiteLLM's call that were replaced when this client was put in, as
             they were; None for what was not there.
+
+    Attributes:
+        flight: What is to be ended when the backend is through with the call, or None.
     """
 
     def __init__(
@@ -65,6 +78,7 @@ class RetryingClient(AsyncHTTPHandler):
         self._inner = inner
         self._attempt = attempt
         self.given = {} if given is None else given
+        self.flight: Flight | None = None
 
     def __getattr__(self, name: str) -> Any:
         # The base's attributes (timeout, ...) are the inner handler's. Dunder names are left out:
@@ -100,12 +114,15 @@ class RetryingClient(AsyncHTTPHandler):
             httpx.HTTPStatusError: The backend's first refusal where no lesson helped, else the
                 error that ended the last call.
         """
-        answered = False
+        answered = streams = False
         try:
             response = await self._post(url, kwargs)
             answered = True
+            streams = self.flight is not None and _ends_with_stream(self.flight, response)
             return response
         finally:
+            if self.flight is not None and not streams:
+                self.flight.end()
             self._attempt.finished(answered=answered)
 
     async def _post(self, url: str, kwargs: dict[str, Any]) -> httpx.Response:
@@ -117,26 +134,78 @@ class RetryingClient(AsyncHTTPHandler):
             except httpx.HTTPStatusError as error:
                 if error.response.status_code != 400:
                     raise
-                refusal = read_refusal(_message(await _body(error)))
-                if refusal is None:
+                words = _message(await _body(error))
+                if not is_about_conversation(words):
                     raise  # what this 400 is about, no repair can change
                 first = first or error
-            repaired = self._repaired(kwargs, refusal) if lesson < MAX_LESSONS else None
+            repaired = await self._repaired(kwargs, words) if lesson < MAX_LESSONS else None
             if repaired is None:
                 break
             kwargs = repaired
         assert first is not None  # the loop was left by a refusal
         raise first
 
-    def _repaired(self, kwargs: dict[str, Any], refusal: Refusal) -> dict[str, Any] | None:
+    async def _repaired(self, kwargs: dict[str, Any], words: str) -> dict[str, Any] | None:
         try:
-            fields = self._attempt.after_refusal(refusal)
+            fields = await self._attempt.after_refusal(words)
             return None if fields is None else _rewritten(kwargs, fields)
         except Exception as error:
             # Whatever goes wrong here, the client is owed the backend's own error.
             log_failure("role guard failed; the backend's refusal is passed on", error)
             self._attempt.failed()
             return None
+
+
+class _Untold:
+    """A call that is not made again, whatever becomes of it."""
+
+    async def after_refusal(self, words: str) -> None:
+        """Give up."""
+
+    def finished(self, *, answered: bool) -> None:
+        """Take no note."""
+
+    def failed(self) -> None:
+        """Take no note."""
+
+
+class _WatchedStream(httpx.AsyncByteStream):
+    """A response's stream that ends a flight: at its end, when closed, or when dropped half-read.
+
+    LiteLLM does not close each stream that a client walks away from; some it only lets go of.
+    """
+
+    def __init__(self, inner: httpx.AsyncByteStream, flight: Flight) -> None:
+        self._inner = inner
+        self._flight = flight
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._inner:
+                yield chunk
+        finally:
+            self._flight.end()
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        try:
+            await self._inner.aclose()
+        finally:
+            self._flight.end()
+
+    def __del__(self) -> None:
+        self._flight.end()
+
+
+def _ends_with_stream(flight: Flight, response: httpx.Response) -> bool:
+    """Let a flight end with the stream of a response; tell whether there is more to come of it."""
+    if response.is_closed or response.is_stream_consumed:
+        return False
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        return False
+    response.stream = _WatchedStream(stream, flight)
+    return True
 
 
 async def _body(error: httpx.HTTPStatusError) -> str:
@@ -192,15 +261,63 @@ def retrying(
         return None
     kwargs = as_given(kwargs)
     given = {name: kwargs.get(name) for name in ("client", *(changes or ()))}
-    inner = given["client"]
-    if inner is None:
-        # The very handler that LiteLLM would take by itself (`llm_http_handler.py`).
-        inner = get_async_httpx_client(
-            llm_provider=LlmProviders(PROVIDER),
-            params={"ssl_verify": kwargs.get("ssl_verify")},
-            shared_session=kwargs.get("shared_session"),
-        )
+    inner = _handler(kwargs)
     return RetryingClient(inner, attempt, given) if isinstance(inner, AsyncHTTPHandler) else None
+
+
+def _handler(kwargs: Mapping[str, Any]) -> Any:
+    if kwargs.get("client") is not None:
+        return kwargs["client"]
+    # The very handler that LiteLLM would take by itself (`llm_http_handler.py`).
+    return get_async_httpx_client(
+        llm_provider=LlmProviders(PROVIDER),
+        params={"ssl_verify": kwargs.get("ssl_verify")},
+        shared_session=kwargs.get("shared_session"),
+    )
+
+
+def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> Backend | None:
+    """Give how the backend of a call is asked what its template takes; None without an address.
+
+    Args:
+        kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
+        name: What the log calls the deployment.
+        own: The arguments that the deployment has by itself, whatever a client brings along.
+    """
+    kwargs = as_given(kwargs)
+    # As in `litellm.main` and `HostedVLLMChatConfig`.
+    url = kwargs.get("api_base") or kwargs.get("base_url") or litellm.api_base
+    url = url or os.environ.get("HOSTED_VLLM_API_BASE")
+    key = kwargs.get("api_key") or litellm.api_key or os.environ.get("HOSTED_VLLM_API_KEY")
+    if not isinstance(url, str):
+        return None
+    body = own.get("extra_body")
+    variables = own.get("chat_template_kwargs")
+    if variables is None and isinstance(body, Mapping):
+        variables = body.get("chat_template_kwargs")
+    headers = own.get("extra_headers")
+    if not isinstance(headers, Mapping):
+        headers = {}
+    verify = kwargs.get("ssl_verify")
+    return Backend(
+        name=name,
+        url=url.partition("/chat/completions")[0],  # LiteLLM takes the whole path as well
+        model=str(kwargs["model"]).removeprefix(f"{PROVIDER}/"),
+        api_key=key if isinstance(key, str) else None,
+        headers={str(header): str(value) for header, value in headers.items()},
+        fields={"chat_template_kwargs": variables} if isinstance(variables, Mapping) else {},
+        verify=True if verify is None else verify,
+        handler=_handler(kwargs) if AVAILABLE else None,
+    )
+
+
+def watching(kwargs: Mapping[str, Any]) -> Any | None:
+    """Give a client that changes nothing and whose `flight` is ended, or None as `retrying` does.
+
+    Args:
+        kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
+    """
+    return retrying(kwargs, _Untold())
 
 
 def as_given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

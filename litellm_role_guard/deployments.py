@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 
+from .learner import Learner
 from .log import logger
 from .profile import TemplateProfile
 from .refusals import Refusal, teach
+from .report import Counts
 from .settings import (
     KEY,
     DeploymentSettings,
@@ -17,6 +19,7 @@ from .settings import (
     misspelt,
     read_settings,
 )
+from .shared import Cache, SharedProfiles
 from .template import ChatTemplate
 
 GLOBAL_PATH = f"callback_settings.{KEY}"
@@ -34,11 +37,31 @@ class Deployment:
     Args:
         settings: The settings that hold for it.
         profile: What its template takes, as far as known.
+        template: Its template, where the config names it.
+
+    Attributes:
+        learner: Asks the backend what its template takes; None where nobody is to ask.
     """
 
-    def __init__(self, settings: DeploymentSettings, profile: TemplateProfile) -> None:
+    def __init__(
+        self,
+        settings: DeploymentSettings,
+        profile: TemplateProfile,
+        template: ChatTemplate | None = None,
+    ) -> None:
         self.settings = settings
         self.profile = profile
+        self.template = template
+        self.learner: Learner | None = None
+
+    def install(self, profile: TemplateProfile) -> None:
+        """Take over what the backend told, in place of all lessons of earlier refusals."""
+        self.profile = profile
+
+    def forget(self) -> None:
+        """Stop what is going on for this deployment; nobody uses it any more."""
+        if self.learner is not None:
+            self.learner.stop()
 
     def learn(self, refusal: Refusal) -> None:
         """Take a lesson from a refusal of this backend, for all later requests."""
@@ -63,14 +86,26 @@ class Deployments:
     Args:
         settings: The settings of the whole guard.
         path: Where these stand, for error messages.
+        counts: Where to count what was learnt.
+        cache: Gives the cache in which proxies share what they learnt; None where there is none.
 
     Raises:
         SettingsError: The chat template cannot be used.
     """
 
-    def __init__(self, settings: GuardSettings, path: str = GLOBAL_PATH) -> None:
+    def __init__(
+        self,
+        settings: GuardSettings,
+        path: str = GLOBAL_PATH,
+        *,
+        counts: Counts | None = None,
+        cache: Callable[[], Cache | None] = lambda: None,
+    ) -> None:
         self.settings = settings
-        self._profiles: dict[str, TemplateProfile] = {}
+        self._counts = Counts() if counts is None else counts
+        self._cache = cache
+        self._learning: set[Learner] = set()
+        self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
         self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
         self._make(settings, path)
 
@@ -106,10 +141,13 @@ class Deployments:
         """
         written, deployment = self._known.get(key, (None, None))
         if deployment is None or written != own:
+            if deployment is not None:
+                deployment.forget()
             deployment = self._make(self._settings(own, OWN_PATH), OWN_PATH)
             self._known[key] = (own, deployment)
             if len(self._known) > MAX_DEPLOYMENTS:
-                self._known.popitem(last=False)
+                _, (_, oldest) = self._known.popitem(last=False)
+                oldest.forget()
         self._known.move_to_end(key)
         return deployment
 
@@ -125,14 +163,30 @@ class Deployments:
         return self.settings.overridden(read_settings(own, path, DeploymentSettings))
 
     def _make(self, settings: DeploymentSettings, path: str) -> Deployment:
-        if settings.chat_template is None:
-            return Deployment(settings, TemplateProfile.cautious())
         name = settings.chat_template
-        if name not in self._profiles:
+        if name is None:
+            if settings.verify:
+                raise SettingsError(f"{path}.verify: needs a chat_template to render with")
+            return self._untold(settings)
+        if name not in self._templates:
             try:
                 template = ChatTemplate.from_path(Path(name).expanduser())
             except (OSError, RuntimeError, ValueError) as error:
                 # RuntimeError: no such user's home. ValueError: TemplateInvalid, or no UTF-8.
                 raise SettingsError(f"{path}.chat_template: {name}: {error}") from None
-            self._profiles[name] = TemplateProfile.learn(template)
-        return Deployment(settings, self._profiles[name])
+            self._templates[name] = template, TemplateProfile.learn(template)
+        template, profile = self._templates[name]
+        return Deployment(settings, profile, template)
+
+    def _untold(self, settings: DeploymentSettings) -> Deployment:
+        """Give a deployment whose template nobody has named."""
+        deployment = Deployment(settings, TemplateProfile.cautious())
+        if settings.learn:
+            deployment.learner = Learner(
+                deployment.install,
+                max_age=settings.learn_max_age,
+                counts=self._counts,
+                busy=self._learning,
+                shared=SharedProfiles(self._cache, settings.learn_max_age),
+            )
+        return deployment

@@ -3,6 +3,8 @@
 `/tokenize` renders a conversation and refuses it as a chat request would be refused, and
 `/detokenize` gives back the text that the model would read. So the template is judged together
 with the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
+
+Messages are sent as LiteLLM sends those of a request: without `content` where that is null.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
+from .conversation import Message
 from .learn import TOOLS, Question, Reading, questions
 from .profile import TemplateProfile
 from .proofs import Witness
@@ -29,10 +32,35 @@ SECONDS = 30.0
 CONCURRENCY = 4
 """Requests that are open at once. More of them do not make a vLLM answer any faster."""
 
+TOKENS_AT_ONCE = 8192
+"""How many tokens are turned back into text at once, so that no other request waits for long."""
+
 # Stands between prompts that are turned back into text together. No template holds it.
 _SEPARATOR = "zqsepvx"
 _PLAIN = Question([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
+_CALL = {"name": "look_up", "arguments": '{"word": "zq01vx"}'}
+_CALLS = [{"id": "call01000", "type": "function", "function": _CALL}]
+# Where templates show the definitions of tools: to the system, to the last user, beside calls.
+_SHOWING_TOOLS: tuple[list[Message], ...] = (
+    [{"role": "user", "content": "zq00vx"}],
+    [{"role": "system", "content": "zq00vx"}, {"role": "user", "content": "zq01vx"}],
+    [
+        {"role": "user", "content": "zq00vx"},
+        {"role": "assistant", "content": "zq01vx"},
+        {"role": "user", "content": "zq02vx"},
+    ],
+    [
+        {"role": "user", "content": "zq00vx"},
+        {"role": "assistant", "content": None, "tool_calls": _CALLS},
+        {"role": "tool", "tool_call_id": "call01000", "content": "zq02vx"},
+        {"role": "assistant", "content": "zq03vx"},
+        {"role": "user", "content": "zq04vx"},
+    ],
+)
 _QUOTED_CHARS = 200
+_USERINFO = re.compile(r"//[^/@]*@")
+# What aiohttp, LiteLLM's transport, says of each connection: another address in memory each time.
+_SSL_CONTEXT = re.compile(r" ssl:<[^>]*>")
 # Where pydantic puts a fault in a message; older releases name the kind of request in between.
 _ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
 
@@ -66,6 +94,7 @@ async def learn_from_vllm(
     seconds: float = SECONDS,
     concurrency: int = CONCURRENCY,
     fields: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
     witness: Witness | None = None,
 ) -> TemplateProfile:
     """Learn a profile from a running vLLM, at no generation cost.
@@ -82,13 +111,14 @@ async def learn_from_vllm(
         concurrency: How many requests may be open at once.
         fields: Further fields of every `/tokenize` request, such as `chat_template` or
             `chat_template_kwargs`.
+        headers: Further headers of every request.
         witness: Is shown every question with its reading.
 
     Raises:
         LearningFailed: The backend cannot be reached or asked, or not in time.
     """
     witness = witness or Witness()
-    async with _server(base_url, api_key, client) as server:
+    async with _server(base_url, api_key, client, headers) as server:
         oracle = _Oracle(server, model, concurrency, fields or {})
         try:
             return await asyncio.wait_for(_learn(server, oracle, witness), seconds)
@@ -119,6 +149,8 @@ async def read_identity(
     api_key: str | None = None,
     *,
     client: httpx.AsyncClient | None = None,
+    seconds: float = SECONDS,
+    headers: Mapping[str, str] | None = None,
 ) -> BackendIdentity:
     """Give what a profile of this backend holds for, as far as the backend tells.
 
@@ -127,36 +159,82 @@ async def read_identity(
         model: The name of a served model.
         api_key: Sent as the bearer token.
         client: The connections to use, which stay the caller's.
+        seconds: The time limit for all of it.
+        headers: Further headers of every request.
 
     Raises:
-        LearningFailed: The backend cannot be reached, or does not serve the model.
+        LearningFailed: The backend cannot be reached, does not serve the model, or not in time.
     """
-    async with _server(base_url, api_key, client) as server:
-        cards = {card["id"]: card for card in await server.models()}
-        if model not in cards:
-            raise LearningFailed(f"{server.root}: no model {model!r}, but {', '.join(cards)}")
-        version = (await server.shown("/version")).get("version")
-        root = cards[model].get("root")
-        text = (await server.shown("/tokenizer_info")).get("chat_template")
-        return BackendIdentity(
-            version if isinstance(version, str) else None,
-            root if isinstance(root, str) else None,
-            hashlib.sha256(text.encode()).hexdigest() if isinstance(text, str) else None,
-        )
+    async with _server(base_url, api_key, client, headers) as server:
+        try:
+            return await asyncio.wait_for(_identity(server, model), seconds)
+        except asyncio.TimeoutError as error:
+            raise LearningFailed(f"{server.root}: no answer within {seconds:g} s") from error
+
+
+async def refusal_of(
+    base_url: str,
+    model: str,
+    messages: Sequence[Message],
+    api_key: str | None = None,
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    client: httpx.AsyncClient | None = None,
+    fields: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> str | None:
+    """Give the words with which a backend refuses to render a conversation; None if it does not.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        model: The name of a served model.
+        messages: The conversation.
+        api_key: Sent as the bearer token.
+        tools: The tool definitions that go with it.
+        client: The connections to use, which stay the caller's.
+        fields: Further fields of the `/tokenize` request.
+        headers: Further headers.
+
+    Raises:
+        LearningFailed: The backend cannot be asked.
+    """
+    body = {**(fields or {}), "model": model, "messages": _as_sent(messages)}
+    if tools:
+        body["tools"] = tools
+    async with _server(base_url, api_key, client, headers) as server:
+        try:
+            await server.post("/tokenize", body)
+        except _Refused as refusal:
+            return str(refusal)
+    return None
+
+
+async def _identity(server: _Server, model: str) -> BackendIdentity:
+    cards = {card["id"]: card for card in await server.models()}
+    if model not in cards:
+        raise LearningFailed(f"{server.root}: no model {model!r}, but {', '.join(cards)}")
+    version = (await server.shown("/version")).get("version")
+    root = cards[model].get("root")
+    text = (await server.shown("/tokenizer_info")).get("chat_template")
+    return BackendIdentity(
+        version if isinstance(version, str) else None,
+        root if isinstance(root, str) else None,
+        hashlib.sha256(text.encode()).hexdigest() if isinstance(text, str) else None,
+    )
 
 
 async def _learn(server: _Server, oracle: _Oracle, witness: Witness) -> TemplateProfile:
     await oracle.start()
     # A template that the request brings is not the one that the server shows.
-    template = None if oracle.fields else _template(await server.shown("/tokenizer_info"))
-    if template is not None:
-        local = Witness()
-        profile = local.learn(template, takes=_takes)
-        sample = _sample(local)
+    shown = {} if oracle.fields else await server.shown("/tokenizer_info")
+    # Rendering it is work for the processor, which would keep the event loop from all else.
+    local = await asyncio.to_thread(_local, shown) if "chat_template" in shown else None
+    if local is not None:
+        sample = _sample(local.witness)
         live = await oracle.read([question for question, _ in sample])
         if all(map(_same, live, (reading for _, reading in sample))):
-            witness.take(local.readings)
-            return profile
+            witness.take(local.witness.readings)
+            return local.profile
     course = questions()
     try:
         batch = next(course)
@@ -169,22 +247,20 @@ async def _learn(server: _Server, oracle: _Oracle, witness: Witness) -> Template
         return learnt
 
 
-def _takes(question: Question) -> bool:
-    """Whether a request with this conversation gets as far as the template.
+class _Local(NamedTuple):
+    """What was learnt of a copy of a server's template, and how."""
 
-    Source: the message types of the `openai` package, against which vLLM validates.
-    """
-    return all(
-        message.get("content", "") is not None or message["role"] in ("assistant", "function")
-        for message in question.messages
-    )
+    profile: TemplateProfile
+    witness: Witness
 
 
-def _template(shown: Mapping[str, Any]) -> ChatTemplate | None:
+def _local(shown: Mapping[str, Any]) -> _Local | None:
     try:
-        return ChatTemplate.from_config(shown)
+        template = ChatTemplate.from_config(shown)
     except TemplateInvalid:
         return None  # none is shown, or one that only the server can compile
+    witness = Witness()
+    return _Local(witness.learn(template), witness)
 
 
 def _sample(witness: Witness) -> list[tuple[Question, Reading]]:
@@ -214,7 +290,7 @@ def _form(message: Mapping[str, Any]) -> tuple[Any, ...]:
 def _same(live: Reading, local: Reading) -> bool:
     if live is None or local is None:
         return live is local
-    # Some tokenizers drop blanks where a text begins.
+    # Some tokenizers drop blanks where a text begins, and the separator has some of its own.
     return live.strip() == local.strip()
 
 
@@ -258,10 +334,25 @@ class _Oracle:
         body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
         with contextlib.suppress(_Refused):  # prompts are turned back one by one then
             self._separator = await self._tokenize(body)
+        self._takes_tools = await self._reads_tools()
+
+    async def _reads_tools(self) -> bool:
+        """Tell whether definitions of tools change any of the prompts that would show them.
+
+        Where they do not, all questions need to be asked once only.
+
+        Raises:
+            LearningFailed: The backend failed, or a refusal is about something else.
+        """
         try:
             await self._tokens(_PLAIN._replace(tools=True))
         except _Refused as refusal:
-            self._takes_tools = is_about_conversation(str(refusal))
+            if not is_about_conversation(str(refusal)):
+                return False  # an older /tokenize, which takes no tools
+        plain = [Question(messages, [], tools=False) for messages in _SHOWING_TOOLS]
+        without = await self.read(plain, ahead=True)
+        armed = await self.read([question._replace(tools=True) for question in plain])
+        return not all(map(_same, without, armed))
 
     async def read(self, batch: Sequence[Question], *, ahead: bool = False) -> list[Reading]:
         """Give the prompts that the server makes of conversations; None where it refuses.
@@ -287,7 +378,7 @@ class _Oracle:
         return [self._readings[self._key(question)] for question in batch]
 
     def _key(self, question: Question) -> str:
-        return json.dumps([question.messages, question.tools and self._takes_tools])
+        return json.dumps([_as_sent(question.messages), question.tools and self._takes_tools])
 
     async def _taken(self, question: Question) -> list[int] | None:
         try:
@@ -298,7 +389,7 @@ class _Oracle:
             return None
 
     async def _tokens(self, question: Question) -> list[int]:
-        body = {**self.fields, "model": self._model, "messages": question.messages}
+        body = {**self.fields, "model": self._model, "messages": _as_sent(question.messages)}
         if question.tools and self._takes_tools:
             body["tools"] = TOOLS
         return await self._tokenize(body)
@@ -311,7 +402,23 @@ class _Oracle:
 
     async def _texts(self, prompts: Sequence[list[int]]) -> list[str]:
         """Turn tokens back into text, many prompts at once."""
-        if len(prompts) > 1 and self._separator:
+        texts = await _together(map(self._texts_of, self._chunks(prompts)))
+        return [text for some in texts for text in some]
+
+    def _chunks(self, prompts: Sequence[list[int]]) -> list[list[list[int]]]:
+        chunks: list[list[list[int]]] = []
+        room = 0
+        for prompt in prompts:
+            size = len(prompt) + len(self._separator)
+            if not chunks or not self._separator or size > room:
+                chunks.append([])
+                room = TOKENS_AT_ONCE
+            chunks[-1].append(prompt)
+            room -= size
+        return chunks
+
+    async def _texts_of(self, prompts: Sequence[list[int]]) -> list[str]:
+        if len(prompts) > 1:
             joined = [*prompts[0]]
             for prompt in prompts[1:]:
                 joined += [*self._separator, *prompt]
@@ -338,6 +445,17 @@ class _Oracle:
             return await self._server.post(path, body)
 
 
+def _as_sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give messages as LiteLLM's hosted_vllm code sends them (`validate_and_fix_openai_messages`).
+
+    vLLM's request model takes no null for most roles, and a message without content for all.
+    """
+    return [
+        {key: value for key, value in message.items() if key != "content" or value is not None}
+        for message in messages
+    ]
+
+
 def _is_answer(words: str) -> bool:
     # A request model that takes no such message refuses it like a template.
     return is_about_conversation(words) or _ABOUT_MESSAGES.search(words) is not None
@@ -354,11 +472,23 @@ class _Server:
         base_url: Its address, with or without `/v1`.
         api_key: Sent as the bearer token.
         client: The connections to use.
+        headers: Further headers of every request.
+
+    Attributes:
+        root: The address without `/v1`, as it may be shown: without a user's name and password.
     """
 
-    def __init__(self, base_url: str, api_key: str | None, client: httpx.AsyncClient) -> None:
-        self.root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        client: httpx.AsyncClient,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+        self.root = _USERINFO.sub("//", self._root)
+        bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = {**bearer, **headers}
         self._client = client
 
     async def models(self) -> list[dict[str, Any]]:
@@ -402,10 +532,10 @@ class _Server:
     ) -> httpx.Response:
         try:
             return await self._client.request(
-                method, self.root + path, json=body, headers=self._headers
+                method, self._root + path, json=body, headers=self._headers
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = _line(str(error)) or type(error).__name__
+            reason = _line(_SSL_CONTEXT.sub("", str(error))) or type(error).__name__
             raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
 
     def _failure(self, path: str, response: httpx.Response) -> LearningFailed:
@@ -424,13 +554,16 @@ class _Server:
 
 @contextlib.asynccontextmanager
 async def _server(
-    base_url: str, api_key: str | None, client: httpx.AsyncClient | None
+    base_url: str,
+    api_key: str | None,
+    client: httpx.AsyncClient | None,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[_Server]:
     if client is not None:
-        yield _Server(base_url, api_key, client)
+        yield _Server(base_url, api_key, client, headers or {})
         return
     async with httpx.AsyncClient(timeout=SECONDS) as own:
-        yield _Server(base_url, api_key, own)
+        yield _Server(base_url, api_key, own, headers or {})
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:

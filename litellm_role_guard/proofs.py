@@ -7,7 +7,7 @@ that a person can look an answer up, and put its conversation to the backend aga
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -56,18 +56,11 @@ class Witness:
         """Keep some questions with their readings."""
         self.readings.extend(readings)
 
-    def learn(
-        self, template: ChatTemplate, *, takes: Callable[[Question], bool] = lambda question: True
-    ) -> TemplateProfile:
-        """Learn a profile from a template, and keep what was asked and read.
-
-        Args:
-            template: The template.
-            takes: Whether a question gets as far as the template, or is refused before.
-        """
+    def learn(self, template: ChatTemplate) -> TemplateProfile:
+        """Learn a profile from a template, and keep what was asked and read."""
 
         def read(question: Question) -> Reading:
-            reading = _read(template, question) if takes(question) else None
+            reading = _read(template, question)
             self.readings.append((question, reading))
             return reading
 

@@ -24,6 +24,11 @@ class Report:
         group: The model group that the client asked for.
         deployment: The id of the deployment that is to answer.
         observed: Whether the request itself is left as it is.
+
+    Attributes:
+        changes: What was changed.
+        retried: How many calls were sent once more.
+        routed: Where it was sent, `home`, `moved` or `overruled`; None where nothing was chosen.
     """
 
     def __init__(self, group: str, deployment: str, *, observed: bool = False) -> None:
@@ -32,34 +37,44 @@ class Report:
         self.observed = observed
         self.changes: tuple[Change, ...] = ()
         self.retried = 0
+        self.routed: str | None = None
 
     def header(self) -> str | None:
         """Give the header's value, such as `merged=2; system=1; retried=1`, or None for nothing."""
-        done = _counts(self.changes)
-        if self.retried:
-            done.append(f"retried={self.retried}")
-        if not done:
-            return None
+        said = self._done()
+        if self.routed is not None:
+            said.append(f"routed={self.routed}")
         # A line break in a header value makes the server drop the connection.
-        return _clean("; ".join(["observe", *done] if self.observed else done))
+        return _clean("; ".join(said)) if said else None
 
     def log(self) -> None:
-        """Write one line, unless nothing was done."""
-        done = self.header()
-        if done is not None:
+        """Write one line, unless nothing was done; where a request went is not worth one."""
+        done = self._done()
+        if done:
             logger.info(
                 "%s group=%s deployment=%s",
-                done,
+                _clean("; ".join(done)),
                 _clean(self.group),
                 _clean(self.deployment),
             )
+
+    def _done(self) -> list[str]:
+        done = _counts(self.changes)
+        if self.retried:
+            done.append(f"retried={self.retried}")
+        return ["observe", *done] if self.observed and done else done
 
 
 class Counts:
     """How often the guard did what, since the process started.
 
     `repaired`, `observed`, `rejected`, `bad_input` count requests, `retried` counts calls sent
-    once more, `failed` counts errors inside the guard itself.
+    once more, `failed` counts errors inside the guard itself. Where routing is on, `routed_home`
+    counts requests sent to the backend that has their conversation, `routed_moved` those that the
+    load or a failure sent to another, `routed_overruled` those that LiteLLM sent elsewhere.
+    `learnt` counts profiles learnt from live backends, `learning_failed` tries in vain. With
+    `verify`, `verified` counts requests that were changed further so that the template reads them
+    whole, `unverified` those for which no change helps.
     """
 
     def __init__(self) -> None:

@@ -19,6 +19,8 @@ KEY = "role_guard"
 
 Mode = Literal["repair", "observe", "reject", "off"]
 
+Routing = Literal["prefix_affinity", "off"]
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message starts with the setting's full path."""
@@ -49,6 +51,33 @@ class DeploymentSettings(BaseModel):
         default_factory=list,
         description="Further role names that this backend's template knows.",
     )
+    routing: Routing = Field(
+        default="off",
+        description="prefix_affinity: a group's requests go to the deployment whose KV cache has "
+        "seen their conversation, as far as its load allows it. off: as LiteLLM shares them out.",
+    )
+
+    learn: bool = Field(
+        default=True,
+        description="Whether a live vLLM is asked what its template takes where no chat_template "
+        "is set.",
+    )
+    learn_wait: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="For how many seconds a request may be held up until the backend has told.",
+    )
+    learn_max_age: float = Field(
+        default=3600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="After how many seconds the backend is asked again.",
+    )
+    verify: bool = Field(
+        default=False,
+        description="Whether each result is rendered by the chat_template before it is sent.",
+    )
 
     @field_validator("chat_template")
     @classmethod
@@ -57,11 +86,11 @@ class DeploymentSettings(BaseModel):
             raise PydanticCustomError("path", "must be the path of a file or a directory")
         return path
 
-    @field_validator("mode", mode="before")
+    @field_validator("mode", "routing", mode="before")
     @classmethod
-    def _yaml_off(cls, mode: object) -> object:
+    def _yaml_off(cls, value: object) -> object:
         # YAML 1.1 reads a bare `off` as the boolean false.
-        return "off" if mode is False else mode
+        return "off" if value is False else value
 
 
 class GuardSettings(DeploymentSettings):
@@ -146,5 +175,19 @@ def _expected(detail: ErrorDetails) -> str:
     context: Mapping[str, Any] = detail.get("ctx", {})
     if detail["type"] == "literal_error":
         return f"must be {context['expected']}"
-    kinds = {"string_type": "a string", "list_type": "a list"}
+    if "ge" in context or "gt" in context:
+        return f"must be {'at least' if 'ge' in context else 'more than'} {_bound(context)}"
+    if "le" in context:
+        return f"must be at most {_bound(context)}"
+    kinds = {
+        "string_type": "a string",
+        "list_type": "a list",
+        "bool_type": "true or false",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+    }
     return f"must be {kinds[detail['type']]}" if detail["type"] in kinds else detail["msg"]
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    return f"{next(iter(context.values())):g}"

@@ -97,7 +97,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 def guard() -> Iterator[RoleGuard]:
     """Give a cautious guard that LiteLLM calls."""
     before = litellm.callbacks
-    made = RoleGuard()
+    made = RoleGuard(learn=False)
     litellm.callbacks = [made]
     yield made
     litellm.callbacks = before
@@ -331,7 +331,7 @@ async def test_named_groups_are_the_guarded_ones(
     group: str, model: str, guarded: bool, metadata: str
 ) -> None:
     """With `model_groups` exactly these are guarded, whatever their provider."""
-    guard = RoleGuard(model_groups=["gemma", "qwen-*"])
+    guard = RoleGuard(model_groups=["gemma", "qwen-*"], learn=False)
     kwargs = call(model=model, **{metadata: {"model_group": group}})
     changed = await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
     assert (changed is not None) is guarded
@@ -355,7 +355,7 @@ ALIASED: dict[str, Any] = {
 async def test_a_named_group_is_guarded_under_all_its_names(backend: Backend, model: str) -> None:
     """A group's alias, or the id of one of its deployments, is no way around `model_groups`."""
     before = litellm.callbacks
-    litellm.callbacks = [RoleGuard(model_groups=["gemma"])]
+    litellm.callbacks = [RoleGuard(model_groups=["gemma"], learn=False)]
     try:
         router = Router(**ALIASED, num_retries=0)
         await router.acompletion(model=model, messages=copy.deepcopy(RUN))  # type: ignore[arg-type]
@@ -371,7 +371,7 @@ async def test_bad_input_is_refused_under_all_names_of_a_group(
     """The proxy's early 400 knows who could answer by alias and by deployment id, too."""
     proxy_server = SimpleNamespace(llm_router=Router(**ALIASED))
     monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
-    guard = RoleGuard(model_groups=["gemma"])
+    guard = RoleGuard(model_groups=["gemma"], learn=False)
     with pytest.raises(ProxyException):
         await guard.async_pre_call_hook(None, None, {"model": model, "messages": []}, "acompletion")
     assert guard.counts["bad_input"] == 1
@@ -392,7 +392,7 @@ async def test_malformed_messages_of_an_unguarded_group_are_none_of_its_business
 
 async def test_observe_reports_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """In mode observe the request goes on as it is; header and log say what would be done."""
-    guard = RoleGuard(mode="observe")
+    guard = RoleGuard(mode="observe", learn=False)
     kwargs = call()
     with caplog.at_level(logging.INFO, "litellm_role_guard"):
         assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
@@ -406,7 +406,7 @@ async def test_observe_reports_bad_input_and_lets_it_pass(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """In mode observe a request that is no conversation goes on, is counted and logged."""
-    guard = RoleGuard(mode="observe")
+    guard = RoleGuard(mode="observe", learn=False)
     kwargs = call([{"role": "wizard", "content": "still there?"}])
     with caplog.at_level(logging.INFO, "litellm_role_guard"):
         assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
@@ -419,7 +419,7 @@ async def test_observe_reports_bad_input_and_lets_it_pass(
 
 async def test_reject_explains_and_lets_the_rest_pass() -> None:
     """In mode reject a 400 names the messages and why; a fine conversation is not touched."""
-    guard = RoleGuard(mode="reject")
+    guard = RoleGuard(mode="reject", learn=False)
     with pytest.raises(BadRequestError, match=r"messages\[2\], messages\[3\]: merged: two"):
         await guard.async_pre_call_deployment_hook(call(), "acompletion")
     assert await guard.async_pre_call_deployment_hook(call([USER]), "acompletion") is None
@@ -428,7 +428,7 @@ async def test_reject_explains_and_lets_the_rest_pass() -> None:
 
 async def test_a_deployments_own_settings_win() -> None:
     """`model_info.role_guard` overrides the global settings for that deployment alone."""
-    guard = RoleGuard(mode="off")
+    guard = RoleGuard(mode="off", learn=False)
     own = call(model_info=of_deployment(mode="repair", separator=" | "))
     changed = await guard.async_pre_call_deployment_hook(own, "acompletion")
     assert changed is not None
@@ -460,7 +460,7 @@ async def test_responses_are_repaired_in_their_own_form(guard: RoleGuard) -> Non
 
 async def test_a_rejected_response_names_the_places_in_its_input() -> None:
     """In mode reject on responses the 400 counts the items, whatever `instructions` add."""
-    guard = RoleGuard(mode="reject")
+    guard = RoleGuard(mode="reject", learn=False)
     kwargs = call(input=[USER, USER], instructions="be kind")
     with pytest.raises(BadRequestError, match=r"input\[0\], input\[1\]: merged: two turns"):
         await guard.async_pre_call_deployment_hook(kwargs, "aresponses")

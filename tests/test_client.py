@@ -62,10 +62,12 @@ class Lessons:
         self.fields = list(fields)
         self.asked = self.failures = 0
         self.ended: list[bool] = []
+        self.words: list[str] = []
 
-    def after_refusal(self, refusal: object) -> Mapping[str, Any] | None:
+    async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
         """Give the next fields."""
         self.asked += 1
+        self.words.append(words)
         fields = self.fields.pop(0)
         if isinstance(fields, Exception):
             raise fields
@@ -118,7 +120,16 @@ async def test_a_responses_body_is_rewritten_in_place() -> None:
     assert body["instructions"] == "be kind"
 
 
-@pytest.mark.parametrize("answer", [TOO_LONG, "Unknown parameter: 'foo'.", 401, 500])
+async def test_unknown_words_are_for_the_attempt_to_judge() -> None:
+    """A 400 that may be the template's is passed on as it came where the attempt gives up."""
+    backend, lessons = Backend("Speak, friend."), Lessons(None)
+    with pytest.raises(httpx.HTTPStatusError) as raised:
+        await client_of(backend, lessons).post(URL, **chat())
+    assert raised.value.response is backend.refused[0]
+    assert (len(backend.bodies), lessons.words, lessons.ended) == (1, ["Speak, friend."], [False])
+
+
+@pytest.mark.parametrize("answer", [TOO_LONG, 401, 500])
 async def test_any_other_error_is_passed_on_after_one_call(answer: str | int) -> None:
     """An error that no repair can change is raised as it came."""
     backend, lessons = Backend(answer), Lessons()
@@ -140,13 +151,13 @@ async def test_any_other_error_is_passed_on_after_one_call(answer: str | int) ->
 )
 async def test_only_the_errors_own_message_is_read(body: dict[str, Any], retried: bool) -> None:
     """What else stands in the body, a request that is repeated there, say, is no refusal."""
-    backend, lessons = Backend(body, 200), Lessons({"messages": "repaired"})
+    backend, lessons = Backend(body, 200), Lessons({"messages": "repaired"} if retried else None)
     if retried:
         assert (await client_of(backend, lessons).post(URL, **chat())).status_code == 200
         return
     with pytest.raises(httpx.HTTPStatusError):
         await client_of(backend, lessons).post(URL, **chat())
-    assert lessons.asked == 0
+    assert lessons.words == ["no such field"]
 
 
 async def test_a_repair_that_changes_nothing_is_not_sent() -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
 import pytest
 
 from litellm_role_guard import deployments
 from litellm_role_guard.deployments import Deployments
+from litellm_role_guard.learner import Backend
 from litellm_role_guard.settings import GuardSettings, SettingsError
+
+STRICT = Path(__file__).parent / "templates" / "alternating.jinja"
 
 
 def test_the_deployment_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +28,63 @@ def test_the_deployment_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPa
         known.get(made_up, None)
     assert known.get("used", None) is used
     assert known.get("unused", None) is not unused
+
+
+async def test_a_deployment_that_is_forgotten_learns_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither one that was pushed out nor one whose settings have changed keeps a task."""
+    monkeypatch.setattr(deployments, "MAX_DEPLOYMENTS", 1)
+    known = Deployments(GuardSettings())
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(3600)
+        return httpx.Response(200)
+
+    connections = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+    backend = Backend("d", "http://vllm", "m", handler=SimpleNamespace(client=connections))
+    tasks, learners = [], []
+    for key, own in (("a", None), ("b", None), ("b", {"separator": "-"}), ("c", None)):
+        learner = known.get(key, own).learner
+        assert learner is not None
+        learners.append(learner)
+        await learner.ready(lambda: backend, 0)
+        tasks.append(learner._task)
+    assert all(tasks)
+    done, pending = await asyncio.wait(filter(None, tasks), timeout=1)
+    assert (len(done), pending) == (3, {tasks[-1]})
+    learners[-1].stop()
+
+
+def test_who_learns_from_the_backend() -> None:
+    """Deployments without a template of their own, unless it is switched off."""
+    known = Deployments(GuardSettings())
+    assert known.get("a", None).learner is not None
+    assert known.get("b", {"learn": False}).learner is None
+    assert known.get("c", {"chat_template": str(STRICT)}).learner is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "own", "words"),
+    [
+        ({"verify": True}, None, r"^callback_settings\.role_guard\.verify: needs a chat_template"),
+        ({}, {"verify": True}, r"^model_list\[0\]\.model_info\.role_guard\.verify: needs a chat"),
+    ],
+)
+def test_verify_needs_a_template(
+    settings: dict[str, Any], own: dict[str, Any] | None, words: str
+) -> None:
+    """It is named where it stands, before the first request."""
+    with pytest.raises(SettingsError, match=words):
+        Deployments(GuardSettings(**settings)).check([{"model_info": {"role_guard": own}}])
+
+
+def test_verify_and_the_template_may_stand_in_either_place() -> None:
+    """What counts are the settings that hold for a deployment."""
+    with_template = GuardSettings(chat_template=str(STRICT))
+    Deployments(with_template).check([{"model_info": {"role_guard": {"verify": True}}}])
+    own = {"chat_template": str(STRICT), "verify": True}
+    Deployments(GuardSettings()).check([{"model_info": {"role_guard": own}}])
 
 
 @pytest.mark.parametrize("path", ["/no/such/file", "/", "~nobody-of-that-name/x.jinja", "\0"])

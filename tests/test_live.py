@@ -15,15 +15,15 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard import ChatTemplate, TemplateProfile, live
 from litellm_role_guard.live import (
     CONCURRENCY,
     LearningFailed,
     learn_from_vllm,
     read_identity,
+    refusal_of,
     served_models,
 )
-from litellm_role_guard.profile import Rules
 from litellm_role_guard.proofs import Witness
 from litellm_role_guard.simulator import create_app
 from tests.serving import serving
@@ -34,19 +34,6 @@ MODEL = "simulated"
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 
 Answer = Callable[[httpx.Request], httpx.Response]
-
-
-def as_served(profile: TemplateProfile) -> TemplateProfile:
-    """Give a template's profile as it is behind vLLM, whose request model takes less null."""
-
-    def refused(rules: Rules) -> dict[str, Any]:
-        return {
-            "null": {**rules.null, **dict.fromkeys(rules.null.keys() - {"assistant"}, "refused")}
-        }
-
-    armed = profile.with_tools
-    armed = armed and armed.model_copy(update=refused(armed))
-    return profile.model_copy(update={**refused(profile), "with_tools": armed})
 
 
 @contextmanager
@@ -81,7 +68,7 @@ def behind(template: ChatTemplate, log: list[httpx.Request], **shown: Any) -> ht
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 async def test_what_is_learnt_live_is_what_the_file_says(path: Path) -> None:
     """With /v1 or without, the profile is that of the template which is served."""
-    profile = as_served(TemplateProfile.learn(ChatTemplate.from_path(path)))
+    profile = TemplateProfile.learn(ChatTemplate.from_path(path))
     with simulated(path) as url:
         assert await TemplateProfile.learn_from_vllm(url, MODEL) == profile
         assert await TemplateProfile.learn_from_vllm(url + "/v1/", MODEL) == profile
@@ -123,6 +110,46 @@ async def test_no_conversation_is_asked_twice() -> None:
     assert len(back) < len(asked) / 4
 
 
+async def test_tools_that_no_prompt_shows_are_asked_about_once() -> None:
+    """Where definitions of tools change nothing, nothing is asked with and without them."""
+    log: list[httpx.Request] = []
+    template = ChatTemplate("{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}")
+    async with behind(template, log) as client:
+        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+    assert profile == TemplateProfile.learn(template)
+    armed = [request for request in log if b'"tools"' in request.content]
+    assert 0 < len(armed) < 10
+
+
+async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts are turned back into text together, and never so many that others have to wait."""
+    monkeypatch.setattr(live, "TOKENS_AT_ONCE", 200)
+    log: list[httpx.Request] = []
+    template = ChatTemplate.from_path(STRICT)
+    async with behind(template, log) as client:
+        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+    assert profile == TemplateProfile.learn(template)
+    back = [json.loads(request.content) for request in log if request.url.path == "/detokenize"]
+    assert len(back) > 10
+    assert max(len(asked["tokens"]) for asked in back) < 2 * 200
+
+
+async def test_a_password_in_the_address_is_not_shown() -> None:
+    """What is said of a failure may go into a log."""
+    with pytest.raises(LearningFailed, match=r"^http://127\.0\.0\.1:1: cannot be reached"):
+        await learn_from_vllm("http://me:secret@127.0.0.1:1/v1", MODEL)
+
+
+async def test_a_refusal_is_told_in_the_templates_words() -> None:
+    """What `/tokenize` refuses; nothing where it takes a conversation."""
+    user = {"role": "user", "content": "hello"}
+    async with behind(ChatTemplate.from_path(STRICT), []) as client:
+        assert await refusal_of("http://vllm", MODEL, [user], client=client) is None
+        said = await refusal_of("http://vllm", MODEL, [user, user], client=client)
+    assert said is not None
+    assert "must alternate" in said
+
+
 async def test_prompts_are_turned_back_one_by_one_where_the_separator_is_lost() -> None:
     """A tokenizer that does not keep it costs time, and changes no answer."""
     template = ChatTemplate.from_path(STRICT)
@@ -144,7 +171,7 @@ async def test_prompts_are_turned_back_one_by_one_where_the_separator_is_lost() 
 
     async with inner, httpx.AsyncClient(transport=Lossy()) as client:
         learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
-    assert learnt == as_served(TemplateProfile.learn(template))
+    assert learnt == TemplateProfile.learn(template)
 
 
 async def test_the_api_key_goes_with_every_request() -> None:
@@ -178,7 +205,7 @@ async def test_a_template_that_is_shown_is_asked_here() -> None:
     witness = Witness()
     async with behind(template, log, chat_template=text, **TOKENS) as client:
         learnt = await learn_from_vllm("http://vllm", MODEL, client=client, witness=witness)
-    assert learnt == as_served(TemplateProfile.learn(template))
+    assert learnt == TemplateProfile.learn(template)
     asked = sum(request.url.path == "/tokenize" for request in log)
     assert asked < len(witness.readings) / 2
 
@@ -200,7 +227,7 @@ async def test_a_template_that_the_server_does_not_render_is_not_believed(
     template = ChatTemplate.from_path(STRICT)
     async with behind(template, [], **shown) as client:
         learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
-    assert learnt == as_served(TemplateProfile.learn(template))
+    assert learnt == TemplateProfile.learn(template)
 
 
 async def test_an_unreachable_backend_is_one_line() -> None:
@@ -335,29 +362,28 @@ async def test_a_backend_that_hangs_is_given_up() -> None:
 
 async def test_a_failure_leaves_no_request_behind() -> None:
     """The others of its batch are given up, and the caller's client stays open."""
-    open_now = 0
+    hanging = given_up = asked = 0
 
     async def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal open_now
-        asked = json.loads(request.content) if request.content else {}
+        nonlocal hanging, given_up, asked
         if request.url.path == "/detokenize":
             return httpx.Response(200, json={"prompt": "zq00vx"})
-        if "prompt" in asked or len(asked.get("messages", ())) < 2:
-            return httpx.Response(200, json={"tokens": [1]})
-        if asked["messages"][0]["role"] == "developer":
+        asked += 1
+        if hanging:
             return httpx.Response(500)
-        open_now += 1
-        try:
-            await asyncio.sleep(60)
-        finally:
-            open_now -= 1
+        if asked == 15:  # amid the first batch
+            hanging += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                given_up += 1
         return httpx.Response(200, json={"tokens": [1]})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(LearningFailed, match="500"):
             await learn_from_vllm("http://vllm", MODEL, client=client)
         await asyncio.sleep(0)
-        assert open_now == 0
+        assert (hanging, given_up) == (1, 1)
         assert not client.is_closed
 
 

@@ -30,6 +30,15 @@ def test_nothing_written_gives_the_defaults() -> None:
     assert (settings.separator, settings.placeholder, settings.extra_roles) == ("\n\n", "", [])
 
 
+def test_a_live_backend_is_asked_unless_it_is_switched_off() -> None:
+    """A first request waits a second at most, and what was learnt holds for an hour."""
+    settings = read(None)
+    assert (settings.learn, settings.learn_wait, settings.learn_max_age) == (True, 1.0, 3600.0)
+    assert not settings.verify
+    assert read(yaml.safe_load("learn: off")).learn is False
+    assert read(yaml.safe_load("learn_wait: 2")).learn_wait == 2
+
+
 @pytest.mark.parametrize("model", [GuardSettings, DeploymentSettings])
 def test_every_setting_says_what_it_is(model: type[DeploymentSettings]) -> None:
     """Every setting has a one-line description and a default."""
@@ -48,6 +57,13 @@ def test_every_setting_says_what_it_is(model: type[DeploymentSettings]) -> None:
         ({"model_groups": "gemma"}, [f"{PATH}.model_groups:", "must be a list", "'gemma'"]),
         ({"model_groups": ["a", 3]}, [f"{PATH}.model_groups[1]:", "must be a string", "3"]),
         ({"separator": 3}, [f"{PATH}.separator:", "must be a string"]),
+        ({"learn": "yes"}, [f"{PATH}.learn:", "must be true or false", "'yes'"]),
+        ({"learn_wait": -1}, [f"{PATH}.learn_wait:", "must be at least 0, not -1"]),
+        ({"learn_wait": 61}, [f"{PATH}.learn_wait:", "must be at most 60, not 61"]),
+        ({"learn_wait": "1"}, [f"{PATH}.learn_wait:", "must be a number, not '1'"]),
+        ({"learn_max_age": 0}, [f"{PATH}.learn_max_age:", "must be more than 0, not 0"]),
+        ({"learn_max_age": float("inf")}, [f"{PATH}.learn_max_age:", "must be a finite number"]),
+        ({"verify": 1}, [f"{PATH}.verify:", "must be true or false, not 1"]),
         (["mode"], [f"{PATH}: must be a mapping"]),
         ({"chat_template": ""}, [f"{PATH}.chat_template:", "must be the path of", "not ''"]),
         ({"chat_template": " "}, [f"{PATH}.chat_template:", "must be the path of", "not ' '"]),

@@ -157,7 +157,7 @@ def model_list(backends: dict[str, Backend]) -> list[dict[str, Any]]:
     """Give the groups that the tests ask for."""
     a, b = backends["a"], backends["b"]
     dead = Backend(f"http://127.0.0.1:{free_port()}")
-    gone = deployment("gone", a, separator=" gone ")
+    gone = deployment("gone", a, separator=" gone ", learn=False)
     gone["litellm_params"]["api_base"] = f"{dead.url}/v1"
     wrong = [
         deployment(group, backend, chat_template=str(LENIENT))
@@ -166,14 +166,14 @@ def model_list(backends: dict[str, Backend]) -> list[dict[str, Any]]:
     ]
     return [
         deployment("strict", a, chat_template=str(STRICT)),
-        deployment("cautious", a),
+        deployment("cautious", a, learn=False),
         deployment("other", a, provider="openai"),
-        deployment("observed", backends["lenient"], mode="observe"),
-        deployment("rejecting", a, mode="reject"),
+        deployment("observed", backends["lenient"], mode="observe", learn=False),
+        deployment("rejecting", a, mode="reject", learn=False),
         deployment("off", a, mode="off"),
-        deployment("never", backends["never"]),
+        deployment("never", backends["never"], learn=False),
         deployment("taught", a, chat_template=str(LENIENT)),
-        deployment("second", b, separator=" second "),
+        deployment("second", b, separator=" second ", learn=False),
         gone,
         *wrong,
     ]

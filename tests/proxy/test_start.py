@@ -38,6 +38,11 @@ BROKEN = {
         {},
         "callback_settings.role_guard.chat_template: /no/such.jinja:",
     ),
+    "verify without a template": (
+        {"verify": True},
+        {},
+        "callback_settings.role_guard.verify: needs a chat_template to render with",
+    ),
     "deployment's key": (
         {},
         {"seperator": "-"},

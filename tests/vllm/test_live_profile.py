@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
+import litellm
 import pytest
 
-from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.live import learn_from_vllm, read_identity, served_models
+from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
+from litellm_role_guard.live import learn_from_vllm, read_identity, refusal_of, served_models
 from tests.real_templates import REAL, name
-from tests.test_live import as_served
 from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
 
 
 def from_file(path: Path) -> TemplateProfile:
     """Give the profile of a template as a vLLM with the tiny model would serve it."""
     template = ChatTemplate(path.read_text(), special_tokens=SPECIAL_TOKENS)
-    return as_served(TemplateProfile.learn(template))
+    return TemplateProfile.learn(template)
 
 
 @pytest.mark.parametrize("path", REAL, ids=name)
@@ -29,6 +30,33 @@ async def test_the_live_profile_is_that_of_the_file(path: Path, vllm_url: str) -
 async def test_the_server_own_template_is_judged(vllm_url: str, gemma_3: Path) -> None:
     """With nothing but the address and the model's name."""
     assert await TemplateProfile.learn_from_vllm(f"{vllm_url}/v1", MODEL) == from_file(gemma_3)
+
+
+async def test_the_plugin_learns_it_at_the_first_request(
+    vllm_url: str, gemma_3: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any setting, before the request is sent."""
+    guard = RoleGuard(learn_wait=30)
+    monkeypatch.setattr(litellm, "callbacks", [guard])
+    await litellm.acompletion(
+        model=f"hosted_vllm/{MODEL}",
+        api_base=f"{vllm_url}/v1",
+        messages=[{"role": "user", "content": "hi"}, {"role": "user", "content": "there"}],
+        max_tokens=2,
+    )
+    (known,) = guard._deployments._known.values()
+    assert known[1].profile == from_file(gemma_3)
+    assert guard.counts["learnt"] == 1
+
+
+async def test_words_of_a_template_are_told_the_same_by_tokenize(vllm_url: str) -> None:
+    """A refusal is known for the template's own by what `/tokenize` says of it."""
+    text = "{{ raise_exception('Speak, friend.') }}"
+    messages = [{"role": "user", "content": "hi"}]
+    body = {"model": MODEL, "messages": messages, "chat_template": text}
+    answer = httpx.post(f"{vllm_url}/v1/chat/completions", json=body).json()
+    said = await refusal_of(vllm_url, MODEL, messages, fields={"chat_template": text})
+    assert said == answer["error"]["message"] == "Speak, friend."
 
 
 async def test_the_server_tells_what_a_profile_holds_for(vllm_url: str) -> None:

@@ -1,0 +1,89 @@
+"""A repaired conversation rendered before it is sent: does the template take and read all of it?
+
+A profile foresees the shapes of a conversation, and not what stands in it. With a local template
+at hand a rendering tells for sure, at the cost of that rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .conversation import Message, call_name, texts, tool_calls
+from .profile import FRONTS, KINDS, STATES, Rules, TemplateProfile
+from .refusals import Refusal, read_refusal, teach
+from .template import ChatTemplate, TemplateRefused
+
+_END_OF_THOUGHT = "</think>"
+_AFTER_LOSS = tuple(map(Refusal, ("no_tools", "system_place", "system_role")))
+"""What to learn from a text that is not in the prompt: calls and results are the likeliest not to
+be shown, then system text."""
+
+
+def fault_of(
+    template: ChatTemplate,
+    meant: Sequence[Message],
+    sent: Sequence[Message],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    prefill: bool = False,
+) -> str | None:
+    """Give what a template would do wrong with a conversation; None where it reads all of it.
+
+    Args:
+        template: The template.
+        meant: The client's own messages. Texts and names of called tools are looked for, without
+            the blanks around them, which a template may strip; media leave no trace in a prompt.
+        sent: What they were made into.
+        tools: The request's tool definitions.
+        prefill: Whether the last message is the opening of the reply.
+
+    Returns:
+        The words of its refusal, or "" where it leaves a text out.
+    """
+    try:
+        prompt = template.render(
+            sent, tools=tools, add_generation_prompt=not prefill, continue_final_message=prefill
+        )
+    except TemplateRefused as refusal:
+        return str(refusal)
+    return None if all(text in prompt for text in _said(meant)) else ""
+
+
+def stepped_down(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
+    """Give stricter and stricter profiles for a conversation that the template did not take.
+
+    Args:
+        profile: What was thought that it takes.
+        fault: As given by `fault_of`.
+    """
+    refusal = read_refusal(fault) if fault else None
+    for lesson in [refusal] if refusal is not None else _AFTER_LOSS:
+        while (taught := teach(profile, lesson)) is not profile:
+            profile = taught
+            yield profile
+    yield _transcript()
+
+
+def _said(messages: Sequence[Message]) -> Iterator[str]:
+    for message in messages:
+        assistant = message["role"] == "assistant"
+        for text in texts(message):
+            # What a model thought before it answered is left out of later prompts on purpose.
+            yield (text.rpartition(_END_OF_THOUGHT)[2] if assistant else text).strip()
+        for call in tool_calls(message):
+            yield call_name(call)
+
+
+def _transcript() -> TemplateProfile:
+    """Give the profile of a template that reads nothing but one user turn."""
+    nothing = Rules().forbid(STATES, KINDS)
+    nothing["start"] = {**nothing["start"], "user": "accepted"}
+    return TemplateProfile(
+        front=dict.fromkeys(FRONTS, "refused"),
+        follows=nothing,
+        ends=dict.fromkeys((state for state in STATES if state != "user"), "refused"),
+        without_user={"front": "refused", "assistant": "refused"},
+        developer_then_system="refused",
+        parts=dict.fromkeys(("system", "developer", "assistant", "tool"), "refused"),
+    )
