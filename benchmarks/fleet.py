@@ -1,6 +1,6 @@
 """What several backends behind a proxy do for the same conversations, in figures.
 
-    python -m benchmarks.fleet    writes docs/fleet.md's tables, on simulated backends (10 minutes)
+    python -m benchmarks.fleet    writes docs/fleet.md's tables, on simulated backends (5 minutes)
 
 `run` is what tests/vllm/test_fleet.py uses for real vLLM servers.
 """
@@ -128,10 +128,10 @@ async def run(
 
 SIZE = 8
 CONVERSATIONS = 2000
-ALONE = 500
-"""Conversations with one backend, for which their number makes no difference."""
+FEWER = 500
+"""Conversations where none is to move, and their number makes no difference."""
 
-TURNS = 3
+TURNS = 2
 CHARS = 120
 CONCURRENCY = 64
 
@@ -218,9 +218,9 @@ def measure(folder: Path) -> list[Phase]:
             *deployments("affine", eight, routing="prefix_affinity"),
         ]
         with start_proxy({"model_list": model_list, **callbacks}, folder) as url:
-            held = talks("alone", ALONE, TURNS, chars=CHARS)
+            held = talks("alone", FEWER, TURNS, chars=CHARS)
             phases.append(Phase("one backend", ask(url, "alone", [first], held)))
-            held = talks("shuffled", CONVERSATIONS, TURNS, chars=CHARS)
+            held = talks("shuffled", FEWER, TURNS, chars=CHARS)
             phases.append(Phase("eight, shuffled", ask(url, "shuffled", eight, held)))
             held = talks("affine", CONVERSATIONS, TURNS + 2, chars=CHARS)
             begun = ask(url, "affine", eight, (islice(each, TURNS) for each in held))

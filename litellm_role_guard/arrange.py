@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from .conversation import call_name, has_media, is_empty, plain_text, tool_calls
+from .conversation import call_name, has_media, is_empty, part_text, plain_text, tool_calls
 from .front import front_as_user
 from .profile import FRONT_KINDS, Kind, after
 from .turns import (
+    REASONING,
     Draft,
     Turn,
     as_role,
@@ -48,6 +49,7 @@ class Arrangement:
         self._names: dict[object, str] = {}
         self._calls = 0
         self._open: set[object] = set()
+        self._waiting: set[object] = set()
         self._has_transcript = False
 
     @property
@@ -73,7 +75,7 @@ class Arrangement:
             self._names[call.get("id")] = call_name(call)
         if self.at_front:
             self.put(turn)  # as `gather_front` left it
-        elif self._may_follow(turn.kind) and not self._is_stray(turn):
+        elif self._is_awaited(turn) or (self._may_follow(turn.kind) and not self._is_stray(turn)):
             self.put(turn)
         elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID:
             self.draft.note("content", turn, "an empty message that the template does not take")
@@ -103,6 +105,15 @@ class Arrangement:
             )
         return self.draft.rules.may_follow(self.state, kind, fronted=fronted)
 
+    def _is_awaited(self, turn: Turn) -> bool:
+        """Tell whether it is a further result for several calls of one message."""
+        return (
+            turn.kind == "tool"
+            and self.state.endswith("+tool")
+            and turn.message.get("tool_call_id") in self._waiting
+            and self.draft.rules.parallel_calls == "accepted"
+        )
+
     def _is_stray(self, turn: Turn) -> bool:
         place = self.state.rpartition("+")[2]
         if turn.kind != "tool" or place not in ("call", "tool"):
@@ -114,13 +125,20 @@ class Arrangement:
         return answer == "refused" or not is_empty(turn.message)
 
     def _is_passed(self, turn: Turn) -> bool:
-        passed = self.draft.rules.passed.get(self.state, ())
-        return turn.kind in passed and is_empty(turn.message)
+        if turn.kind not in self.draft.rules.passed.get(self.state, ()):
+            return False
+        has_content = turn.message.get("content") not in (None, [])
+        return is_empty(turn.message) and (
+            has_content or not _takes_no(self.draft.rules.null, _form(turn, late=True))
+        )
 
     def put(self, turn: Turn) -> None:
         """Add a turn as it is."""
-        if turn.kind != "tool" and not turn.passed:
+        if turn.kind == "tool":
+            self._waiting.discard(turn.message.get("tool_call_id"))
+        elif not turn.passed:
             self._open = {call.get("id") for call in tool_calls(turn.message)}
+            self._waiting = set(self._open)
         self._calls += turn.kind == "call"
         self._states.append(self.state)
         self.runs.append([turn])
@@ -237,13 +255,24 @@ def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
     if turn.message.get("refusal") and turn.message["role"] == "assistant":
         draft.note("content", turn, "vLLM does not show `refusal` to the template")
         turn = _with_refusal_said(turn, draft)
+    rules = draft.rules
+    if rules.reasoning != "accepted" and any(turn.message.get(key) for key in REASONING):
+        draft.note("content", turn, "the template takes no reasoning of earlier turns")
+        kept = {key: value for key, value in turn.message.items() if key not in REASONING}
+        turn = replace(turn, message=kept)
     content = turn.message.get("content")
     if isinstance(content, str) and content:
         return turn
+    if content and rules.other_parts != "accepted" and any(map(_is_other_text, content)):
+        draft.note("content", turn, "the template takes text in parts of type text only")
+        content = [
+            {"type": "text", "text": part_text(part)} if _is_other_text(part) else part
+            for part in content
+        ]
+        turn = replace(turn, message={**turn.message, "content": content})
     if turn.kind == "call":
         return turn
-    rules = draft.rules
-    form = "late system" if late and turn.kind == "system" else turn.kind
+    form = _form(turn, late=late)
     if content and not isinstance(content, str):
         if len(content) > 1 and _takes_no(rules.parts, form) and not has_media(turn.message):
             draft.note("content", turn, "the template does not read all parts of the content")
@@ -262,10 +291,18 @@ def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
     return turn
 
 
+def _is_other_text(part: object) -> bool:
+    return part_text(part) is not None and isinstance(part, Mapping) and part["type"] != "text"
+
+
 def _with_refusal_said(turn: Turn, draft: Draft) -> Turn:
     message = {key: value for key, value in turn.message.items() if key != "refusal"}
     contents = [message.get("content"), turn.message["refusal"]]
     return replace(turn, message={**message, "content": join_contents(contents, draft.separator)})
+
+
+def _form(turn: Turn, *, late: bool) -> str:
+    return "late system" if late and turn.kind == "system" else turn.kind
 
 
 def _takes_no(answers: Mapping[str, str], form: str) -> bool:
@@ -280,6 +317,14 @@ def close(turns: list[Turn], draft: Draft) -> list[Turn]:
         return turns
     rules = draft.rules
     state = state_after(turns, rules)
+    if (
+        turns[-1].kind == "call"
+        and not rules.may_end(state)
+        and not rules.may_follow(state, "user")
+    ):
+        draft.note("tools", turns[-1], "the template wants a result after each tool call")
+        turns = arrange_turns([*turns[:-1], written_out(turns[-1], draft)], draft)
+        state = state_after(turns, rules)
     opening = "assistant"
     if state == "front":
         fronts = [turn for turn in turns if not turn.passed]

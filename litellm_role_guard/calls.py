@@ -29,6 +29,8 @@ def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
         settled = list(_unrepeated_ids(settled, draft))
     if draft.rules.parallel_calls != "accepted":
         settled = list(_one_call_each(settled, draft))
+    elif draft.rules.half_answered != "accepted":
+        settled = list(_answered_calls(settled, draft))
     if draft.rules.call_text != "accepted":
         settled = list(_text_apart(settled, draft))
     return settled
@@ -156,6 +158,18 @@ def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
             yield replace(turn, message=message)
             yield from results.pop(str(call.get("id")), ())
         yield from itertools.chain.from_iterable(results.values())
+
+
+def _answered_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+    """Write several calls out where not all of them have a result."""
+    for at, turn in enumerate(turns):
+        if turn.kind == "call" and len(tool_calls(turn.message)) > 1:
+            results = itertools.takewhile(lambda turn: turn.kind == "tool", turns[at + 1 :])
+            answered = {result.message.get("tool_call_id") for result in results}
+            if not {call.get("id") for call in tool_calls(turn.message)} <= answered:
+                draft.note("tools", turn, "the template wants a result for each tool call")
+                turn = written_out(turn, draft)
+        yield turn
 
 
 def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:

@@ -184,6 +184,14 @@ class _Talk:
     def parts(self, kind: str) -> _Talk:
         return self.say(kind, [{"type": "text", "text": self.mark()} for _ in range(2)])
 
+    def refuse(self) -> _Talk:
+        return self.say("assistant", [{"type": "refusal", "refusal": self.mark()}])
+
+    def think(self) -> _Talk:
+        thought = {"reasoning": "A thought."}
+        self.messages.append({"role": "assistant", "content": self.mark(), **thought})
+        return self
+
     def _open_call(self) -> str:
         calls = [call for message in self.messages for call in message.get("tool_calls", ())]
         return str(calls[-1]["id"]) if calls else "call00000"
@@ -220,7 +228,9 @@ _SEQUELS: dict[Kind, tuple[tuple[str, ...], ...]] = {
     "user": ((),),
     "assistant": ((), ("user",)),
     "call": (("tool",), ("tool", "assistant", "user")),
-    "tool": ((), ("assistant", "user")),
+    # Whether a conversation may end there is asked of the state. A count of calls and results is
+    # made by some only once the next turn begins.
+    "tool": (("assistant", "user"), ("user", "assistant", "user")),
     # Long enough to tell text that stays where it was said from text that is moved to the front, or
     # to the last user turn.
     "system": (("user", "assistant", "user"), ("assistant", "user", "assistant", "user")),
@@ -327,6 +337,10 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
             ends |= yield from ask({state: [_on(way)]}, "ends")
             if front["system"] == "accepted" and way[0] != "system":
                 front_ends |= yield from ask({state: [_on(("system", *way))]}, "front_ends")
+    if follows["start"]["tool"] == "accepted" != follows["assistant+tool"]["user"]:
+        # No user turn could be added to one that stands alone.
+        alone = yield from ask({("follows", "start", "tool"): [_Talk("tool")]})
+        follows["start"]["tool"] = next(iter(alone.values()))
     ended = {"front": without_user["front"], **ends} if "front" in ways else ends
     after_fronts: dict[Kind, Answer] = {}
     if front["system system"] == "accepted" and "front" in ways:
@@ -379,10 +393,13 @@ def _rules(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
         ),
         empty_developer=_worst(_group(details, "empty_developer")),
         parts=_group(details, "parts"),
+        other_parts=details["other_parts"],
+        reasoning=details["reasoning"],
         null=_group(details, "null"),
         blank=_group(details, "blank"),
         call_text=details.get("call_text", "accepted"),
         open_call_text=details.get("open_call_text", "accepted"),
+        half_answered=details.get("half_answered", "accepted"),
         parallel_calls=details.get("parallel_calls", "accepted"),
         late_results=_worst(_group(details, "late_results")) if reads_calls else "not_read",
         stray_results=_group(details, "stray_results"),
@@ -518,6 +535,7 @@ def _details(
             "call_text": [_add(_Talk("user").call(1, text=True), ("tool", "assistant", "user"))],
             "open_call_text": [_add(_Talk("user").call(1, text=True), ("tool",))],
             "parallel_calls": [_rounds(2)],
+            "half_answered": [_half_answered()],
             ("stray_results", "call"): [_Talk("user", "call").answer("another00")],
             ("stray_results", "tool"): [_Talk("user", "call", "tool").answer("another00")],
             "repeated_lone_ids": [_repeated(1)],
@@ -530,6 +548,8 @@ def _details(
         asked["parts", kind] = [_add(_Talk(*before).parts(kind), rest)]
         asked["null", kind] = [_add(_Talk(*before).say(kind, None), rest)]
         asked["blank", kind] = [_add(_Talk(*before).say(kind, ""), rest)]
+    asked["other_parts"] = [_add(_Talk("user").refuse(), ("user",))]
+    asked["reasoning"] = [_add(_Talk("user").think(), ("user",))]
     if reads_late:
         talk = _Talk("user").say("system", None)
         asked["null", "late system"] = [_add(talk, ("user", "assistant", "user"))]
@@ -545,6 +565,12 @@ def _rounds(count: int) -> _Talk:
     for call in talk.messages[-1]["tool_calls"]:
         talk.answer(str(call["id"]))
     return talk
+
+
+def _half_answered() -> _Talk:
+    talk = _Talk("user").call(2)
+    call = talk.messages[-1]["tool_calls"][0]
+    return _add(talk.answer(str(call["id"])), ("assistant", "user"))
 
 
 def _repeated(count: int) -> _Talk:

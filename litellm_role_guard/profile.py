@@ -135,6 +135,15 @@ class Rules(BaseModel):
         description="Content of several text parts, by the kind of message; `late system` is a "
         "system message after the first turn.",
     )
+    other_parts: Answer = Field(
+        default="accepted",
+        description="Text in a part whose type is not `text`, such as `refusal`.",
+    )
+    reasoning: Answer = Field(
+        default="accepted",
+        description="A message with `reasoning`, which few templates show again: that of its "
+        "content is what counts.",
+    )
     null: dict[str, Answer] = Field(
         default_factory=dict,
         description="Content that is null, by the kind of message as for `parts`.",
@@ -156,6 +165,9 @@ class Rules(BaseModel):
     stray_results: dict[str, Answer] = Field(
         default_factory=dict,
         description="A tool result that answers no open call, after a call or a result of another.",
+    )
+    half_answered: Answer = Field(
+        default="accepted", description="Several tool calls in one message, not all with a result."
     )
     late_results: Answer = Field(
         default="not_read",

@@ -14,6 +14,7 @@ pattern and never by equality:
     call_id         the form of a tool call's id
     call_text       text in the same message as a tool call, or neither of them
     no_tools        there are no tool calls and results
+    reasoning       what an assistant thought in an earlier turn
     content         content in parts, or null, where a string is wanted
 
 Everything else (context length, `max_tokens`, unknown parameters, a bad schema) is no refusal of
@@ -166,11 +167,16 @@ def _call_or_text(rules: Rules) -> Mapping[str, Any]:
     }
 
 
+def _no_reasoning(rules: Rules) -> Mapping[str, Any]:
+    return {"reasoning": "refused"}
+
+
 def _strings_only(rules: Rules) -> Mapping[str, Any]:
     kinds = ("system", "developer", "user", "assistant", "tool")
     return {
         "parts": dict.fromkeys(kinds, "refused"),
         "null": dict.fromkeys(kinds, "refused"),
+        "other_parts": "refused",
     }
 
 
@@ -186,6 +192,7 @@ _LADDERS: Mapping[str, tuple[Lesson, ...]] = {
     "call_id": (_short_ids, _tools_are_text),
     "call_text": (_call_or_text, _tools_are_text),
     "no_tools": (_tools_are_text,),
+    "reasoning": (_no_reasoning,),
     "content": (_strings_only,),
 }
 
@@ -217,6 +224,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         r"|unexpected role .{1,20} after role",
         "unknown_role": r"(unexpected|unknown|unsupported|invalid) (message )?role"
         r"|roles? (is|are) supported|role .{1,20} (is )?not supported",
+        "reasoning": r"thinkchunk|think not implemented",
         "content": r"invalid content type|only string content|content (must|should) be a string"
         r"|can only concatenate str|is not a valid chunktypes|system prompt must have content"
         r"|(^|[\"\s])'content'($|\")",

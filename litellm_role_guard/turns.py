@@ -9,13 +9,17 @@ from typing import Any, NamedTuple
 from .conversation import Message, call_arguments, call_name, content_parts, part_text, tool_calls
 from .profile import Kind, Rules
 
+REASONING = ("reasoning", "reasoning_content")
+"""Where an assistant's message keeps what it thought; the second one in older releases."""
+
 
 class Change(NamedTuple):
     """One thing that a repair did.
 
     Attributes:
         what: `merged`, `system`, `developer`, `function`, `tools`, `content`, `filled`,
-            `transcript`, or `bad_input` where mode observe lets a request pass.
+            `transcript`, `verify` or `unverified` of rendered results, or `bad_input` where mode
+            observe lets a request pass.
         messages: The positions of the input messages concerned, counted from 0.
         why: The reason, in words that hold no message text.
     """
@@ -122,7 +126,7 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
         return first
     message = dict(first.message)
     message["content"] = join_contents([turn.message.get("content") for turn in turns], separator)
-    for key in ("reasoning", "reasoning_content"):
+    for key in REASONING:
         texts = [turn.message[key] for turn in turns if turn.message.get(key)]
         if texts:
             message[key] = separator.join(texts)

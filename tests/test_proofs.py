@@ -15,6 +15,7 @@ from tests.real_templates import REAL, name
 
 OF_CALLS = {
     "call_text",
+    "half_answered",
     "late_results",
     "long_call_ids",
     "long_result_ids",

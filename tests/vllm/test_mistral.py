@@ -80,6 +80,14 @@ REFUSED = {
 """How the words begin in which vLLM refuses; what is not here is taken."""
 
 
+def as_sent(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Give messages as LiteLLM sends them to vLLM: it leaves out contents that are null."""
+    return [
+        {key: value for key, value in message.items() if key != "content" or value is not None}
+        for message in messages
+    ]
+
+
 def ask(url: str, messages: Sequence[Any], tools: Sequence[Any] | None) -> httpx.Response:
     """Ask for one token of a reply."""
     body: dict[str, Any] = {"model": MISTRAL, "messages": list(messages), "max_tokens": 1}
@@ -114,7 +122,7 @@ def test_a_repaired_conversation_is_answered(
     talk = marked(case)
     for tools in (None, case.tools) if case.tools else (None,):
         repaired = repair(talk.messages, learnt, tools=tools).messages
-        reply = ask(mistral_url, repaired, tools)
+        reply = ask(mistral_url, as_sent(repaired), tools)
         assert reply.status_code == 200, f"{reply.json()['error']['message']}\n{repaired}"
         tokens = {"model": MISTRAL, "tokens": reply.json()["prompt_token_ids"]}
         prompt = httpx.post(mistral_url + DETOKENIZE, json=tokens, timeout=120).json()["prompt"]
@@ -156,7 +164,7 @@ def learn_version(judge: Judge) -> Callable[[str], TemplateProfile]:
     def profile(version: str) -> TemplateProfile:
         def read(question: Question) -> Reading:
             tools = list(TOOLS) if question.tools else None
-            return judge(version, question.messages, tools).get("prompt")
+            return judge(version, as_sent(question.messages), tools).get("prompt")
 
         return learn(read)
 
@@ -172,7 +180,7 @@ def test_a_repaired_conversation_passes_the_rules_of_every_version(
     talk = marked(case)
     for tools in (None, case.tools) if case.tools else (None,):
         repaired = repair(talk.messages, learn_version(version), tools=tools).messages
-        said = judge(version, repaired, tools)
+        said = judge(version, as_sent(repaired), tools)
         assert "refused" not in said, f"{said['refused']}\n{repaired}"
         assert talk.unread(said["prompt"]) == [], f"{said['prompt']}\n{repaired}"
 
@@ -194,6 +202,6 @@ def test_any_repaired_conversation_passes_the_rules_of_every_version(
     assume(find_fault(conversation.messages) is None)
     for tools in (None, list(TOOLS)):
         repaired = repair(conversation.messages, learn_version(version), tools=tools).messages
-        said = judge(version, repaired, tools)
+        said = judge(version, as_sent(repaired), tools)
         assert "refused" not in said, f"{said['refused']}\n{repaired}"
         assert [mark for _, mark in conversation.marks if mark not in said["prompt"]] == []

@@ -1,0 +1,185 @@
+"""20,000 requests, 500 at a time, through a proxy with two workers to four simulated backends.
+
+    python -m benchmarks.soak [requests] [concurrency]    writes its part of docs/fleet.md
+
+It takes some minutes, and tells what each worker held over time and for how long the guard's own
+code held an event loop at most (tests/proxy/timed_guard.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from demo.processes import REPOSITORY, START_SECONDS, free_port, launch, running, simulator
+from tests.processes import write_config
+
+from .fleet import deployments
+from .load import Request, client
+from .page import write
+
+BACKENDS = 4
+WORKERS = 2
+SAMPLES = 10
+SETTLING_SECONDS = 5.0
+"""From a worker's config being read to its listening."""
+
+GUARD = REPOSITORY / "tests" / "proxy" / "timed_guard.py"
+STRICT = REPOSITORY / "litellm_role_guard" / "templates" / "strict.jinja"
+
+
+@dataclass
+class Soak:
+    """What came of it.
+
+    Attributes:
+        outcomes: What became of the requests.
+        seconds: How long it took.
+        samples: After so many requests, what each worker held.
+        workers: What each worker told at the end.
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    samples: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def longest(self) -> dict[str, dict[str, float]]:
+        """For how long the guard held an event loop at most, by what it did, of all workers."""
+        names = {name for worker in self.workers for name in worker["longest"]}
+        longest = {}
+        for name in sorted(names):
+            each = [worker["longest"].get(name, {}) for worker in self.workers]
+            longest[name] = {
+                "cpu_ms": max(times.get("cpu_ms", 0.0) for times in each),
+                "wall_ms": max(times.get("wall_ms", 0.0) for times in each),
+                "count": sum(times.get("count", 0) for times in each),
+            }
+        return longest
+
+
+@contextmanager
+def workers(config: dict[str, Any], folder: Path, count: int) -> Iterator[str]:
+    """Run a proxy with several worker processes and the timed guard; give its address."""
+    shutil.copy(GUARD, folder)
+    port, log = free_port(), folder / "proxy.log"
+    main = "from litellm import run_server; run_server()"
+    arguments = ["--config", str(write_config(config, folder)), "--host", "127.0.0.1"]
+    arguments += ["--port", str(port), "--num_workers", str(count)]
+    # uvicorn ends a worker that does not answer its supervisor within 5 s, which all of these
+    # processes on two cores may make it wait.
+    arguments += ["--timeout_worker_healthcheck", "60"]
+    process = launch([sys.executable, "-c", main, *arguments], folder, log)
+    with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
+        deadline = time.monotonic() + START_SECONDS
+        while len(told(folder)) < count and time.monotonic() < deadline:
+            time.sleep(0.2)  # one worker is up, and gives no event when the others are
+        time.sleep(SETTLING_SECONDS)
+        yield url
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    """Give what each worker has written last."""
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("timed-*.json"))]
+
+
+async def soak(url: str, folder: Path, requests: int, concurrency: int) -> Soak:
+    """Send the requests.
+
+    Args:
+        url: The proxy's address.
+        folder: Where its workers write.
+        requests: How many.
+        concurrency: How many at a time.
+    """
+    result = Soak()
+    draw = random.Random(0)
+    numbers = iter(range(requests))
+    began = time.monotonic()
+    async with client(concurrency, 120) as session:
+
+        async def send() -> None:
+            for number in numbers:
+                group = "told" if number % 2 else "untold"
+                result.outcomes[await Request(number, draw, group).send(session, url)] += 1
+                if sum(result.outcomes.values()) % (requests // SAMPLES) == 0:
+                    result.samples.append((sum(result.outcomes.values()), told(folder)))
+
+        await asyncio.gather(*(send() for _ in range(concurrency)))
+    result.seconds = time.monotonic() - began
+    await asyncio.sleep(3)  # what the workers hold of the last ones, they let go of
+    result.workers = told(folder)
+    return result
+
+
+def run(folder: Path, requests: int, concurrency: int) -> Soak:
+    """Start all there is to it, and send the requests."""
+    with ExitStack() as stack:
+        backends = [stack.enter_context(simulator(folder)) for _ in range(BACKENDS)]
+        settings: dict[str, Any] = {"routing": "prefix_affinity"}
+        config = {
+            "model_list": [
+                *deployments("told", backends, chat_template=str(STRICT), **settings),
+                *deployments("untold", backends, **settings),
+            ],
+            "litellm_settings": {"callbacks": ["timed_guard.role_guard"]},
+        }
+        url = stack.enter_context(workers(config, folder, WORKERS))
+        return asyncio.run(soak(url, folder, requests, concurrency))
+
+
+def report(result: Soak, concurrency: int) -> str:
+    """Write it down."""
+    requests = sum(result.outcomes.values())
+    said = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.most_common())
+    lines = [
+        f"{requests} requests, {concurrency} at a time, {WORKERS} workers, {BACKENDS} backends: "
+        f"{said}; {requests / result.seconds:.0f} a second.",
+        "",
+        "| requests | memory of each worker, MB | tasks | in flight |",
+        "|---|---|---|---|",
+    ]
+    for count, held in [*result.samples, ("after", result.workers)]:
+        cells = [
+            " ".join(f"{worker[kind]:.0f}" for worker in held)
+            for kind in ("mb", "tasks", "in_flight")
+        ]
+        lines.append(f"| {count} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| the guard's code | times | longest without an await, ms of processor | by the clock |",
+        "|---|---|---|---|",
+    ]
+    for name, longest in result.longest.items():
+        figures = f"{longest['cpu_ms']:.1f} | {longest['wall_ms']:.1f}"
+        lines.append(f"| `{name}` | {longest['count']:.0f} | {figures} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and put the figures into docs/fleet.md."""
+    requests, concurrency = (*map(int, sys.argv[1:3]), *(20000, 500)[len(sys.argv) - 1 :])
+    with TemporaryDirectory() as folder:
+        result = run(Path(folder), requests, concurrency)
+        log = (Path(folder) / "proxy.log").read_text()
+    text = report(result, concurrency)
+    print(text)
+    print(f"role guard failed: {log.count('role guard failed')}")
+    print(f"workers that were ended: {log.count('Child process')}")
+    write("soak", text)
+
+
+if __name__ == "__main__":
+    main()
