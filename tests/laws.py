@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from hypothesis import strategies as st
 
@@ -96,8 +96,15 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
     return Conversation(messages, marks)
 
 
+class Renders(Protocol):
+    """A chat template, or a server that renders one."""
+
+    def render(self, messages: Sequence[Any], *, tools: Sequence[Any] | None) -> str:
+        """Give the prompt; raise `TemplateRefused`."""
+
+
 def broken_laws(
-    template: ChatTemplate, profile: TemplateProfile, conversation: Conversation, *, tools: bool
+    template: Renders, profile: TemplateProfile, conversation: Conversation, *, tools: bool
 ) -> Iterator[str]:
     """Give the names of the laws that the repair of this conversation breaks, and how."""
     messages, given = conversation.messages, TOOLS if tools else None
@@ -110,12 +117,9 @@ def broken_laws(
         yield "accepted: the template refuses the result"
     elif missing := _unread(prompt, conversation, split=_was_split(repaired)):
         yield f"whole: {missing}"
-    original = read(template, messages, tools=tools)
-    if (
-        original is not None
-        and not _unread(original, conversation, split=False)
-        and repaired.messages is not messages
-    ):
+    changed = repaired.messages is not messages
+    original = read(template, messages, tools=tools) if changed else prompt
+    if original is not None and not _unread(original, conversation, split=False) and changed:
         yield f"minimal: it was whole, and changed: {repaired.changes}"
     again = repair(repaired.messages, profile, tools=given)
     if again.messages is not repaired.messages:
@@ -123,7 +127,7 @@ def broken_laws(
     yield from _promotions(conversation, repaired)
 
 
-def read(template: ChatTemplate, messages: Sequence[Any], *, tools: bool) -> str | None:
+def read(template: Renders, messages: Sequence[Any], *, tools: bool) -> str | None:
     """Give the prompt that the template makes, or None where it refuses."""
     try:
         return template.render(messages, tools=TOOLS if tools else None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from litellm_role_guard.conversation import Message
 from tests.conversations import WEATHER_TOOL, assistant, calls, result, user
 
 CHAT = "/v1/chat/completions"
@@ -16,6 +18,14 @@ _TWICE = [user("hello"), user("hello again")]
 _PREFILL = [user("count"), assistant("one, two")]
 _LONG = [user("x" * 30_000)]
 _FUNCTION = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
+
+
+def as_sent(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Give messages as LiteLLM sends them to vLLM: it leaves out contents that are null."""
+    return [
+        {key: value for key, value in message.items() if key != "content" or value is not None}
+        for message in messages
+    ]
 
 
 def _chat(messages: Any, **fields: Any) -> tuple[str, dict[str, Any]]:

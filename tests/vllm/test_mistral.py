@@ -25,7 +25,7 @@ from litellm_role_guard.repair import repair
 from tests.conversations import CASES, FURTHER, Case
 from tests.laws import Conversation, conversations
 from tests.marks import marked
-from tests.vllm.bodies import CHAT, DETOKENIZE
+from tests.vllm.bodies import CHAT, DETOKENIZE, as_sent
 from tests.vllm.conftest import MISTRAL, PYTHON, SCRIPTS
 
 VERSIONS = ("v1", "v3", "v7", "v11", "v13")
@@ -78,14 +78,6 @@ REFUSED = {
     "function-in-the-middle": "Unknown message role: function",
 }
 """How the words begin in which vLLM refuses; what is not here is taken."""
-
-
-def as_sent(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Give messages as LiteLLM sends them to vLLM: it leaves out contents that are null."""
-    return [
-        {key: value for key, value in message.items() if key != "content" or value is not None}
-        for message in messages
-    ]
 
 
 def ask(url: str, messages: Sequence[Any], tools: Sequence[Any] | None) -> httpx.Response:

@@ -1,0 +1,108 @@
+"""The laws of a repair, judged by a real vLLM: what it refuses, and what its model would read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from litellm_role_guard.conversation import Message, find_fault
+from litellm_role_guard.learn import TOOLS
+from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.repair import repair
+from litellm_role_guard.template import ChatTemplate, TemplateRefused
+from tests.laws import Conversation, broken_laws, conversations
+from tests.real_templates import REAL, name
+from tests.vllm.bodies import DETOKENIZE, TOKENIZE, as_sent
+from tests.vllm.conftest import MODEL
+
+AT_ONCE = 10
+
+
+class Server:
+    """A vLLM that renders one template, asked about many conversations at once beforehand.
+
+    Args:
+        url: Its address.
+        template: The text of the template.
+    """
+
+    def __init__(self, url: str, template: str) -> None:
+        self._url = url
+        self._template = template
+        self._prompts: dict[str, str | None] = {}
+
+    def render(self, messages: Sequence[Message], *, tools: Sequence[Any] | None) -> str:
+        """Give the prompt of a conversation that was asked about."""
+        prompt = self._prompts[_key(messages, tools)]
+        if prompt is None:
+            raise TemplateRefused("by the server")
+        return prompt
+
+    async def ask(self, talks: Sequence[tuple[Sequence[Message], Sequence[Any] | None]]) -> None:
+        """Have conversations rendered, each with its tools or None."""
+        async with httpx.AsyncClient(base_url=self._url, timeout=120) as client:
+            prompts = await asyncio.gather(*(self._ask(client, *talk) for talk in talks))
+        self._prompts = {_key(*talk): prompt for talk, prompt in zip(talks, prompts, strict=True)}
+
+    async def _ask(
+        self, client: httpx.AsyncClient, messages: Sequence[Message], tools: Sequence[Any] | None
+    ) -> str | None:
+        body = {"model": MODEL, "chat_template": self._template, "messages": as_sent(messages)}
+        if tools:
+            body["tools"] = list(tools)
+        reply = await client.post(TOKENIZE, json=body)
+        if reply.status_code != 200:
+            assert reply.status_code == 400, reply.text
+            return None
+        tokens = {"model": MODEL, "tokens": reply.json()["tokens"]}
+        prompt: str = (await client.post(DETOKENIZE, json=tokens)).json()["prompt"]
+        return prompt
+
+
+def _key(messages: Sequence[Message], tools: Sequence[Any] | None) -> str:
+    return json.dumps([messages, bool(tools)])
+
+
+@cache
+def learnt(path: Path) -> tuple[str, TemplateProfile]:
+    """Give a template's text and its profile."""
+    text = path.read_text(encoding="utf-8")
+    return text, TemplateProfile.learn(ChatTemplate(text))
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+@given(
+    talks=st.lists(
+        st.tuples(conversations(rough=True), st.booleans()), min_size=AT_ONCE, max_size=AT_ONCE
+    )
+)
+@settings(
+    max_examples=20,  # of ten conversations each
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_what_is_repaired_is_taken_and_read_by_a_real_vllm(
+    path: Path, talks: list[tuple[Conversation, bool]], vllm_url: str
+) -> None:
+    """Accepted, whole, and unchanged where it was whole; 200 conversations for each template."""
+    text, profile = learnt(path)
+    sound = [(talk, tools) for talk, tools in talks if find_fault(talk.messages) is None]
+    asked: dict[str, tuple[Sequence[Message], Sequence[Any] | None]] = {}
+    for talk, armed in sound:
+        tools = TOOLS if armed else None
+        repaired = repair(talk.messages, profile, tools=tools).messages
+        for messages in (talk.messages, repaired):
+            asked[_key(messages, tools)] = messages, tools
+    server = Server(vllm_url, text)
+    asyncio.run(server.ask(list(asked.values())))
+    for talk, armed in sound:
+        assert list(broken_laws(server, profile, talk, tools=armed)) == []
