@@ -81,12 +81,11 @@ def is_said_last(turns: Sequence[Turn], rules: Rules) -> bool:
     said = [at for at, turn in enumerate(turns) if not is_empty(turn.message)]
     leading = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
     late = [at for at in said if at >= leading and turns[at].kind in FRONT_KINDS]
-    others = [at for at in said if turns[at].kind not in FRONT_KINDS]
-    return last >= 0 and all(
-        (other < here and other < last) or (other > here and other >= last)
-        for here in late
-        for other in others
-    )
+    others = (at for at in said if turns[at].kind not in FRONT_KINDS)
+    if last < 0 or not late:
+        return last >= 0
+    # What anyone else said between system text and that turn would come to stand before it.
+    return not any(min(late) < at < last or last <= at < max(late) for at in others)
 
 
 def _passed_over(turns: list[Turn], draft: Draft) -> list[Turn]:

@@ -183,7 +183,7 @@ def unstable_prefixes(
     """Give the places at which a growing conversation loses its rendered beginning.
 
     Those are left out at which the template, or vLLM before it, loses the beginning of messages
-    that nobody has repaired, and those at which no rendering could be whole and stay: in the middle
+    that nobody has repaired (or would, if it took them), and those at which no rendering could be whole and stay: in the middle
     of a round of tool calls that must be split, or of which a result must follow.
     """
     if "developer" in conversation.roles[1:] or (
@@ -191,6 +191,11 @@ def unstable_prefixes(
     ):
         return  # vLLM folds a developer message into the system messages that stood before it
     rules = profile.rules(tools=tools)
+    if rules.call_text != rules.open_call_text and any(
+        message.get("tool_calls") and not is_empty({**message, "tool_calls": None})
+        for message in conversation.messages
+    ):
+        return  # the template drops the text beside a call once an answer follows
     must_finish = rules.parallel_calls != "accepted" or not rules.may_follow("user+call", "user")
     before: str | None = None
     earlier: Sequence[Any] = ()

@@ -33,34 +33,39 @@ WAYS = [
 by_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-def config(logged_vllm: LoggedVllm, gemma_3: Path | None) -> dict[str, Any]:
-    """Give a proxy's config, with the guard where there is a template."""
+def config(logged_vllm: LoggedVllm, settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Give a proxy's config, with the guard where there are settings for it."""
     deployment = {
         "model_name": MODEL,
         "litellm_params": {"model": f"hosted_vllm/{MODEL}", "api_base": f"{logged_vllm.url}/v1"},
     }
-    if gemma_3 is None:
+    if settings is None:
         return {"model_list": [deployment]}
-    deployment["model_info"] = {"role_guard": {"chat_template": str(gemma_3)}}
+    deployment["model_info"] = {"role_guard": settings}
     return {
         "model_list": [deployment],
         "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["told", "learnt"])
 def guarded(
-    logged_vllm: LoggedVllm, gemma_3: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    logged_vllm: LoggedVllm,
+    gemma_3: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The address of a proxy with the guard."""
-    with start_proxy(config(logged_vllm, gemma_3), tmp_path_factory.mktemp("guarded")) as url:
+    """The address of a proxy whose guard was told the template, or has to ask the backend."""
+    told = {"chat_template": str(gemma_3)}
+    settings = told if request.param == "told" else {"learn_wait": 30.0}
+    with start_proxy(config(logged_vllm, settings), tmp_path_factory.mktemp("guarded")) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def bare(logged_vllm: LoggedVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a proxy without the guard."""
-    with start_proxy(config(logged_vllm, None), tmp_path_factory.mktemp("bare")) as url:
+    with start_proxy(config(logged_vllm), tmp_path_factory.mktemp("bare")) as url:
         yield url
 
 
