@@ -183,8 +183,9 @@ def unstable_prefixes(
     """Give the places at which a growing conversation loses its rendered beginning.
 
     Those are left out at which the template, or vLLM before it, loses the beginning of messages
-    that nobody has repaired (or would, if it took them), and those at which no rendering could be whole and stay: in the middle
-    of a round of tool calls that must be split, or of which a result must follow.
+    that nobody has repaired, or would if it took them, and those at which no rendering could be
+    whole and stay: in the middle of a round of tool calls that must be split, or of which a result
+    must follow.
     """
     if "developer" in conversation.roles[1:] or (
         conversation.roles[0] in FRONT and not _keeps_dialogues(template)
