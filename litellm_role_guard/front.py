@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .conversation import has_media, is_empty
-from .profile import FRONT_KINDS, Rules
+from .profile import FRONT_KINDS, Kind, Rules
 from .turns import Draft, Turn, as_role, join, unread
 
 
@@ -30,15 +30,20 @@ def _uncovered(turns: list[Turn], draft: Draft) -> list[Turn]:
         opening.pop()
     front = [turn for turn in opening if turn.kind in FRONT_KINDS]
     covers = [turn for turn in opening if turn.kind not in FRONT_KINDS]
-    state = "front" if front and opening[0] is front[0] else "start"
-    if not covers or any(rules.may_follow(state, turn.kind) for turn in covers):
+    if not covers:
         return turns
+    state = "front" if opening[0] is front[0] else "start"
     everywhere = [turn for turn in turns if turn.kind in FRONT_KINDS]
-    folds = any(turn.kind == "developer" for turn in everywhere) and "developer" in rules.gathered
+    folds = _folds(turns, rules)
+    passed = [turn for turn in covers if rules.passed.get(state, {}).get(turn.kind) == state]
+    if any(rules.may_follow(state, turn.kind) for turn in covers) or (
+        len(passed) == len(covers) and not folds
+    ):
+        return turns
     idle = folds or all(is_empty(turn.message) for turn in everywhere)
     for turn in covers:
         taken = idle and rules.follows.get(state, {}).get(turn.kind) == "not_read"
-        if not taken and rules.passed.get(state, {}).get(turn.kind) != state:
+        if not taken and turn not in passed:
             draft.note("content", turn, "an empty message that the template does not take")
     if state == "start" and rules.developer_before_last == "accepted":
         # Not at the front by the client's will, it must not be shown in the last user turn.
@@ -66,20 +71,71 @@ def _lifted(turns: list[Turn], draft: Draft) -> list[Turn]:
         if any(t.kind in FRONT_KINDS and not is_empty(t.message) for t in turns[len(opening) :]):
             return turns  # which the developer message takes along, past what was said
         front = [turn for turn in front if not is_empty(turn.message)]  # joined to the others
+    elif draft.rules.after_front:
+        # Of several, the template moves the first one only.
+        at = opening.index(front[0])
+        return [front[0], *turns[:at], *turns[at + 1 :]] if at > 0 else turns
     empty = [turn for turn in opening if turn.kind not in FRONT_KINDS]
     return [*front, *empty, *turns[len(opening) :]]
 
 
-def is_said_last(turns: Sequence[Turn], rules: Rules) -> bool:
-    """Tell whether all system text has its place before the last user turn, and is shown there.
+def _passed_over(turns: list[Turn], draft: Draft) -> list[Turn]:
+    """Leave the empty messages alone that the template moves to the front, to say nothing there."""
+    rules = draft.rules
+    leading, later = _fronts(turns)
+    idle = all(is_empty(turn.message) for turn in later)
+    if not later or not idle:
+        return turns
+    if _folds(turns, rules):
+        # They all go there together with the developer message, so that none can stay by itself.
+        if rules.empty_developer != "accepted":
+            return turns
+        return [*leading, *(turn for turn in turns if turn.kind not in FRONT_KINDS)]
+    has_text = any(not is_empty(turn.message) for turn in leading)
+    takes_place = has_text and unread(rules.front, "system empty")
+    passed: list[Kind] = []
+    if rules.empty_developer == "accepted":
+        passed.append("developer")
+    if "system" in rules.gathered and not takes_place:
+        passed.append("system")
+    return [
+        replace(turn, passed=True) if at >= len(leading) and turn.kind in passed else turn
+        for at, turn in enumerate(turns)
+    ]
 
-    That is where some templates show the system message that a developer message was folded into.
-    """
-    if rules.developer_before_last != "accepted" or all(t.kind != "developer" for t in turns):
+
+def _fronts(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
+    """Give the system and developer messages before the first turn, and those after it."""
+    leading = list(itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
+    return leading, [turn for turn in turns[len(leading) :] if turn.kind in FRONT_KINDS]
+
+
+def _folds(turns: Sequence[Turn], rules: Rules) -> bool:
+    """Tell whether the server joins all system text of this conversation at the front."""
+    # It does where there is a developer message and the template knows no such role.
+    folds = "developer" in rules.gathered or rules.developer_before_last == "accepted"
+    return folds and any(turn.kind == "developer" for turn in turns)
+
+
+def as_folded(turns: list[Turn], rules: Rules) -> list[Turn] | None:
+    """Give what the template sees where that holds all that was said, in order; None elsewhere."""
+    leading, later = _fronts(turns)
+    if not _folds(turns, rules):
+        return None
+    idle = later and leading and all(is_empty(turn.message) for turn in later)
+    if not (idle and rules.empty_developer == "accepted") and not _is_said_last(turns, rules):
+        return None
+    said = [replace(turn, folded=True) for turn in (*leading, *later) if not is_empty(turn.message)]
+    return [*said, *(turn for turn in turns if turn.kind not in FRONT_KINDS)]
+
+
+def _is_said_last(turns: Sequence[Turn], rules: Rules) -> bool:
+    """Tell whether all system text has its place before the last user turn, and is shown there."""
+    if rules.developer_before_last != "accepted":
         return False
     last = max((at for at, turn in enumerate(turns) if turn.kind == "user"), default=-1)
     said = [at for at, turn in enumerate(turns) if not is_empty(turn.message)]
-    leading = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
+    leading = len(_fronts(turns)[0])
     late = [at for at in said if at >= leading and turns[at].kind in FRONT_KINDS]
     others = (at for at in said if turns[at].kind not in FRONT_KINDS)
     if last < 0 or not late:
@@ -88,39 +144,12 @@ def is_said_last(turns: Sequence[Turn], rules: Rules) -> bool:
     return not any(min(late) < at < last or last <= at < max(late) for at in others)
 
 
-def _passed_over(turns: list[Turn], draft: Draft) -> list[Turn]:
-    """Leave the empty messages alone that the template moves to the front, to say nothing there.
-
-    With a developer message they all go there together, so that none can stay by itself.
-    """
-    leading = list(itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
-    later = [turn for turn in turns[len(leading) :] if turn.kind in FRONT_KINDS]
-    if not later or not all(is_empty(turn.message) for turn in later):
-        return turns
-    has_developer = any(turn.kind == "developer" for turn in (*leading, *later))
-    if _counts(has_developer, leading, draft):
-        return turns
-    passed = {id(turn): None if has_developer else replace(turn, passed=True) for turn in later}
-    return [kept for turn in turns if (kept := passed.get(id(turn), turn)) is not None]
-
-
-def _counts(has_developer: bool, front: Sequence[Turn], draft: Draft) -> bool:
-    """Tell whether an empty system or developer message later on would be in the way."""
-    rules = draft.rules
-    if has_developer:
-        return rules.empty_developer != "accepted"
-    if "system" not in rules.gathered:
-        return True
-    has_text = any(not is_empty(turn.message) for turn in front)
-    return has_text and unread(rules.front, "system empty")  # which takes the text's place
-
-
 def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
     """Bring the system and developer messages before the first turn into a form that is read."""
     end = 0
     while end < len(turns) and turns[end].kind in FRONT_KINDS:
         end += 1
-    if end == 0:
+    if end == 0 or turns[0].folded:
         return turns
     run, rest = turns[:end], turns[end:]
     answers = draft.rules.front

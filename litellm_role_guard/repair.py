@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from .arrange import arrange_turns, close
 from .calls import settle_calls
 from .conversation import Message, tool_calls
-from .front import gather_front, is_said_last, lift_front
-from .profile import FRONT_KINDS, Kind, TemplateProfile
+from .front import as_folded, gather_front, lift_front
+from .profile import Kind, TemplateProfile
 from .turns import Change, Draft, Turn
 
 __all__ = ["SEPARATOR", "STEPS", "Change", "Repair", "repair"]
@@ -76,10 +76,9 @@ def repair(
     rules = profile.rules(tools=bool(tools))
     draft = Draft(rules, separator, placeholder, prefill)
     turns = [Turn(_kind(message), message, (index,)) for index, message in enumerate(messages)]
-    if is_said_last(turns, rules):
-        folded = sorted(turns, key=lambda turn: turn.kind not in FRONT_KINDS)
-        if not _repaired(folded, replace(draft, changes=[]))[1]:
-            return Repair(messages, ())
+    folded = as_folded(turns, rules)
+    if folded is not None and not _repaired(folded, replace(draft, changes=[]))[1]:
+        return Repair(messages, ())
     repaired, changes = _repaired(turns, draft)
     if not changes:
         return Repair(messages, ())

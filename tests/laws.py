@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from litellm_role_guard.conversation import find_fault, is_empty
 from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.profile import Kind, TemplateProfile
 from litellm_role_guard.repair import Repair, repair
 from litellm_role_guard.template import ChatTemplate, TemplateRefused
 
@@ -187,17 +187,21 @@ def unstable_prefixes(
     whole and stay: in the middle of a round of tool calls that must be split, or of which a result
     must follow.
     """
-    if "developer" in conversation.roles[1:] or (
-        conversation.roles[0] in FRONT and not _keeps_dialogues(template)
-    ):
-        return  # vLLM folds a developer message into the system messages that stood before it
+    roles = conversation.roles
+    if "developer" in roles and ("developer" in roles[1:] or "system" in roles):
+        return  # vLLM folds them into one, and moves it to the front
+    if roles[0] in FRONT and not _keeps_dialogues(template):
+        return
     rules = profile.rules(tools=tools)
     if rules.call_text != rules.open_call_text and any(
         message.get("tool_calls") and not is_empty({**message, "tool_calls": None})
         for message in conversation.messages
     ):
         return  # the template drops the text beside a call once an answer follows
-    must_finish = rules.parallel_calls != "accepted" or not rules.may_follow("user+call", "user")
+    kinds: tuple[Kind, ...] = ("user", "assistant")
+    must_finish = rules.parallel_calls != "accepted" or not all(
+        rules.may_follow(f"{side}+call", kind) for side in kinds for kind in kinds
+    )
     before: str | None = None
     earlier: Sequence[Any] = ()
     for length in range(1, len(conversation.messages) + 1):
