@@ -22,9 +22,11 @@ from litellm_role_guard.learn import TOOLS, Question, Reading, learn
 from litellm_role_guard.live import learn_from_vllm
 from litellm_role_guard.profile import TemplateProfile
 from litellm_role_guard.repair import repair
+from tests import wire
 from tests.conversations import CASES, FURTHER, Case
 from tests.laws import Conversation, conversations
 from tests.marks import marked
+from tests.processes import MASTER_KEY, start_proxy
 from tests.vllm.bodies import CHAT, DETOKENIZE, as_sent
 from tests.vllm.conftest import MISTRAL, PYTHON, SCRIPTS
 
@@ -119,6 +121,33 @@ def test_a_repaired_conversation_is_answered(
         tokens = {"model": MISTRAL, "tokens": reply.json()["prompt_token_ids"]}
         prompt = httpx.post(mistral_url + DETOKENIZE, json=tokens, timeout=120).json()["prompt"]
         assert talk.unread(prompt) == [], f"{prompt}\n{repaired}"
+
+
+@pytest.fixture(scope="module")
+def proxy(mistral_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a proxy whose guard has to ask the backend."""
+    deployment = {
+        "model_name": MISTRAL,
+        "litellm_params": {"model": f"hosted_vllm/{MISTRAL}", "api_base": f"{mistral_url}/v1"},
+        "model_info": {"role_guard": {"learn_wait": 30.0}},
+    }
+    config = {
+        "model_list": [deployment],
+        "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
+    }
+    with start_proxy(config, tmp_path_factory.mktemp("proxy")) as url:
+        yield url
+
+
+@pytest.mark.parametrize("case", WHOLESOME, ids=lambda case: case.name)
+def test_a_proxy_gets_every_conversation_answered(proxy: str, case: Case) -> None:
+    """With what the guard asked the backend by itself, through all that LiteLLM does besides."""
+    body = {**wire.chat(case.messages, case.tools), "model": MISTRAL, "max_tokens": 1}
+    if case.tools:
+        body["tool_choice"] = "none"
+    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+    reply = httpx.post(proxy + CHAT, json=body, headers=headers, timeout=120)
+    assert reply.status_code == 200, reply.text
 
 
 Judge = Callable[[str, Sequence[Message], Sequence[Any] | None], dict[str, str]]
