@@ -8,6 +8,7 @@ moved. The questions come in batches, since a later one may build on an earlier 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,7 +41,8 @@ class Question(NamedTuple):
         marks: Its texts and tool arguments, in order.
         tools: Whether tool definitions go with it.
         adrift: How many of the first marks may stand anywhere in the prompt.
-        decides: The field of the rules that the answer goes into, then the keys in it.
+        decides: The field of the rules that the answer goes into, then the keys in it; empty where
+            it goes into none.
     """
 
     messages: list[Message]
@@ -49,6 +51,8 @@ class Question(NamedTuple):
     adrift: int = 0
     decides: tuple[str, ...] = ()
 
+
+_MARK = re.compile(r"zq\d\dvx")
 
 Reading = str | None
 """The prompt that the oracle rendered; None where it refused."""
@@ -59,11 +63,18 @@ Course = Generator[list[Question], list[Reading], TemplateProfile]
 def learn_from_template(template: ChatTemplate) -> TemplateProfile:
     """Learn a profile from a local template, at the cost of some hundred short renderings."""
 
+    readings: dict[str, Reading] = {}
+
     def read(question: Question) -> Reading:
-        try:
-            return template.render(question.messages, tools=TOOLS if question.tools else None)
-        except TemplateRefused:
-            return None
+        # One conversation may answer several questions.
+        asked = repr((question.messages, question.tools))
+        if asked not in readings:
+            try:
+                tools = TOOLS if question.tools else None
+                readings[asked] = template.render(question.messages, tools=tools)
+            except TemplateRefused:
+                readings[asked] = None
+        return readings[asked]
 
     return learn(read, tools=template.reads_tools)
 
@@ -91,9 +102,56 @@ def questions(*, tools: bool = True) -> Course:
     Args:
         tools: Whether to ask all of them with tool definitions as well.
     """
-    plain = yield from _rules(tools=False)
-    armed = (yield from _rules(tools=True)) if tools else plain
+    asked: list[tuple[Question, Reading]] = []
+    plain = yield from _noted(_rules(tools=False), asked)
+    if not tools or (yield from _are_only_shown(asked)):
+        return TemplateProfile(**dict(plain))
+    armed = yield from _rules(tools=True)
     return TemplateProfile(**dict(plain), with_tools=None if armed == plain else armed)
+
+
+def _noted(
+    course: Generator[list[Question], list[Reading], Rules], asked: list[tuple[Question, Reading]]
+) -> Generator[list[Question], list[Reading], Rules]:
+    """Go through a course, and keep its questions with their readings."""
+    try:
+        batch = next(course)
+        while True:
+            readings = yield batch
+            asked.extend(zip(batch, readings, strict=True))
+            batch = course.send(readings)
+    except StopIteration as finished:
+        rules: Rules = finished.value
+        return rules
+
+
+def _are_only_shown(
+    asked: Sequence[tuple[Question, Reading]],
+) -> Generator[list[Question], list[Reading], bool]:
+    """Tell whether tool definitions change nothing about what is read of a conversation.
+
+    It is asked of one of each form, those that were refused among them: a quarter of all questions.
+    """
+    sample: dict[tuple[Any, ...], tuple[Question, Reading]] = {}
+    for question, reading in asked:
+        first, last = question.messages[0], question.messages[-1]
+        form = (reading is None, _form(first), _form(last), min(len(question.messages), 4))
+        sample.setdefault(form, (question, reading))
+    readings = yield [question._replace(tools=True, decides=()) for question, _ in sample.values()]
+    return all(
+        _marks_in(armed) == _marks_in(plain)
+        for armed, (_, plain) in zip(readings, sample.values(), strict=True)
+    )
+
+
+def _form(message: Message) -> tuple[Any, ...]:
+    content = message.get("content")
+    calls = len(message.get("tool_calls", ()))
+    return message["role"], type(content).__name__, content == "", calls
+
+
+def _marks_in(reading: Reading) -> list[str] | None:
+    return None if reading is None else _MARK.findall(reading)
 
 
 def judge(reading: Reading, marks: Sequence[str], adrift: int = 0) -> Answer:

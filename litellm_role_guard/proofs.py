@@ -75,6 +75,8 @@ class Witness:
         found: dict[tuple[bool, tuple[str, ...]], Proof] = {}
         agrees: set[tuple[bool, tuple[str, ...]]] = set()
         for question, reading in self.readings:
+            if not question.decides:
+                continue
             decided = _answer(profile.rules(tools=question.tools), question.decides)
             if decided is None:
                 continue  # a question that only tells whether another one counts
