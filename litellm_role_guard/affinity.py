@@ -9,10 +9,13 @@ LiteLLM's default strategy, `simple-shuffle`, then draws the best of those that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from . import learner
+from .backend_load import BackendLoads
 from .log import logger
 from .responses_input import ResponsesInput, UnreadableInputError
 from .routing import Backend, Choice, Flight, InFlight, choose, opening
@@ -29,12 +32,20 @@ _PROVIDER = "hosted_vllm/"
 class PrefixAffinity:
     """Sends each conversation where its KV cache is, as far as the load allows it.
 
+    Args:
+        asked: Tells how the backend of a deployment is asked for its load; None for one that
+            is not.
+
     Attributes:
-        in_flight: The requests of this process that are on their way.
+        in_flight: The requests that are on their way.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, asked: Callable[[Mapping[str, Any]], learner.Backend | None] = lambda _: None
+    ) -> None:
         self.in_flight = InFlight()
+        self._asked = asked
+        self._loads = BackendLoads(self.in_flight)
         # By LiteLLM's logging object, which is the same for all hooks of a request: which backend
         # it should go to, and whether that is the home of its conversation.
         self._plans: WeakKeyDictionary[Any, tuple[str, bool]] = WeakKeyDictionary()
@@ -62,8 +73,10 @@ class PrefixAffinity:
             Backend(_key(deployment["litellm_params"], deployment.get("model_info")), weight)
             for deployment, weight in zip(deployments, _weights(deployments), strict=True)
         ]
-        tried = _tried(deployments, request)
-        choice = choose(start, backends, self.in_flight.counts, tried=tried)
+        for backend, deployment in zip(backends, deployments, strict=True):
+            self._loads.watch(backend.key, partial(self._asked, deployment))
+        loads = {backend.key: self.in_flight.load(backend.key) for backend in backends}
+        choice = choose(start, backends, loads, tried=_tried(deployments, request))
         if logging_object is not None:
             best = backends[choice.order[0]].key
             self._plans[logging_object] = best, choice.home

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from .conversation import Message
 from .deployments import Deployment
+from .error_turns import WithoutErrors, without_errors
 from .learner import Backend, Learner
 from .profile import TemplateProfile
 from .refusals import Refusal, read_refusal, teach
@@ -112,6 +113,7 @@ class Attempt:
         self._report = report
         self._counts = counts
         self._base = self._profile = deployment.profile
+        self._meant = _meant(conversation, deployment)
         self._sent: Sequence[Message] = conversation.messages
         self._patience = deployment.settings.learn_wait
         self._asked_again = False
@@ -121,7 +123,7 @@ class Attempt:
         if (asked := self._asked()) is not None:
             learner, backend = asked
             # What every template takes need not wait for the answer.
-            wait = 0.0 if _is_lone_text(self._conversation.messages) else self._patience
+            wait = 0.0 if _is_lone_text(self._meant.messages) else self._patience
             since = time.monotonic()
             await learner.ready(backend, wait)
             self._patience -= time.monotonic() - since
@@ -207,9 +209,9 @@ class Attempt:
         return bool(self._sent != sent)
 
     def _repair_for(self, profile: TemplateProfile) -> None:
-        conversation = self._conversation
+        conversation, meant = self._conversation, self._meant
         repaired = repair(
-            conversation.messages,
+            meant.messages,
             profile,
             tools=self._tools,
             separator=self._deployment.settings.separator,
@@ -217,7 +219,11 @@ class Attempt:
             prefill=conversation.prefill,
         )
         self._sent = repaired.messages
-        self._report.changes = (*conversation.changes, *repaired.changes)
+        changes = (
+            change._replace(messages=tuple(meant.origins[at] for at in change.messages))
+            for change in repaired.changes
+        )
+        self._report.changes = (*conversation.changes, *meant.changes, *changes)
 
     def _verify(self) -> None:
         """Have the template render what is to be sent, and change more where it reads less."""
@@ -242,11 +248,20 @@ class Attempt:
             return None
         return fault_of(
             template,
-            self._conversation.messages,
+            self._meant.messages,
             self._sent,
             tools=self._tools,
             prefill=self._conversation.prefill,
         )
+
+
+def _meant(conversation: Conversation, deployment: Deployment) -> WithoutErrors:
+    """Give what the conversation is without the errors that are to be dropped."""
+    settings, messages = deployment.settings, conversation.messages
+    # An error is nothing that the backend would refuse, and no reason to reject a request.
+    if settings.error_turns == "keep" or settings.mode == "reject":
+        return WithoutErrors(messages, range(len(messages)))
+    return without_errors(messages, settings.error_patterns, prefill=conversation.prefill)
 
 
 def _is_lone_text(messages: Sequence[Message]) -> bool:

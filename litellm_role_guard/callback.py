@@ -19,11 +19,21 @@ from pydantic import BaseModel
 from .affinity import PrefixAffinity
 from .anthropic_input import find_anthropic_fault, translatable
 from .attempt import Attempt, ChatConversation, Conversation
-from .client import PROVIDER, RetryingClient, as_given, as_sent, backend_of, retrying, watching
+from .client import (
+    PROVIDER,
+    RetryingClient,
+    as_given,
+    as_sent,
+    backend_of,
+    named_by_backend,
+    retrying,
+    watching,
+)
 from .conversation import find_fault
 from .deployments import GLOBAL_PATH, Deployment, Deployments
 from .learner import Backend
 from .log import log_failure, logger, show
+from .memory import Memory, Question
 from .refusals import read_refusal
 from .repair import Change
 from .report import HEADER, Counts, Report, explain
@@ -42,6 +52,13 @@ CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
 _PROXY = "litellm.proxy.proxy_server"
 
 _REQUEST = {CHAT: "messages", RESPONSES: "input"}
+
+_UNKNOWN_RESPONSE = (
+    "role guard: neither the backend nor the guard knows the response that previous_response_id "
+    "names: it was given to another key or by another worker of the proxy, or before a restart, or "
+    "is too old; start a new chat, or send the whole conversation as input (in LiteLLM's "
+    'Playground: turn "API session management" off)'
+)
 
 
 class RoleGuard(CustomLogger):
@@ -97,7 +114,8 @@ class RoleGuard(CustomLogger):
         self._deployments = Deployments(settings, path, counts=self.counts, cache=_redis)
         # LiteLLM's logging object is the one thing that all hooks of a request share.
         self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
-        self._affinity = PrefixAffinity()
+        self._affinity = PrefixAffinity(_backend_of_deployment)
+        self._memory = Memory()
 
     async def async_filter_deployments(
         self,
@@ -114,7 +132,7 @@ class RoleGuard(CustomLogger):
         """
         try:
             if self._routes(model, healthy_deployments):
-                request = request_kwargs or {}
+                request = self._recalled(request_kwargs or {})
                 ranked = self._affinity.ranked(healthy_deployments, _plain(messages), request)
                 return healthy_deployments if ranked is None else ranked
         except Exception as error:
@@ -233,9 +251,21 @@ class RoleGuard(CustomLogger):
             self._keep(report, kwargs)
             report.log()
             return None
-        conversation = _conversation(kwargs, endpoint)
+        remembers = endpoint == RESPONSES and settings.mode == "repair"
+        question = None
+        remembered: dict[str, Any] = {}
+        if remembers and settings.remember_responses:
+            question = self._question(kwargs)
+        if question is not None and question.continues:
+            remembered = {"input": question.items(), "previous_response_id": None}
+            report.remembered = True
+            self.counts.add("remembered")
+        conversation = _conversation({**kwargs, **remembered}, endpoint)
         if conversation is None:
-            return None
+            if remembered:
+                self._keep(report, kwargs)
+            client = watching(kwargs, remembered) if remembers and _is_vllm(kwargs) else None
+            return _changed(kwargs, remembered, client, question)
         attempt = Attempt(
             conversation,
             deployment,
@@ -252,17 +282,33 @@ class RoleGuard(CustomLogger):
         self._keep(report, kwargs)
         if arguments is not None:
             self.counts.add("observed" if report.observed else "repaired")
-        client = None
-        if not report.observed and _is_vllm(kwargs):
-            client = retrying(kwargs, attempt, arguments)
+        if report.observed:
+            attempt.finished(answered=False)
+            return None
+        replaced = {**remembered, **(arguments or {})}
+        client = retrying(kwargs, attempt, replaced) if _is_vllm(kwargs) else None
         if client is None:
             attempt.finished(answered=False)  # nobody tells the guard whether it will be
-        if report.observed or (arguments is None and client is None):
+        return _changed(kwargs, replaced, client, question)
+
+    def _question(self, kwargs: Mapping[str, Any]) -> Question | None:
+        """Give a /v1/responses request as the memory knows it; None where it does not."""
+        try:
+            before = kwargs.get("previous_response_id")
+            named = named_by_backend(before) if before else None
+            return self._memory.question(_owner(kwargs), kwargs["input"], named)
+        except Exception as error:
+            self._failed(error)
             return None
-        changed = {**kwargs, **(arguments or {})}
-        if client is not None:
-            changed["client"] = client
-        return changed
+
+    def _recalled(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Give a request with what its `previous_response_id` stands for, where that is known."""
+        if not request.get("previous_response_id") or "input" not in request:
+            return request
+        question = self._question(request)
+        if question is None:
+            return request
+        return {**request, "input": question.items(), "previous_response_id": None}
 
     def _counted(
         self, kwargs: Mapping[str, Any], changed: dict[str, Any] | None
@@ -428,6 +474,12 @@ def _backend(kwargs: Mapping[str, Any]) -> Backend | None:
     return backend_of(kwargs, _name(kwargs), _own_arguments(kwargs))
 
 
+def _backend_of_deployment(deployment: Mapping[str, Any]) -> Backend | None:
+    own = deployment["litellm_params"]
+    kwargs = {**own, "model_info": deployment.get("model_info")}
+    return backend_of(kwargs, _name(kwargs), own) if _is_vllm(kwargs) else None
+
+
 def _own_arguments(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a deployment's own `litellm_params`; the call's arguments where no proxy knows them.
 
@@ -449,6 +501,33 @@ def _redis() -> Any:
     """Give the Redis of the proxy's router, which `router_settings` or the cache's bring along."""
     router = getattr(sys.modules.get(_PROXY), "llm_router", None)
     return None if router is None else router.cache.redis_cache
+
+
+def _changed(
+    kwargs: Mapping[str, Any],
+    replaced: Mapping[str, Any],
+    client: RetryingClient | None,
+    question: Question | None,
+) -> dict[str, Any] | None:
+    """Give a call's arguments with some replaced, and with a client that sees what comes of it."""
+    if not replaced and client is None:
+        return None
+    changed = {**kwargs, **replaced}
+    if client is not None:
+        changed["client"] = client
+        if question is not None and kwargs.get("store") is not False:
+            client.on_response = question.answered
+        if changed.get("previous_response_id"):
+            client.unknown_response = _UNKNOWN_RESPONSE
+    return changed
+
+
+def _owner(kwargs: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Give who asks, as the proxy found out; `metadata` is what the client says."""
+    metadata = kwargs.get("litellm_metadata")
+    if not isinstance(metadata, Mapping):
+        metadata = {}
+    return tuple(metadata.get(f"user_api_key_{field}") for field in ("hash", "user_id", "team_id"))
 
 
 def _own_settings(kwargs: Mapping[str, Any]) -> object:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
+from .conversation_file import BadConversation, Conversation, read_conversations
+from .profile import TemplateProfile
 from .proofs import Learnt, Witness
 from .template import ChatTemplate, TemplateInvalid
+
+if TYPE_CHECKING:
+    from .check import Checked
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,15 +118,37 @@ def simulate(
         raise _BadStart(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
+def _address(_context: click.Context, _option: click.Parameter, written: str | None) -> str | None:
+    try:
+        _ = urlsplit(written or "").port
+    except ValueError as error:
+        raise _BadStart(f"--backend: {error}") from error
+    return written
+
+
+def _template_or_backend(command: _Command) -> _Command:
+    """Give a command the options that say who is to be asked."""
+    for option in (
+        click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The backend's API key."),
+        click.option("--model", help="The served model.  [default: the only one that is served]"),
+        click.option(
+            "--backend",
+            callback=_address,
+            help="The address of the vLLM to ask instead, with or without /v1.",
+        ),
+        click.option(
+            "--template",
+            type=click.Path(path_type=Path),
+            help="The template to ask: a .jinja file, a tokenizer_config.json or a model "
+            "directory.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.option(
-    "--template",
-    type=click.Path(path_type=Path),
-    help="The template to ask: a .jinja file, a tokenizer_config.json or a model directory.",
-)
-@click.option("--backend", help="The address of the vLLM to ask instead, with or without /v1.")
-@click.option("--model", help="The served model.  [default: the only one that is served]")
-@click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The backend's API key.")
+@_template_or_backend
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def profile(
     template: Path | None,
@@ -133,8 +166,7 @@ def profile(
       role-guard profile --template gemma3.jinja
       role-guard profile --backend http://localhost:8000 --json
     """
-    if (template is None) == (backend is None):
-        raise click.UsageError("give either --template or --backend")
+    _want_either(template, backend)
     if backend is not None:
         learnt = asyncio.run(_learn_from_backend(backend, model, api_key))
     else:
@@ -146,10 +178,98 @@ def profile(
         from rich.console import Console
 
         from .profile_table import print_table
-    except ImportError as error:  # rich comes with the proxy
-        needed = "pip install 'litellm-role-guard[proxy]', or use --json"
-        raise _BadStart(f"the table needs {error.name}: {needed}") from error
+    except ImportError as error:
+        raise _no_table(error) from error
     print_table(learnt, Console())
+
+
+@main.command()
+@click.argument("conversation", type=click.Path(path_type=Path, allow_dash=True))
+@_template_or_backend
+@click.option("--diff", is_flag=True, help="Show the messages before and after the repair.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each conversation.")
+@click.pass_context
+def check(
+    context: click.Context,
+    conversation: Path,
+    template: Path | None,
+    backend: str | None,
+    model: str | None,
+    api_key: str | None,
+    diff: bool,
+    as_json: bool,
+) -> None:
+    """Tell whether a conversation would be taken, and what of it would not be read.
+
+    CONVERSATION is a JSON file with a list of messages, or with an object that has `messages` and
+    maybe `tools`, like the body of a request; JSON Lines with one of these on each line; or - for
+    the standard input. The exit code is 0 where all is fine, 1 where a conversation would be
+    refused or lose text, and 2 where nothing can be checked.
+
+    \b
+      role-guard check chat.json --template gemma3.jinja --diff
+      role-guard check chats.jsonl --backend http://localhost:8000 --json
+    """
+    _want_either(template, backend)
+    name = "stdin" if str(conversation) == "-" else str(conversation)
+    given = _read(conversation, name)
+    if backend is not None:
+        checks = asyncio.run(_check_with_backend(given, backend, model, api_key))
+    else:
+        checks = asyncio.run(_check_with_file(given, _load(template)))
+    if as_json:
+        for checked in checks:
+            click.echo(json.dumps(checked.as_json(diff=diff), ensure_ascii=False))
+    else:
+        try:
+            from rich.console import Console
+
+            from .check_table import print_checks
+        except ImportError as error:
+            raise _no_table(error) from error
+        print_checks(checks, name, Console(), diff=diff)
+    if any(checked.verdict.outcome != "fine" for checked in checks):
+        context.exit(1)
+
+
+def _want_either(template: Path | None, backend: str | None) -> None:
+    if (template is None) == (backend is None):
+        raise click.UsageError("give either --template or --backend")
+
+
+def _read(path: Path, name: str) -> list[Conversation]:
+    try:
+        with click.open_file(str(path), "rb") as file:
+            return read_conversations(file.read(), name)
+    except BadConversation as error:
+        raise _BadStart(f"{name}: {error}") from error
+    except OSError as error:
+        raise _BadStart(f"{name}: {error.strerror}") from error
+
+
+async def _check_with_file(given: Sequence[Conversation], template: ChatTemplate) -> list[Checked]:
+    from .check import asking_template, check
+
+    profile, ask = TemplateProfile.learn(template), asking_template(template)
+    return [await check(conversation, ask, profile) for conversation in given]
+
+
+async def _check_with_backend(
+    given: Sequence[Conversation], backend: str, model: str | None, api_key: str | None
+) -> list[Checked]:
+    import httpx
+
+    from .check import asking_vllm, check
+    from .live import LearningFailed, learn_from_vllm
+
+    try:
+        async with httpx.AsyncClient() as client:
+            name = await _served_model(backend, model, api_key)
+            profile = await learn_from_vllm(backend, name, api_key, client=client)
+            ask = asking_vllm(backend, name, api_key, client=client)
+            return [await check(conversation, ask, profile) for conversation in given]
+    except LearningFailed as error:
+        raise _BadStart(str(error)) from error
 
 
 def _learn_from_file(template: ChatTemplate, source: str) -> Learnt:
@@ -159,20 +279,27 @@ def _learn_from_file(template: ChatTemplate, source: str) -> Learnt:
 
 
 async def _learn_from_backend(backend: str, model: str | None, api_key: str | None) -> Learnt:
-    from .live import LearningFailed, learn_from_vllm, served_models
+    from .live import LearningFailed, learn_from_vllm
 
     try:
-        names = await served_models(backend, api_key)
-        if model is None and len(names) != 1:
-            raise _BadStart(f"{backend}: --model is needed: {', '.join(names)}")
-        name = model or names[0]
-        if name not in names:
-            raise _BadStart(f"{backend}: no model {name!r}, only: {', '.join(names)}")
+        name = await _served_model(backend, model, api_key)
         witness, start = Witness(), time.perf_counter()
         learnt = await learn_from_vllm(backend, name, api_key, witness=witness)
     except LearningFailed as error:
         raise _BadStart(str(error)) from error
     return Learnt(f"{name} at {backend}", learnt, witness, time.perf_counter() - start)
+
+
+async def _served_model(backend: str, model: str | None, api_key: str | None) -> str:
+    from .live import served_models
+
+    names = await served_models(backend, api_key)
+    if model is None and len(names) != 1:
+        raise _BadStart(f"{backend}: --model is needed: {', '.join(names)}")
+    name = model or names[0]
+    if name not in names:
+        raise _BadStart(f"{backend}: no model {name!r}, only: {', '.join(names)}")
+    return name
 
 
 def _load(path: Path | None) -> ChatTemplate:
@@ -191,3 +318,8 @@ class _BadStart(click.ClickException):
     """A reason why a command cannot start: one line, and the exit code of a wrong option."""
 
     exit_code = 2
+
+
+def _no_table(error: ImportError) -> _BadStart:
+    needed = "pip install 'litellm-role-guard[proxy]', or use --json"  # the proxy brings rich
+    return _BadStart(f"the table needs {error.name}: {needed}")

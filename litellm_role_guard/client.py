@@ -13,7 +13,7 @@ import copy
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
 import httpx
@@ -36,6 +36,8 @@ MAX_LESSONS = 3
 """How many refusals of one request may each be answered by one repaired call."""
 
 PROVIDER = "hosted_vllm"
+
+_LAST_EVENTS = (b"response.completed", b"response.incomplete")
 
 
 class Attempt(Protocol):
@@ -69,6 +71,11 @@ class RetryingClient(AsyncHTTPHandler):
 
     Attributes:
         flight: What is to be ended when the backend is through with the call, or None.
+        on_response: What is to be given the response object of a /v1/responses call, once it is
+            whole and before LiteLLM has it; or None.
+        unknown_response: What a 400 is to say in place of the backend's 404 for an earlier
+            response that it does not know, or None. LiteLLM would send nobody anything there for a
+            while.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class RetryingClient(AsyncHTTPHandler):
         self._attempt = attempt
         self.given = {} if given is None else given
         self.flight: Flight | None = None
+        self.on_response: Callable[[Mapping[str, Any]], None] | None = None
+        self.unknown_response: str | None = None
 
     def __getattr__(self, name: str) -> Any:
         # The base's attributes (timeout, ...) are the inner handler's. Dunder names are left out:
@@ -118,6 +127,8 @@ class RetryingClient(AsyncHTTPHandler):
         try:
             response = await self._post(url, kwargs)
             answered = True
+            if self.on_response is not None:
+                _overheard(response, self.on_response)
             streams = self.flight is not None and _ends_with_stream(self.flight, response)
             return response
         finally:
@@ -132,6 +143,8 @@ class RetryingClient(AsyncHTTPHandler):
                 response: httpx.Response = await self._inner.post(url, **kwargs)
                 return response
             except httpx.HTTPStatusError as error:
+                if error.response.status_code == 404 and self.unknown_response is not None:
+                    await _explain_unknown(error, kwargs, self.unknown_response)
                 if error.response.status_code != 400:
                     raise
                 words = _message(await _body(error))
@@ -206,6 +219,75 @@ def _ends_with_stream(flight: Flight, response: httpx.Response) -> bool:
         return False
     response.stream = _WatchedStream(stream, flight)
     return True
+
+
+class _OverheardStream(httpx.AsyncByteStream):
+    """A /v1/responses stream whose last event is read before whoever reads the stream has it."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, hear: Callable[[object], None]) -> None:
+        self._inner = inner
+        self._hear = hear
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        line: list[bytes] = []
+        async for chunk in self._inner:
+            line.append(chunk)
+            if b"\n" in chunk:
+                *lines, rest = b"".join(line).split(b"\n")
+                line = [rest]
+                for whole in lines:
+                    self._read(whole)
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._inner.aclose()
+
+    def _read(self, line: bytes) -> None:
+        # The words may be part of a text as well; parsing each event would cost far more.
+        if not line.startswith(b"data:") or not any(kind in line for kind in _LAST_EVENTS):
+            return
+        try:
+            event = json.loads(line.removeprefix(b"data:"))
+        except ValueError:
+            return
+        if isinstance(event, Mapping) and str(event.get("type")).encode() in _LAST_EVENTS:
+            self._hear(event.get("response"))
+
+
+def _overheard(response: httpx.Response, hear: Callable[[Mapping[str, Any]], None]) -> None:
+    """Let a response object be heard, now or at the end of its stream."""
+
+    def safely(heard: object) -> None:
+        try:
+            if isinstance(heard, Mapping):
+                hear(heard)
+        except Exception as error:  # the answer is the client's, whatever goes wrong here
+            log_failure("role guard failed; the response cannot be gone on from", error)
+
+    if response.is_stream_consumed or response.is_closed:
+        try:
+            safely(response.json())
+        except ValueError:
+            return  # what it is instead, LiteLLM will say
+        return
+    # Compressed, which vLLM's own is not, a stream cannot be read here.
+    is_plain = response.headers.get("content-encoding", "identity") == "identity"
+    if is_plain and isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _OverheardStream(response.stream, safely)
+
+
+async def _explain_unknown(
+    error: httpx.HTTPStatusError, kwargs: Mapping[str, Any], why: str
+) -> None:
+    """Raise a 400 in place of a 404 that is about the earlier response which a call names."""
+    body = kwargs.get("json")
+    named = body.get("previous_response_id") if isinstance(body, Mapping) else None
+    if not named or str(named) not in _message(await _body(error)):
+        return
+    told = {"message": why, "type": "invalid_request_error", "param": "previous_response_id"}
+    response = httpx.Response(400, json={"error": {**told, "code": 400}}, request=error.request)
+    raise httpx.HTTPStatusError(why, request=error.request, response=response) from None
 
 
 async def _body(error: httpx.HTTPStatusError) -> str:
@@ -311,13 +393,29 @@ def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> 
     )
 
 
-def watching(kwargs: Mapping[str, Any]) -> Any | None:
-    """Give a client that changes nothing and whose `flight` is ended, or None as `retrying` does.
+def watching(kwargs: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Any | None:
+    """Give a client that sends nothing again, for its attributes, or None as `retrying` does.
 
     Args:
         kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
+        changes: The arguments that are replaced along with the client.
     """
-    return retrying(kwargs, _Untold())
+    return retrying(kwargs, _Untold(), changes)
+
+
+def named_by_backend(response_id: str) -> str:
+    """Give the id that a backend itself gave to a response.
+
+    Args:
+        response_id: The id as LiteLLM's clients know it, or the backend's own.
+    """
+    try:
+        from litellm.responses.utils import ResponsesAPIRequestUtils as Ids
+
+        return Ids.decode_previous_response_id_to_original_previous_response_id(response_id)
+    except Exception as error:
+        log_failure("LiteLLM's response ids cannot be read", error, logging.DEBUG)
+        return response_id
 
 
 def as_given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

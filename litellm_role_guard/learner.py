@@ -18,14 +18,21 @@ from typing import Any
 import httpx
 
 from .conversation import Message
-from .live import BackendIdentity, LearningFailed, learn_from_vllm, read_identity, refusal_of
+from .live import (
+    LONGEST_SECONDS,
+    BackendIdentity,
+    LearningFailed,
+    learn_from_vllm,
+    read_identity,
+    refusal_of,
+)
 from .log import log_failure, logger
 from .profile import TemplateProfile
 from .report import Counts
 from .shared import Knowledge, SharedProfiles
 
 LIMIT_SECONDS = 30.0
-"""How long learning may take."""
+"""How long a backend may take for an answer."""
 
 BACK_OFF_SECONDS = 5.0
 """How long a backend is left in peace after learning failed; twice as long after each time more."""
@@ -41,7 +48,7 @@ clients, so that there may be any number of deployments that nobody has asked ye
 
 _ROUNDS = 2
 # Ends a task of a loop that nobody runs any more.
-_ABANDONED_SECONDS = 2 * LIMIT_SECONDS * _ROUNDS + 10
+_ABANDONED_SECONDS = (3 * LIMIT_SECONDS + LONGEST_SECONDS) * _ROUNDS + 10
 
 
 @dataclass(frozen=True)

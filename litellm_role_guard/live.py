@@ -14,23 +14,39 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
 from .conversation import Message
-from .learn import TOOLS, Question, Reading, questions
+from .foresight import look_ahead
+from .learn import TOOLS, Question, Reading
 from .profile import TemplateProfile
 from .proofs import Witness
 from .refusals import is_about_conversation
-from .template import ChatTemplate, TemplateInvalid
+from .template import ChatTemplate, TemplateInvalid, TemplateRefused
 
 SECONDS = 30.0
-"""How long learning may take. It takes half a second where the backend has nothing else to do."""
+"""How long an answer may take. It takes milliseconds where neither the backend nor this process has
+anything else to do."""
+
+LONGEST_SECONDS = 180.0
+"""How long learning may take in all. In a proxy that has hundreds of requests to see to, each
+answer may come a second late, and a backend that answers is one that can be learnt."""
+
+PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)
+"""When to ask again where the connection ends without an answer. A server closes connections that
+were kept for the next request, many at once, and a busy process finds that out one by one. No
+question changes anything, so that it can be put again."""
 
 CONCURRENCY = 4
 """Requests that are open at once. More of them do not make a vLLM answer any faster."""
+
+LATE_SECONDS = 0.01
+"""For each such time that this process takes to get back to what waits, one request more may be
+open: the backend has answered them long before anybody looks."""
 
 TOKENS_AT_ONCE = 8192
 """How many tokens are turned back into text at once, so that no other request waits for long."""
@@ -58,6 +74,7 @@ _SHOWING_TOOLS: tuple[list[Message], ...] = (
     ],
 )
 _QUOTED_CHARS = 200
+_ROUNDS = 3
 _USERINFO = re.compile(r"//[^/@]*@")
 # What aiohttp, LiteLLM's transport, says of each connection: another address in memory each time.
 _SSL_CONTEXT = re.compile(r" ssl:<[^>]*>")
@@ -92,6 +109,7 @@ async def learn_from_vllm(
     *,
     client: httpx.AsyncClient | None = None,
     seconds: float = SECONDS,
+    longest_seconds: float = LONGEST_SECONDS,
     concurrency: int = CONCURRENCY,
     fields: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -107,8 +125,9 @@ async def learn_from_vllm(
         model: The name of a served model.
         api_key: Sent as the bearer token.
         client: The connections to use, which stay the caller's.
-        seconds: The time limit for all of it.
-        concurrency: How many requests may be open at once.
+        seconds: How long each answer may take.
+        longest_seconds: The time limit for all of it.
+        concurrency: How many requests may be open at once, in a process that is not busy.
         fields: Further fields of every `/tokenize` request, such as `chat_template` or
             `chat_template_kwargs`.
         headers: Further headers of every request.
@@ -118,12 +137,13 @@ async def learn_from_vllm(
         LearningFailed: The backend cannot be reached or asked, or not in time.
     """
     witness = witness or Witness()
-    async with _server(base_url, api_key, client, headers) as server:
+    async with _server(base_url, api_key, client, headers, seconds) as server:
         oracle = _Oracle(server, model, concurrency, fields or {})
         try:
-            return await asyncio.wait_for(_learn(server, oracle, witness), seconds)
+            return await asyncio.wait_for(_learn(server, oracle, witness), longest_seconds)
         except asyncio.TimeoutError as error:  # the builtin TimeoutError from Python 3.11 on
-            raise LearningFailed(f"{server.root}: not learnt within {seconds:g} s") from error
+            told = f"{server.root}: not learnt within {longest_seconds:g} s"
+            raise LearningFailed(told) from error
 
 
 async def served_models(
@@ -159,17 +179,14 @@ async def read_identity(
         model: The name of a served model.
         api_key: Sent as the bearer token.
         client: The connections to use, which stay the caller's.
-        seconds: The time limit for all of it.
+        seconds: How long each answer may take.
         headers: Further headers of every request.
 
     Raises:
         LearningFailed: The backend cannot be reached, does not serve the model, or not in time.
     """
-    async with _server(base_url, api_key, client, headers) as server:
-        try:
-            return await asyncio.wait_for(_identity(server, model), seconds)
-        except asyncio.TimeoutError as error:
-            raise LearningFailed(f"{server.root}: no answer within {seconds:g} s") from error
+    async with _server(base_url, api_key, client, headers, seconds) as server:
+        return await _identity(server, model)
 
 
 async def refusal_of(
@@ -209,6 +226,48 @@ async def refusal_of(
     return None
 
 
+async def prompt_of(
+    base_url: str,
+    model: str,
+    messages: Sequence[Message],
+    api_key: str | None = None,
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    prefill: bool = False,
+    client: httpx.AsyncClient | None = None,
+    fields: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    """Give the prompt that a backend makes of a conversation.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        model: The name of a served model.
+        messages: The conversation.
+        api_key: Sent as the bearer token.
+        tools: The tool definitions that go with it.
+        prefill: Whether the last message is the opening of the reply.
+        client: The connections to use, which stay the caller's.
+        fields: Further fields of the `/tokenize` request.
+        headers: Further headers.
+
+    Raises:
+        TemplateRefused: The backend refuses the conversation, in these words.
+        LearningFailed: The backend cannot be asked.
+    """
+    body = {**(fields or {}), "model": model, "messages": _as_sent(messages)}
+    if tools:
+        body["tools"] = tools
+    if prefill:
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    async with _server(base_url, api_key, client, headers) as server:
+        oracle = _Oracle(server, model, CONCURRENCY, {})
+        try:
+            return await oracle.prompt(body)
+        except _Refused as refusal:
+            raise TemplateRefused(str(refusal)) from refusal
+
+
 async def _identity(server: _Server, model: str) -> BackendIdentity:
     cards = {card["id"]: card for card in await server.models()}
     if model not in cards:
@@ -235,16 +294,12 @@ async def _learn(server: _Server, oracle: _Oracle, witness: Witness) -> Template
         if all(map(_same, live, (reading for _, reading in sample))):
             witness.take(local.witness.readings)
             return local.profile
-    course = questions()
-    try:
-        batch = next(course)
-        while True:
-            readings = await oracle.read(batch, ahead=True)
-            witness.take(zip(batch, readings, strict=True))
-            batch = course.send(readings)
-    except StopIteration as finished:
-        learnt: TemplateProfile = finished.value
-        return learnt
+    while True:
+        outlook = look_ahead(oracle.readings, oracle.key, tools=oracle.takes_tools)
+        if outlook.profile is not None:
+            witness.take(outlook.answered)
+            return outlook.profile
+        await oracle.read(list(outlook.unknown.values()))
 
 
 class _Local(NamedTuple):
@@ -300,8 +355,12 @@ class _Oracle:
     Args:
         server: The vLLM.
         model: The name of the model.
-        concurrency: How many requests may be open at once.
+        concurrency: How many requests may be open at once, in a process that is not busy.
         fields: Further fields of every request to `/tokenize`.
+
+    Attributes:
+        readings: What is known, by the `key` of the question.
+        takes_tools: Whether definitions of tools may change an answer.
     """
 
     def __init__(
@@ -310,10 +369,11 @@ class _Oracle:
         self.fields = fields
         self._server = server
         self._model = model
+        self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
-        self._readings: dict[str, Reading] = {}
+        self.readings: dict[str, Reading] = {}
+        self.takes_tools = True
         self._separator: list[int] = []
-        self._takes_tools = True
 
     async def start(self) -> None:
         """Ask what every template takes. A backend that does not is not to be judged.
@@ -334,7 +394,7 @@ class _Oracle:
         body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
         with contextlib.suppress(_Refused):  # prompts are turned back one by one then
             self._separator = await self._tokenize(body)
-        self._takes_tools = await self._reads_tools()
+        self.takes_tools = await self._reads_tools()
 
     async def _reads_tools(self) -> bool:
         """Tell whether definitions of tools change any of the prompts that would show them.
@@ -350,35 +410,42 @@ class _Oracle:
             if not is_about_conversation(str(refusal)):
                 return False  # an older /tokenize, which takes no tools
         plain = [Question(messages, [], tools=False) for messages in _SHOWING_TOOLS]
-        without = await self.read(plain, ahead=True)
-        armed = await self.read([question._replace(tools=True) for question in plain])
-        return not all(map(_same, without, armed))
+        armed = [question._replace(tools=True) for question in plain]
+        readings = await self.read([*plain, *armed])
+        return not all(map(_same, readings[: len(plain)], readings[len(plain) :]))
 
-    async def read(self, batch: Sequence[Question], *, ahead: bool = False) -> list[Reading]:
+    async def read(self, batch: Sequence[Question]) -> list[Reading]:
         """Give the prompts that the server makes of conversations; None where it refuses.
 
         Args:
             batch: The conversations.
-            ahead: Whether to ask each with tools as well, which a course does sooner or later:
-                two at once take one trip.
 
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
         """
-        armed = [question._replace(tools=True) for question in batch] if ahead else []
         new = {
-            key: question
-            for question in (*batch, *armed)
-            if (key := self._key(question)) not in self._readings
+            key: question for question in batch if (key := self.key(question)) not in self.readings
         }
+        late = min(len(new), int(await _lateness() / LATE_SECONDS))
+        self._slots = asyncio.Semaphore(max(self._concurrency, late))
         taken = await _together(self._taken(question) for question in new.values())
         texts = iter(await self._texts([tokens for tokens in taken if tokens is not None]))
         for key, tokens in zip(new, taken, strict=True):
-            self._readings[key] = None if tokens is None else next(texts)
-        return [self._readings[self._key(question)] for question in batch]
+            self.readings[key] = None if tokens is None else next(texts)
+        return [self.readings[self.key(question)] for question in batch]
 
-    def _key(self, question: Question) -> str:
-        return json.dumps([_as_sent(question.messages), question.tools and self._takes_tools])
+    async def prompt(self, body: Mapping[str, Any]) -> str:
+        """Give the prompt that the server makes of a request.
+
+        Raises:
+            _Refused: It makes none, and says why.
+            LearningFailed: The server cannot be asked.
+        """
+        return await self._text(await self._tokenize(body))
+
+    def key(self, question: Question) -> str:
+        """Give what tells a question from those that have another answer."""
+        return json.dumps([_as_sent(question.messages), question.tools and self.takes_tools])
 
     async def _taken(self, question: Question) -> list[int] | None:
         try:
@@ -390,7 +457,7 @@ class _Oracle:
 
     async def _tokens(self, question: Question) -> list[int]:
         body = {**self.fields, "model": self._model, "messages": _as_sent(question.messages)}
-        if question.tools and self._takes_tools:
+        if question.tools and self.takes_tools:
             body["tools"] = TOOLS
         return await self._tokenize(body)
 
@@ -473,6 +540,7 @@ class _Server:
         api_key: Sent as the bearer token.
         client: The connections to use.
         headers: Further headers of every request.
+        seconds: How long each answer may take.
 
     Attributes:
         root: The address without `/v1`, as it may be shown: without a user's name and password.
@@ -484,12 +552,14 @@ class _Server:
         api_key: str | None,
         client: httpx.AsyncClient,
         headers: Mapping[str, str],
+        seconds: float,
     ) -> None:
         self._root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
         self.root = _USERINFO.sub("//", self._root)
         bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._headers = {**bearer, **headers}
         self._client = client
+        self._seconds = seconds
 
     async def models(self) -> list[dict[str, Any]]:
         """Give the cards of the served models.
@@ -531,12 +601,28 @@ class _Server:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> httpx.Response:
         try:
-            return await self._client.request(
-                method, self._root + path, json=body, headers=self._headers
-            )
+            return await self._answer(method, path, body)
+        except httpx.TimeoutException as error:
+            told = f"{self.root}: no answer within {self._seconds:g} s"
+            raise LearningFailed(told) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = _line(_SSL_CONTEXT.sub("", str(error))) or type(error).__name__
             raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
+
+    async def _answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> httpx.Response:
+        for pause in PAUSES_SECONDS:
+            with contextlib.suppress(httpx.NetworkError, httpx.RemoteProtocolError):
+                return await self._once(method, path, body)
+            await asyncio.sleep(pause)
+        return await self._once(method, path, body)
+
+    async def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        url, seconds = self._root + path, self._seconds
+        return await self._client.request(
+            method, url, json=body, headers=self._headers, timeout=seconds
+        )
 
     def _failure(self, path: str, response: httpx.Response) -> LearningFailed:
         status, words = response.status_code, _words(response)
@@ -558,12 +644,21 @@ async def _server(
     api_key: str | None,
     client: httpx.AsyncClient | None,
     headers: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
 ) -> AsyncIterator[_Server]:
     if client is not None:
-        yield _Server(base_url, api_key, client, headers or {})
+        yield _Server(base_url, api_key, client, headers or {}, seconds)
         return
-    async with httpx.AsyncClient(timeout=SECONDS) as own:
-        yield _Server(base_url, api_key, own, headers or {})
+    async with httpx.AsyncClient() as own:
+        yield _Server(base_url, api_key, own, headers or {}, seconds)
+
+
+async def _lateness() -> float:
+    """Give how many seconds the event loop takes for one round of all that is to be done."""
+    began = time.perf_counter()
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
+    return (time.perf_counter() - began) / _ROUNDS
 
 
 async def _together(calls: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:

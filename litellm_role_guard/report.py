@@ -29,6 +29,7 @@ class Report:
         changes: What was changed.
         retried: How many calls were sent once more.
         routed: Where it was sent, `home`, `moved` or `overruled`; None where nothing was chosen.
+        remembered: Whether what its `previous_response_id` stands for was put in its place.
     """
 
     def __init__(self, group: str, deployment: str, *, observed: bool = False) -> None:
@@ -38,10 +39,13 @@ class Report:
         self.changes: tuple[Change, ...] = ()
         self.retried = 0
         self.routed: str | None = None
+        self.remembered = False
 
     def header(self) -> str | None:
         """Give the header's value, such as `merged=2; system=1; retried=1`, or None for nothing."""
         said = self._done()
+        if self.remembered:
+            said.append("remembered=1")
         if self.routed is not None:
             said.append(f"routed={self.routed}")
         # A line break in a header value makes the server drop the connection.
@@ -74,7 +78,8 @@ class Counts:
     load or a failure sent to another, `routed_overruled` those that LiteLLM sent elsewhere.
     `learnt` counts profiles learnt from live backends, `learning_failed` tries in vain. With
     `verify`, `verified` counts requests that were changed further so that the template reads them
-    whole, `unverified` those for which no change helps.
+    whole, `unverified` those for which no change helps. `remembered` counts requests whose
+    `previous_response_id` stood for a conversation that the guard had kept.
     """
 
     def __init__(self) -> None:

@@ -105,7 +105,7 @@ def choose(
     Args:
         start: Its `opening`.
         backends: Those that may be chosen.
-        in_flight: How many requests each has now, by its key.
+        in_flight: How many requests each has now, by its key (`InFlight.load`).
         tried: Positions of backends that have failed this request already; they come last.
     """
     ranked = sorted(range(len(backends)), key=lambda at: _rank(start, backends[at]))
@@ -182,11 +182,12 @@ class InFlight:
     request at the latest.
 
     Attributes:
-        counts: How many requests each backend has, by its key.
+        counts: How many of this process's requests each backend has, by its key.
     """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self._elsewhere: dict[str, int] = {}
         self._flights: WeakKeyDictionary[Any, Flight] = WeakKeyDictionary()
 
     def begin(self, backend: str, request: Any) -> Flight:
@@ -201,3 +202,19 @@ class InFlight:
             earlier.end()
         self._flights[request] = flight = Flight(backend, self.counts)
         return flight
+
+    def report(self, backend: str, elsewhere: int) -> None:
+        """Take note of the requests that a backend has from others, as it tells.
+
+        Args:
+            backend: The backend's key.
+            elsewhere: How many it has beyond those of this process.
+        """
+        if elsewhere > 0:
+            self._elsewhere[backend] = elsewhere
+        else:
+            self._elsewhere.pop(backend, None)
+
+    def load(self, backend: str) -> int:
+        """Give how many requests a backend has: this process's now, and others' as last told."""
+        return self.counts[backend] + self._elsewhere.get(backend, 0)

@@ -7,11 +7,19 @@ Global settings stand under `callback_settings.role_guard`, those of one deploym
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 KEY = "role_guard"
@@ -21,9 +29,23 @@ Mode = Literal["repair", "observe", "reject", "off"]
 
 Routing = Literal["prefix_affinity", "off"]
 
+ErrorTurns = Literal["keep", "drop"]
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message starts with the setting's full path."""
+
+
+def _regular_expression(pattern: str) -> str:
+    try:
+        matches_nothing = re.compile(pattern).search("") is not None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise PydanticCustomError(
+            "pattern", "must be a regular expression ({reason})", {"reason": str(error)}
+        ) from error
+    if matches_nothing:
+        raise PydanticCustomError("pattern", "must not match an empty text")
+    return pattern
 
 
 class DeploymentSettings(BaseModel):
@@ -77,6 +99,21 @@ class DeploymentSettings(BaseModel):
     verify: bool = Field(
         default=False,
         description="Whether each result is rendered by the chat_template before it is sent.",
+    )
+    remember_responses: bool = Field(
+        default=True,
+        description="Whether the conversation behind a previous_response_id is kept for a backend "
+        "that keeps none: in the memory of the proxy's process alone, for a day at most.",
+    )
+    error_turns: ErrorTurns = Field(
+        default="keep",
+        description="drop: take errors that a client keeps as the assistant's words out of the "
+        "conversation. keep: let the model read them.",
+    )
+    error_patterns: list[Annotated[str, AfterValidator(_regular_expression)]] = Field(
+        default_factory=list,
+        description="Regular expressions that match where such an error begins, beside those of "
+        "known clients.",
     )
 
     @field_validator("chat_template")

@@ -66,7 +66,7 @@ class ChatTemplate:
             _ENVIRONMENT.parse(text)
         )
         self.knows_developer = '"developer"' in text or "'developer'" in text
-        self._tool_use = (
+        self.tool_use = (
             ChatTemplate(tool_use, special_tokens=special_tokens)
             if tool_use is not None and tool_use != text
             else None
@@ -148,8 +148,8 @@ class ChatTemplate:
         Raises:
             TemplateRefused: The template refused, with its own words.
         """
-        if tools is not None and self._tool_use is not None:
-            return self._tool_use.render(
+        if tools is not None and self.tool_use is not None:
+            return self.tool_use.render(
                 messages,
                 tools=tools,
                 add_generation_prompt=add_generation_prompt,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .conversation import Message, call_name, texts, tool_calls
+from .conversation import Message, call_name, tool_calls
 from .profile import FRONTS, KINDS, STATES, Rules, TemplateProfile
+from .reading import said
 from .refusals import Refusal, read_refusal, teach
 from .template import ChatTemplate, TemplateRefused
 
-_END_OF_THOUGHT = "</think>"
 _AFTER_LOSS = tuple(map(Refusal, ("no_tools", "system_place", "system_role")))
 """What to learn from a text that is not in the prompt: calls and results are the likeliest not to
 be shown, then system text."""
@@ -47,7 +47,7 @@ def fault_of(
         )
     except TemplateRefused as refusal:
         return str(refusal)
-    return None if all(text in prompt for text in _said(meant)) else ""
+    return None if all(text in prompt for text in _looked_for(meant)) else ""
 
 
 def stepped_down(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
@@ -65,12 +65,9 @@ def stepped_down(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfi
     yield _transcript()
 
 
-def _said(messages: Sequence[Message]) -> Iterator[str]:
+def _looked_for(messages: Sequence[Message]) -> Iterator[str]:
     for message in messages:
-        assistant = message["role"] == "assistant"
-        for text in texts(message):
-            # What a model thought before it answered is left out of later prompts on purpose.
-            yield (text.rpartition(_END_OF_THOUGHT)[2] if assistant else text).strip()
+        yield from said(message)
         for call in tool_calls(message):
             yield call_name(call)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,9 +76,15 @@ async def test_what_is_learnt_live_is_what_the_file_says(path: Path) -> None:
         assert await TemplateProfile.learn_from_vllm(url + "/v1/", MODEL) == profile
 
 
-async def test_no_more_requests_are_open_than_allowed() -> None:
-    """The backend has other clients to serve."""
+async def test_no_more_requests_are_open_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend has other clients to serve; one that waits for a busy process can do more."""
     busy = peak = 0
+    late = 0.0
+
+    async def lateness() -> float:
+        return late
+
+    monkeypatch.setattr(live, "_lateness", lateness)
     inner = httpx.ASGITransport(create_app(ChatTemplate.from_path(STRICT), model=MODEL))
 
     class Counting(httpx.AsyncBaseTransport):
@@ -96,6 +104,9 @@ async def test_no_more_requests_are_open_than_allowed() -> None:
         peak = 0
         await learn_from_vllm("http://vllm", MODEL, client=client, concurrency=2)
         assert peak == 2
+        peak, late = 0, 20 * live.LATE_SECONDS
+        await learn_from_vllm("http://vllm", MODEL, client=client)
+        assert peak == 20
 
 
 async def test_no_conversation_is_asked_twice() -> None:
@@ -349,15 +360,81 @@ async def test_a_tokenize_without_tools_says_nothing_of_them() -> None:
 
 
 async def test_a_backend_that_hangs_is_given_up() -> None:
-    """The time limit is for all of it."""
+    """Once it has left a question unanswered for too long, over any connections."""
+    with simulated(STRICT) as url:
+        httpx.post(f"{url}/control", json={"fault": "hang"})
+        words = f"{url}: no answer within 0.05 s"
+        async with httpx.AsyncClient() as patient:
+            for client in (patient, None):
+                with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
+                    await learn_from_vllm(url, MODEL, client=client, seconds=0.05)
+                with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
+                    await read_identity(url, MODEL, client=client, seconds=0.05)
 
-    async def hang(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(60)
-        return httpx.Response(200)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(hang)) as client:
+def slowly(seconds: float) -> httpx.AsyncClient:
+    """Give a client of the simulator, in this process, that takes a moment for each answer."""
+    inner = httpx.ASGITransport(create_app(ChatTemplate.from_path(STRICT), model=MODEL))
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await asyncio.sleep(seconds)
+            return await inner.handle_async_request(request)
+
+    return httpx.AsyncClient(transport=Slow())
+
+
+async def test_a_backend_that_answers_has_more_time_than_one_that_hangs() -> None:
+    """A hundred answers, each in time, may take longer than any single one."""
+    began = time.monotonic()
+    async with slowly(0.02) as client:
+        how: dict[str, Any] = {"client": client, "concurrency": 1, "seconds": 1}
+        learnt = await learn_from_vllm("http://vllm", MODEL, **how)
+    assert time.monotonic() - began > 1
+    assert learnt == TemplateProfile.learn(ChatTemplate.from_path(STRICT))
+
+
+async def test_a_backend_that_takes_forever_in_all_is_given_up() -> None:
+    """Even if it answers."""
+    async with slowly(0.02) as client:
         with pytest.raises(LearningFailed, match=r"^http://vllm: not learnt within 0\.05 s$"):
-            await learn_from_vllm("http://vllm", MODEL, client=client, seconds=0.05)
+            await learn_from_vllm("http://vllm", MODEL, client=client, longest_seconds=0.05)
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError])
+async def test_a_question_whose_connection_ends_is_put_again(
+    error: type[httpx.TransportError],
+) -> None:
+    """A server may close a kept connection just when it is used: some questions meet that often."""
+    inner = httpx.ASGITransport(create_app(ChatTemplate.from_path(STRICT), model=MODEL))
+    met: Counter[bytes] = Counter()
+
+    class Dropping(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            met[request.content] += 1
+            if met[request.content] <= len(request.content) % 3:
+                raise error("Server disconnected")
+            return await inner.handle_async_request(request)
+
+    async with httpx.AsyncClient(transport=Dropping()) as client:
+        learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
+    assert learnt == TemplateProfile.learn(ChatTemplate.from_path(STRICT))
+
+
+async def test_a_backend_that_always_hangs_up_is_asked_no_more() -> None:
+    """A few times, and the reason is one line."""
+    asked = 0
+
+    def drop(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        raise httpx.ReadError("Server disconnected")
+
+    words = "http://vllm: cannot be reached: Server disconnected"
+    async with asking(drop) as client:
+        with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
+            await learn_from_vllm("http://vllm", MODEL, client=client)
+    assert asked == 1 + len(live.PAUSES_SECONDS)
 
 
 async def test_a_failure_leaves_no_request_behind() -> None:

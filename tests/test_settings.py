@@ -39,6 +39,13 @@ def test_a_live_backend_is_asked_unless_it_is_switched_off() -> None:
     assert read(yaml.safe_load("learn_wait: 2")).learn_wait == 2
 
 
+def test_errors_are_kept_unless_they_are_to_be_dropped() -> None:
+    """What a client calls the assistant's words is the client's to decide."""
+    assert (read(None).error_turns, read(None).error_patterns) == ("keep", [])
+    settings = read({"error_turns": "drop", "error_patterns": ["^oops"]})
+    assert (settings.error_turns, settings.error_patterns) == ("drop", ["^oops"])
+
+
 @pytest.mark.parametrize("model", [GuardSettings, DeploymentSettings])
 def test_every_setting_says_what_it_is(model: type[DeploymentSettings]) -> None:
     """Every setting has a one-line description and a default."""
@@ -64,6 +71,13 @@ def test_every_setting_says_what_it_is(model: type[DeploymentSettings]) -> None:
         ({"learn_max_age": 0}, [f"{PATH}.learn_max_age:", "must be more than 0, not 0"]),
         ({"learn_max_age": float("inf")}, [f"{PATH}.learn_max_age:", "must be a finite number"]),
         ({"verify": 1}, [f"{PATH}.verify:", "must be true or false, not 1"]),
+        ({"error_turns": "hide"}, [f"{PATH}.error_turns:", "must be 'keep' or 'drop'", "'hide'"]),
+        ({"error_patterns": "oops"}, [f"{PATH}.error_patterns:", "must be a list", "'oops'"]),
+        (
+            {"error_patterns": ["oops", "*"]},
+            [f"{PATH}.error_patterns[1]:", "(nothing to repeat at position 0), not '*'"],
+        ),
+        ({"error_patterns": ["$"]}, [f"{PATH}.error_patterns[0]:", "not match an empty text"]),
         (["mode"], [f"{PATH}: must be a mapping"]),
         ({"chat_template": ""}, [f"{PATH}.chat_template:", "must be the path of", "not ''"]),
         ({"chat_template": " "}, [f"{PATH}.chat_template:", "must be the path of", "not ' '"]),

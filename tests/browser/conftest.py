@@ -59,6 +59,7 @@ UNGUARDED = Target(guarded=False, group=MODEL)
 GUARDED = Target(guarded=True, group=MODEL)
 CAUTIOUS = Target(guarded=True, group=f"{MODEL}-cautious")
 INFORMED = Target(guarded=True, group=f"{MODEL}-template")
+DROPPING = Target(guarded=True, group=f"{MODEL}-drop")
 
 expect.set_options(timeout=TIMEOUT_MS)
 
@@ -122,6 +123,7 @@ def proxies(
         _deployment(GUARDED, strict_backend),
         _deployment(CAUTIOUS, strict_backend, learn=False),
         _deployment(INFORMED, strict_backend, chat_template=str(STRICT)),
+        _deployment(DROPPING, strict_backend, error_turns="drop"),
     ]
     with (
         _proxy(

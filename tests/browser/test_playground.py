@@ -12,7 +12,16 @@ from itertools import product
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import CAUTIOUS, GUARDED, INFORMED, UNGUARDED, FailingBackend, Open, Target
+from .conftest import (
+    CAUTIOUS,
+    DROPPING,
+    GUARDED,
+    INFORMED,
+    UNGUARDED,
+    FailingBackend,
+    Open,
+    Target,
+)
 from .playground import ENDPOINTS, ERROR, Playground
 
 REFUSAL = "Conversation roles must alternate"
@@ -147,7 +156,29 @@ def test_an_error_is_kept_as_the_answer_and_the_chat_goes_on(
     assert ERROR in backend.calls()[-1]["prompt"]
 
 
-def test_the_default_on_responses_needs_a_backend_that_remembers(
+@after_an_error
+def test_an_error_that_is_to_be_dropped_is_not_read(
+    open_playground: Open, backend: FailingBackend, endpoint: str, mishap: Mishap
+) -> None:
+    """The model reads what was said before and after it, and the chat goes on."""
+    playground = open_playground(DROPPING, endpoint)
+    begin(playground, backend, mishap)
+    expect(playground.last).to_contain_text(ERROR)
+    playground.ask(NEXT)
+    expect(playground.last).to_contain_text("the last said:")
+    expect(playground.last).not_to_contain_text(ERROR)
+    prompt = backend.calls()[-1]["prompt"]
+    assert "Error" not in prompt
+    if mishap is cut:  # at times the browser has got the beginning of an answer, which is kept
+        assert 0 <= prompt.find(LOST) < prompt.find(NEXT)
+    else:
+        assert f"{LOST}\n\n{NEXT}" in prompt
+    playground.ask("good")
+    expect(playground.last).to_contain_text('the last said: "good"')
+    assert "Error" not in backend.calls()[-1]["prompt"]
+
+
+def test_without_the_guard_the_default_on_responses_needs_a_backend_that_remembers(
     open_playground: Open, backend: FailingBackend
 ) -> None:
     """A vLLM does not know the `previous_response_id` of the second message of any chat."""
@@ -157,3 +188,30 @@ def test_the_default_on_responses_needs_a_backend_that_remembers(
     playground.ask(NEXT)
     expect(playground.last).to_contain_text(f"{ERROR}Error: 404")
     assert backend.calls()[-1]["body"]["previous_response_id"]
+
+
+def test_with_the_guard_the_default_on_responses_is_a_chat(
+    open_playground: Open, backend: FailingBackend
+) -> None:
+    """Each answer is from a model that has read all that came before."""
+    playground = open_playground(GUARDED, RESPONSES, history_in_browser=False)
+    for turns, text in ((1, "hello"), (3, NEXT), (5, "good")):
+        playground.ask(text)
+        counted = f"I read {turns} turn{'s' if turns > 1 else ''}"
+        expect(playground.last).to_contain_text(f'{counted}; the last said: "{text}"')
+    assert [call["status"] for call in backend.calls()] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("mishap", [stop, reload, empty, refuse, cut])
+def test_so_it_is_after_a_mishap(
+    open_playground: Open, backend: FailingBackend, mishap: Mishap
+) -> None:
+    """The chat goes on from the last response that came whole, and the next answer comes."""
+    playground = open_playground(GUARDED, RESPONSES, history_in_browser=False)
+    begin(playground, backend, mishap)
+    for text in (NEXT, "good"):
+        playground.ask(text)
+        expect(playground.last).to_contain_text('the last said: "')
+        expect(playground.last).to_contain_text(text)
+        expect(playground.last).not_to_contain_text(ERROR)
+    assert "hello" in backend.calls()[-1]["prompt"]

@@ -171,6 +171,7 @@ def model_list(backends: dict[str, Backend]) -> list[dict[str, Any]]:
         deployment("observed", backends["lenient"], mode="observe", learn=False),
         deployment("rejecting", a, mode="reject", learn=False),
         deployment("off", a, mode="off"),
+        deployment("dropping", a, error_turns="drop", error_patterns=["^Oops"], learn=False),
         deployment("never", backends["never"], learn=False),
         deployment("taught", a, chat_template=str(LENIENT)),
         deployment("second", b, separator=" second ", learn=False),

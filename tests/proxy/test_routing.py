@@ -19,7 +19,7 @@ import pytest
 
 from demo.processes import REPOSITORY, free_port, simulator
 from demo.processes import proxy as start
-from litellm_role_guard.routing import LOAD_BOUND, OPENING_CHARS
+from litellm_role_guard.routing import LOAD_BOUND, OPENING_CHARS, ROOM
 from tests.conversations import assistant, user
 from tests.processes import MASTER_KEY, start_proxy
 from tests.proxy.conftest import CLIENT, ENDPOINTS, HERE, STRICT, Backend, Proxy, answered, body_of
@@ -304,6 +304,46 @@ class TestInFlight:
             httpx.post(url, json=body, headers=headers, timeout=0.5)
         fleet.forget()
         assert fleet.in_flight() == {}
+
+
+def test_the_load_that_another_proxy_brings_is_seen(tmp_path: Path) -> None:
+    """Where a conversation's home has all it may have from one proxy, the other one's requests go
+    elsewhere, as the backends' `/metrics` tell; once those are answered they come home again."""
+    talk = [user(f"popular everywhere {LONG}")]
+    with ExitStack() as stack:
+        slow = {"tokens-per-second": "4"}
+        urls = [stack.enter_context(simulator(tmp_path, STRICT, **slow)) for _ in range(2)]
+        config = fleet_config([Backend(urls[at % 2]) for at in range(SIZE)])
+        config["model_list"] = [
+            each for each in config["model_list"] if each["model_name"] == "fleet"
+        ][:2]
+        config["litellm_settings"] = {"callbacks": ["litellm_role_guard.role_guard"]}
+        proxies = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            proxies.append(Proxy(stack.enter_context(start_proxy(config, tmp_path / name))))
+
+        def routed() -> str:
+            reply = proxies[1].ask("chat", "fleet", talk, max_tokens=1)
+            assert answered(reply), reply.text
+            return reply.headers["x-role-guard"]
+
+        assert routed() == "routed=home"
+        with ThreadPoolExecutor(ROOM) as pool:
+            ask = proxies[0].ask
+            busy = [pool.submit(ask, "chat", "fleet", talk) for _ in range(ROOM)]
+            seen = []
+            while not all(reply.done() for reply in busy):
+                seen.append(routed())
+            assert all(answered(reply.result()) for reply in busy)
+        assert {reply.result().headers["x-role-guard"] for reply in busy} == {"routed=home"}
+        assert "routed=moved" in seen
+        deadline = time.monotonic() + SETTLED_SECONDS
+        while (last := routed()) != "routed=home" and time.monotonic() < deadline:
+            time.sleep(0.2)  # the backends are asked every two seconds
+        assert last == "routed=home"
+        for name in ("first", "second"):
+            assert "role guard failed" not in (tmp_path / name / "proxy.log").read_text()
 
 
 def test_the_example_of_a_fleet_runs(tmp_path: Path) -> None:

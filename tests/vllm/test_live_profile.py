@@ -9,6 +9,7 @@ import litellm
 import pytest
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
+from litellm_role_guard.backend_load import requests_of
 from litellm_role_guard.live import learn_from_vllm, read_identity, refusal_of, served_models
 from tests.real_templates import REAL, name
 from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
@@ -66,3 +67,8 @@ async def test_the_server_tells_what_a_profile_holds_for(vllm_url: str) -> None:
     assert identity.version is not None
     assert identity.root is not None
     assert identity.template is None
+
+
+async def test_the_server_tells_its_load(vllm_url: str) -> None:
+    """Nothing is going on there, and its `/metrics` say so in the words that routing reads."""
+    assert requests_of(httpx.get(f"{vllm_url}/metrics").text, MODEL) == 0
