@@ -19,6 +19,7 @@ ENDPOINTS = {
 REFUSED = ("roles must alternate", "System role not", "Unexpected message role", "must be at the")
 """Words of the templates' refusals, which a stream may bring with a 200."""
 
+_TOLD_BYTES = 300
 _ENDS = (b"[DONE]", b"message_stop", b"response.completed")
 
 
@@ -34,6 +35,7 @@ class Request:
 
     Attributes:
         broken: What is wrong with it, or None.
+        told: The end of an answer that was none, for whoever looks into it.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Request:
     ) -> None:
         endpoint = draw.choice(list(ENDPOINTS))
         self.stream = draw.random() < 0.5
+        self.told = ""
         kinds = (None, "unanswered", "system") if endpoint == "messages" else (None, *BROKEN)
         self.broken = draw.choice(kinds)
         turn = draw.randrange(3, turns + 1)
@@ -64,10 +67,13 @@ class Request:
                 told = await reply.read()
         except TimeoutError:
             return "timeout"
-        except aiohttp.ClientPayloadError:
+        except aiohttp.ClientPayloadError as error:
+            self.told = str(error)
             return "cut"
         except aiohttp.ClientError as error:
+            self.told = str(error)
             return type(error).__name__
+        self.told = told[-_TOLD_BYTES:].decode(errors="replace")
         if reply.status == 400 or any(words.encode() in told for words in REFUSED):
             return "refused"  # nothing else about these requests can be
         if reply.status != 200:

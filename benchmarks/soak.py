@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
 import sys
@@ -32,8 +33,16 @@ from .page import write
 BACKENDS = 4
 WORKERS = 2
 SAMPLES = 10
+PATIENCE_SECONDS = 300.0
+"""How long a client waits for its answer."""
+
 SETTLING_SECONDS = 5.0
 """From a worker's config being read to its listening."""
+
+KEEPALIVE_SECONDS = 2
+"""For how long LiteLLM keeps a connection for the next request. vLLM, and the simulator, close one
+after 5 s; LiteLLM's 120 would have it send into closed ones, and then break off streamed answers
+(docs/fleet.md)."""
 
 GUARD = REPOSITORY / "tests" / "proxy" / "timed_guard.py"
 STRICT = REPOSITORY / "litellm_role_guard" / "templates" / "strict.jinja"
@@ -48,12 +57,16 @@ class Soak:
         seconds: How long it took.
         samples: After so many requests, what each worker held.
         workers: What each worker told at the end.
+        failures: What came back in place of an answer.
+        load: The machine's load average of the last minute, before and after.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     samples: list[tuple[int, list[dict[str, Any]]]] = field(default_factory=list)
     workers: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    load: tuple[float, float] = 0.0, 0.0
 
     @property
     def longest(self) -> dict[str, dict[str, float]]:
@@ -81,7 +94,8 @@ def workers(config: dict[str, Any], folder: Path, count: int) -> Iterator[str]:
     # uvicorn ends a worker that does not answer its supervisor within 5 s, which all of these
     # processes on two cores may make it wait.
     arguments += ["--timeout_worker_healthcheck", "60"]
-    process = launch([sys.executable, "-c", main, *arguments], folder, log)
+    environment = {"AIOHTTP_KEEPALIVE_TIMEOUT": str(KEEPALIVE_SECONDS)}
+    process = launch([sys.executable, "-c", main, *arguments], folder, log, environment)
     with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
         deadline = time.monotonic() + START_SECONDS
         while len(told(folder)) < count and time.monotonic() < deadline:
@@ -107,18 +121,25 @@ async def soak(url: str, folder: Path, requests: int, concurrency: int) -> Soak:
     result = Soak()
     draw = random.Random(0)
     numbers = iter(range(requests))
-    began = time.monotonic()
-    async with client(concurrency, 120) as session:
+    began, load = time.monotonic(), os.getloadavg()[0]
+    async with client(concurrency, PATIENCE_SECONDS) as session:
 
         async def send() -> None:
             for number in numbers:
                 group = "told" if number % 2 else "untold"
-                result.outcomes[await Request(number, draw, group).send(session, url)] += 1
+                request = Request(number, draw, group)
+                outcome = await request.send(session, url)
+                result.outcomes[outcome] += 1
+                if outcome != "answered":
+                    result.failures.append(f"{outcome}: {request.path}: {request.told}")
                 if sum(result.outcomes.values()) % (requests // SAMPLES) == 0:
                     result.samples.append((sum(result.outcomes.values()), told(folder)))
+                    held = [round(worker["mb"]) for worker in told(folder)]
+                    print(f"{time.monotonic() - began:.0f} s:", *result.outcomes.items(), held)
 
         await asyncio.gather(*(send() for _ in range(concurrency)))
     result.seconds = time.monotonic() - began
+    result.load = load, os.getloadavg()[0]
     await asyncio.sleep(3)  # what the workers hold of the last ones, they let go of
     result.workers = told(folder)
     return result
@@ -146,7 +167,8 @@ def report(result: Soak, concurrency: int) -> str:
     said = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.most_common())
     lines = [
         f"{requests} requests, {concurrency} at a time, {WORKERS} workers, {BACKENDS} backends: "
-        f"{said}; {requests / result.seconds:.0f} a second.",
+        f"{said}; {requests / result.seconds:.0f} a second. Load average of the {os.cpu_count()} "
+        f"cores: {result.load[0]:.1f} before, {result.load[1]:.1f} at the end.",
         "",
         "| requests | memory of each worker, MB | tasks | in flight |",
         "|---|---|---|---|",
@@ -177,6 +199,8 @@ def main() -> None:
     text = report(result, concurrency)
     print(text)
     print(f"role guard failed: {log.count('role guard failed')}")
+    print(*result.failures, sep="\n")
+    print(f"learnt: {log.count('learnt in')}; not learnt: {log.count('not learnt')}")
     print(f"workers that were ended: {log.count('Child process')}")
     write("soak", text)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import re
@@ -14,6 +13,12 @@ from .conversation import is_empty, plain_text, tool_calls
 from .turns import Draft, Turn, written_out
 
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
+
+ID_PRIME = 61803398903
+"""The largest number that a new call id may be, of nine hexadecimal digits, and one more.
+
+A template can compute a remainder and no hash, and templates/relax.jinja gives the same ids.
+"""
 
 
 def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
@@ -84,7 +89,11 @@ def _with_short_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 def _short_id(call_id: object) -> str:
     """A call id of 9 letters and digits: the given one, or one that always follows from it."""
     text = str(call_id)
-    return text if _NINE.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()[:9]
+    return text if _NINE.fullmatch(text) else _new_id(text)
+
+
+def _new_id(call_id: str) -> str:
+    return f"{int.from_bytes(call_id.encode(), 'big') % ID_PRIME:09x}"
 
 
 def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
@@ -98,7 +107,7 @@ def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 
     def unused(call_id: str) -> str:
         while call_id in used:
-            call_id = hashlib.sha256(call_id.encode()).hexdigest()[:9]
+            call_id = _new_id(call_id)
         return call_id
 
     for turn in turns:
@@ -124,10 +133,11 @@ def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
             answered.add(now[given])
             if now[given] != given:
                 message["tool_call_id"] = now[given]
-        first = turn.kind != "tool"
-        if first and not is_empty(turn.message):  # an empty one may be left out
+        # One that is passed over for its id leaves its place to the next.
+        first = turn.kind != "tool" or (first and now[given] in used and not surely_first)
+        if turn.kind != "tool" and not is_empty(turn.message):  # an empty one may be left out
             surely_first = True
-        elif not first:
+        elif turn.kind == "tool":
             surely_first = False
         if message == turn.message:
             yield turn
