@@ -204,7 +204,8 @@ class RoleGuard(CustomLogger):
         try:
             if _endpoint(call_type) is None or not isinstance(exception, BadRequestError):
                 return
-            if isinstance(request_data.get("client"), RetryingClient):
+            client = request_data.get("client")
+            if isinstance(client, RetryingClient) and client.learns:
                 return  # it has seen the refusal itself
             if not self._guards(request_data):
                 return
@@ -213,7 +214,7 @@ class RoleGuard(CustomLogger):
             if refusal is not None:
                 deployment = self._deployment(request_data)
                 deployment.learn(refusal)
-                if deployment.learner is not None and _is_vllm(request_data):
+                if deployment.learner is not None and _is_asked(request_data):
                     deployment.learner.contradicted(lambda: _backend(request_data))
         except Exception as error:
             self._failed(error)
@@ -269,7 +270,7 @@ class RoleGuard(CustomLogger):
         attempt = Attempt(
             conversation,
             deployment,
-            backend=(lambda: _backend(kwargs)) if _is_vllm(kwargs) else None,
+            backend=(lambda: _backend(kwargs)) if _is_asked(kwargs) else None,
             tools=kwargs.get("tools"),
             report=report,
             counts=self.counts,
@@ -439,6 +440,15 @@ def _is_vllm(kwargs: Mapping[str, Any]) -> bool:
     if isinstance(model, str) and model.startswith(f"{PROVIDER}/"):
         return True
     return kwargs.get("custom_llm_provider") == PROVIDER
+
+
+def _is_asked(kwargs: Mapping[str, Any]) -> bool:
+    """Tell whether the backend may be asked what its template takes.
+
+    Not one whose address or key a client has brought along, which LiteLLM marks: a client would
+    choose whom the proxy asks, and whose template it renders.
+    """
+    return _is_vllm(kwargs) and not _model_info(kwargs).get("original_model_id")
 
 
 def _metadata(kwargs: Mapping[str, Any], field: str) -> str | None:

@@ -78,6 +78,11 @@ class RetryingClient(AsyncHTTPHandler):
             while.
     """
 
+    @property
+    def learns(self) -> bool:
+        """Whether a refusal is learnt from by the attempt that is made with this client."""
+        return not isinstance(self._attempt, _Untold)
+
     def __init__(
         self, inner: AsyncHTTPHandler, attempt: Attempt, given: Mapping[str, Any] | None = None
     ) -> None:
@@ -366,7 +371,7 @@ def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> 
         name: What the log calls the deployment.
         own: The arguments that the deployment has by itself, whatever a client brings along.
     """
-    kwargs = as_given(kwargs)
+    kwargs = _with_credential(as_given(kwargs))
     # As in `litellm.main` and `HostedVLLMChatConfig`.
     url = kwargs.get("api_base") or kwargs.get("base_url") or litellm.api_base
     url = url or os.environ.get("HOSTED_VLLM_API_BASE")
@@ -377,9 +382,10 @@ def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> 
     variables = own.get("chat_template_kwargs")
     if variables is None and isinstance(body, Mapping):
         variables = body.get("chat_template_kwargs")
-    headers = own.get("extra_headers")
-    if not isinstance(headers, Mapping):
-        headers = {}
+    headers: dict[str, Any] = {}
+    for name_of_headers in ("headers", "extra_headers"):
+        if isinstance(own.get(name_of_headers), Mapping):
+            headers.update(own[name_of_headers])
     verify = kwargs.get("ssl_verify")
     return Backend(
         name=name,
@@ -391,6 +397,20 @@ def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> 
         verify=True if verify is None else verify,
         handler=_handler(kwargs) if AVAILABLE else None,
     )
+
+
+def _with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a call's arguments with those of its named credential.
+
+    LiteLLM itself looks these up only after its hooks (`litellm/utils.py`).
+    """
+    if not kwargs.get("litellm_credential_name"):
+        return kwargs
+    from litellm.utils import load_credentials_from_list
+
+    told = dict(kwargs)
+    load_credentials_from_list(told)
+    return told
 
 
 def watching(kwargs: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Any | None:

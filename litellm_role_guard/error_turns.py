@@ -93,8 +93,16 @@ def _cut(message: Message, own: Sequence[re.Pattern[str]]) -> Message:
     return message
 
 
+MAX_CUTS = 8
+"""How many errors in a row, at the end of one text, are cut off. Each pass reads all of the text,
+and a client may send one that is nothing else."""
+
+
 def _before_error(text: str, own: Sequence[re.Pattern[str]]) -> str:
-    while (end := _beginning(text, own)) < len(text):
+    for _ in range(MAX_CUTS):
+        end = _beginning(text, own)
+        if end == len(text):
+            break
         text = text[:end]  # in which a pattern that looks at the end may match now
     return text
 

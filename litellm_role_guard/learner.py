@@ -48,6 +48,8 @@ clients, so that there may be any number of deployments that nobody has asked ye
 
 _ROUNDS = 2
 # Ends a task of a loop that nobody runs any more.
+_IDENTITY_SECONDS = 3 * LIMIT_SECONDS  # of three requests, two at once
+_TASK_SECONDS = (_IDENTITY_SECONDS + LONGEST_SECONDS) * _ROUNDS
 _ABANDONED_SECONDS = (3 * LIMIT_SECONDS + LONGEST_SECONDS) * _ROUNDS + 10
 
 
@@ -219,7 +221,10 @@ class Learner:
     async def _run(self, backend: Backend) -> None:
         try:
             async with backend.client() as client:
-                await self._ask(backend, client)
+                # A backend that sends its answer byte by byte never runs into a time limit of its.
+                await asyncio.wait_for(self._ask(backend, client), _TASK_SECONDS)
+        except asyncio.TimeoutError:
+            self._failed(backend, "its answers have no end")
         except LearningFailed as failure:
             self._failed(backend, str(failure))
         except Exception as error:
@@ -234,12 +239,16 @@ class Learner:
         while True:
             rounds -= 1
             refusals = self._refusals
-            identity = await read_identity(
-                backend.url, backend.model, backend.api_key, seconds=LIMIT_SECONDS, **how
+            identity = await asyncio.wait_for(
+                read_identity(
+                    backend.url, backend.model, backend.api_key, seconds=LIMIT_SECONDS, **how
+                ),
+                _IDENTITY_SECONDS,
             )
             known, own = None, False
             if not self._doubted:
                 if self._is_known(identity):
+                    self._failures, self._told = 0, None
                     self._due = time.monotonic() + self._max_age
                     return
                 known = await self._shared.get(backend.url, backend.model, backend.fields, identity)

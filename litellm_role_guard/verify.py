@@ -6,6 +6,7 @@ at hand a rendering tells for sure, at the cost of that rendering.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,15 @@ def fault_of(
         )
     except TemplateRefused as refusal:
         return str(refusal)
-    return None if all(text in prompt for text in _looked_for(meant)) else ""
+    return None if all(_is_in(prompt, text) for text in _looked_for(meant)) else ""
+
+
+def _is_in(prompt: str, text: str) -> bool:
+    # Templates write a tool's result, among others, as JSON or as Python writes it.
+    return text in prompt or any(
+        written[1:-1] in prompt
+        for written in (json.dumps(text, ensure_ascii=False), json.dumps(text), repr(text))
+    )
 
 
 def stepped_down(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:

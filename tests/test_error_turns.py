@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_role_guard import RoleGuard
+from litellm_role_guard import RoleGuard, error_turns
 from litellm_role_guard.conversation import texts
 from litellm_role_guard.error_turns import SEARCHED_CHARS, without_errors
 from litellm_role_guard.settings import SettingsError
@@ -248,3 +248,19 @@ def test_a_bad_pattern_stops_the_guard(pattern: object, words: str) -> None:
     with pytest.raises(SettingsError) as refused:
         RoleGuard(error_patterns=["fine", pattern])
     assert str(refused.value) == f"RoleGuard.error_patterns[1]: {words}, not {pattern!r}"
+
+
+def test_a_text_of_nothing_but_errors_is_read_a_few_times_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever its length: a client could otherwise keep the proxy busy with it."""
+    reads: list[int] = []
+    beginning = error_turns._beginning
+
+    def counted(text: str, own: Any) -> int:
+        reads.append(len(text))
+        return beginning(text, own)
+
+    monkeypatch.setattr(error_turns, "_beginning", counted)
+    without_errors([user("hi"), assistant("Error fetching model response" * 300), user("so?")])
+    assert len(reads) <= error_turns.MAX_CUTS

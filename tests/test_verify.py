@@ -174,3 +174,10 @@ def test_without_a_template_nothing_can_be_rendered(settings: dict[str, Any]) ->
     """The guard does not start, and names the key."""
     with pytest.raises(SettingsError, match=r"^RoleGuard\.verify: needs a chat_template"):
         RoleGuard(**settings)
+
+
+def test_a_result_that_is_written_as_json_is_not_missed() -> None:
+    """Templates that show a tool's result with `tojson` read it, line breaks and quotes and all."""
+    template = ChatTemplate("{% for m in messages %}{{ m.content | tojson }}{% endfor %}")
+    messages = [{"role": "user", "content": 'say "so"\nand ü'}]
+    assert fault_of(template, messages, messages) is None
