@@ -32,9 +32,9 @@ SECONDS = 30.0
 """How long an answer may take. It takes milliseconds where neither the backend nor this process has
 anything else to do."""
 
-LONGEST_SECONDS = 180.0
+LONGEST_SECONDS = 600.0
 """How long learning may take in all. In a proxy that has hundreds of requests to see to, each
-answer may come a second late, and a backend that answers is one that can be learnt."""
+answer may come seconds late, and a backend that answers is one that can be learnt."""
 
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)
 """When to ask again where the connection ends without an answer. A server closes connections that
@@ -73,6 +73,7 @@ _SHOWING_TOOLS: tuple[list[Message], ...] = (
         {"role": "user", "content": "zq04vx"},
     ],
 )
+_TEMPLATE = "chat_template"  # its key in /tokenizer_info
 _QUOTED_CHARS = 200
 _ROUNDS = 3
 _USERINFO = re.compile(r"//[^/@]*@")
@@ -161,6 +162,21 @@ async def served_models(
     """
     async with _server(base_url, api_key, client) as server:
         return [str(card["id"]) for card in await server.models()]
+
+
+async def shown_tokenizer(base_url: str, api_key: str | None = None) -> dict[str, Any]:
+    """Give what a server shows of its tokenizer, the template among it; {} where it shows nothing.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        api_key: Sent as the bearer token.
+
+    Raises:
+        LearningFailed: The server cannot be reached.
+    """
+    async with _server(base_url, api_key, None, None) as server:
+        await server.models()  # or a server that is not there would show nothing, too
+        return await server.shown("/tokenizer_info")
 
 
 async def read_identity(
@@ -272,9 +288,8 @@ async def _identity(server: _Server, model: str) -> BackendIdentity:
     cards = {card["id"]: card for card in await server.models()}
     if model not in cards:
         raise LearningFailed(f"{server.root}: no model {model!r}, but {', '.join(cards)}")
-    version = (await server.shown("/version")).get("version")
-    root = cards[model].get("root")
-    text = (await server.shown("/tokenizer_info")).get("chat_template")
+    about, tokenizer = await _together(map(server.shown, ("/version", "/tokenizer_info")))
+    version, root, text = about.get("version"), cards[model].get("root"), tokenizer.get(_TEMPLATE)
     return BackendIdentity(
         version if isinstance(version, str) else None,
         root if isinstance(root, str) else None,
@@ -287,7 +302,7 @@ async def _learn(server: _Server, oracle: _Oracle, witness: Witness) -> Template
     # A template that the request brings is not the one that the server shows.
     shown = {} if oracle.fields else await server.shown("/tokenizer_info")
     # Rendering it is work for the processor, which would keep the event loop from all else.
-    local = await asyncio.to_thread(_local, shown) if "chat_template" in shown else None
+    local = await asyncio.to_thread(_local, shown) if _TEMPLATE in shown else None
     if local is not None:
         sample = _sample(local.witness)
         live = await oracle.read([question for question, _ in sample])
@@ -382,19 +397,34 @@ class _Oracle:
             LearningFailed: The backend cannot be asked.
         """
         try:
-            (prompt,) = await self._texts([await self._tokens(_PLAIN)])
+            tokens = await self._tokens(_PLAIN)
         except _Refused as refusal:
             raise LearningFailed(
                 f"{self._server.root}: refuses even a lone user message: {_line(str(refusal))}"
             ) from refusal
+        asked: list[Coroutine[Any, Any, Any]] = [self._text(tokens)]
+        asked += [self._separating(), self._understands_tools()]
+        prompt, self._separator, self.takes_tools = await _together(asked)
         if _PLAIN.marks[0] not in prompt:
             raise LearningFailed(
                 f"{self._server.root}: the text of a lone user message is not in its prompt"
             )
+        self.takes_tools = self.takes_tools and await self._reads_tools()
+
+    async def _separating(self) -> list[int]:
         body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
-        with contextlib.suppress(_Refused):  # prompts are turned back one by one then
-            self._separator = await self._tokenize(body)
-        self.takes_tools = await self._reads_tools()
+        try:
+            return await self._tokenize(body)
+        except _Refused:
+            return []  # prompts are turned back one by one then
+
+    async def _understands_tools(self) -> bool:
+        """Tell whether this `/tokenize` takes definitions of tools; an older one does not."""
+        try:
+            await self._tokens(_PLAIN._replace(tools=True))
+        except _Refused as refusal:
+            return is_about_conversation(str(refusal))
+        return True
 
     async def _reads_tools(self) -> bool:
         """Tell whether definitions of tools change any of the prompts that would show them.
@@ -404,11 +434,6 @@ class _Oracle:
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
         """
-        try:
-            await self._tokens(_PLAIN._replace(tools=True))
-        except _Refused as refusal:
-            if not is_about_conversation(str(refusal)):
-                return False  # an older /tokenize, which takes no tools
         plain = [Question(messages, [], tools=False) for messages in _SHOWING_TOOLS]
         armed = [question._replace(tools=True) for question in plain]
         readings = await self.read([*plain, *armed])
