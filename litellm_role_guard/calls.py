@@ -15,7 +15,7 @@ from .turns import Draft, Turn, written_out
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
 
 ID_PRIME = 61803398903
-"""The largest number that a new call id may be, of nine hexadecimal digits, and one more.
+"""A new call id is the remainder of the old one by this prime, which nine hexadecimal digits hold.
 
 A template can compute a remainder and no hash, and templates/relax.jinja gives the same ids.
 """

@@ -261,9 +261,10 @@ def _content_loops(tree: jinja2.nodes.Template) -> Iterator[bool]:
     loops = list(tree.find_all(jinja2.nodes.For))
     items = [_target(loop) for loop in loops if any(_reads(loop.iter, alias) for alias in aliases)]
     in_macros: dict[int, set[str]] = {}
+    calls = list(tree.find_all(jinja2.nodes.Call))
     for macro in tree.find_all(jinja2.nodes.Macro):
         given: set[str] = set()
-        for call in tree.find_all(jinja2.nodes.Call):
+        for call in calls:
             if not (isinstance(call.node, jinja2.nodes.Name) and call.node.name == macro.name):
                 continue
             named = [(arg.name, value) for arg, value in zip(macro.args, call.args, strict=False)]

@@ -1,0 +1,67 @@
+"""What a relaxed template has to render: the repair of what a template can know of the messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from litellm_role_guard.profile import TemplateProfile
+from litellm_role_guard.relax import relax
+from litellm_role_guard.repair import repair
+from litellm_role_guard.template import ChatTemplate, TemplateRefused
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+def as_known(template: ChatTemplate, messages: Messages) -> list[dict[str, Any]]:
+    """Give the messages of which vLLM makes the same as of these, in the plainest form.
+
+    What it does not hand to a template is gone: malformed arguments, `refusal`, `function_call`,
+    how JSON was spaced, and whether what became one string was null, a string or parts.
+    """
+    return [_plain(template._as_seen(message)) for message in messages]
+
+
+def _plain(seen: dict[str, Any]) -> dict[str, Any]:
+    left_out = ("reasoning_content", *(["tools"] if seen.get("tools") is None else []))
+    message = {key: value for key, value in seen.items() if key not in left_out}
+    content = message["content"]
+    if content == []:
+        message["content"] = None
+    elif isinstance(content, list) and len(content) == 1 and content[0]["type"] == "text":
+        message["content"] = content[0]["text"]
+    return message
+
+
+def relaxed(template: ChatTemplate, profile: TemplateProfile) -> ChatTemplate:
+    """Give the relaxed template of this one, with its special tokens."""
+    text = relax(template, profile, source="original.jinja")
+    return ChatTemplate(text, special_tokens=template.special_tokens)
+
+
+def expected(
+    template: ChatTemplate,
+    profile: TemplateProfile,
+    messages: Messages,
+    *,
+    tools: Any = None,
+    prefill: bool = False,
+) -> str:
+    """Give what the original renders of the repaired messages."""
+    repaired = repair(messages, profile, tools=tools, prefill=prefill).messages
+    return rendered(template, repaired, tools=tools, prefill=prefill)
+
+
+def rendered(
+    template: ChatTemplate, messages: Any, *, tools: Any = None, prefill: bool = False
+) -> str:
+    """Give the prompt, or the refusal's words."""
+    try:
+        return template.render(
+            messages,
+            tools=tools,
+            add_generation_prompt=not prefill,
+            continue_final_message=prefill,
+        )
+    except TemplateRefused as refused:
+        return f"400: {refused}"
