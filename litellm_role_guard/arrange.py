@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from .conversation import call_name, has_media, is_empty, part_text, plain_text, tool_calls
+from .conversation import (
+    Message,
+    call_name,
+    has_media,
+    is_empty,
+    part_text,
+    plain_text,
+    tool_calls,
+)
 from .front import front_as_user
 from .profile import FRONT_KINDS, Kind, after
 from .turns import (
@@ -18,17 +25,17 @@ from .turns import (
     join_contents,
     labelled_user,
     state_after,
+    takes_no,
     unread,
     written_out,
 )
+from .walk import Passage, walk
 
 
 def arrange_turns(turns: list[Turn], draft: Draft) -> list[Turn]:
     """Place each message after the others, in the first form that the template takes there."""
     arrangement = Arrangement(draft)
-    for turn in turns:
-        arrangement.at_front = arrangement.at_front and turn.kind in FRONT_KINDS
-        arrangement.place(turn)
+    arrangement.place_all(turns)
     return arrangement.turns
 
 
@@ -36,80 +43,178 @@ _ALWAYS_SAID = ("user", "assistant", "call")
 
 
 class Arrangement:
-    """The turns that were placed so far, and where the conversation stands after them."""
+    """The turns that were placed so far, and where the conversation stands after them.
 
-    def __init__(self, draft: Draft) -> None:
+    Args:
+        draft: The rules, and the list of what was changed.
+        messages: The conversation, where messages are taken over from it as they are.
+    """
+
+    def __init__(self, draft: Draft, messages: Sequence[Message] = ()) -> None:
         self.draft = draft
+        self._messages = messages
         # Each a turn to be, of the messages that are joined in it; joined once, at the end, since
-        # joining one by one would copy the text again for each.
-        self.runs: list[list[Turn]] = []
-        self._states: list[str] = []
+        # joining one by one would copy the text again for each. A number is that of a message
+        # which was taken over as it is.
+        self.runs: list[list[Turn] | int] = []
+        self._states: list[str] = []  # before each run; empty where nobody has asked yet
         self.state = "start"
         self.at_front = True
         self._names: dict[object, str] = {}
         self._calls = 0
-        self._open: set[object] = set()
+        self._open: Collection[object] = ()
         self._waiting: set[object] = set()
         self._has_transcript = False
 
     @property
     def last(self) -> Turn | None:
         """The turn that was placed last, or the empty message after it that is passed over."""
-        return self.runs[-1][0] if self.runs else None
+        return self._run(-1)[0] if self.runs else None
 
     @property
     def turns(self) -> list[Turn]:
         """All that was placed, joined."""
-        return [join(run, self.draft.separator) for run in self.runs]
+        return [join(self._run(at), self.draft.separator) for at in range(len(self.runs))]
+
+    def arranged(self) -> tuple[list[Message], list[Turn]]:
+        """Give the messages of all that was placed, and the turns that are more than taken over."""
+        messages: list[Message] = []
+        turns: list[Turn] = []
+        for run in self.runs:
+            if isinstance(run, int):
+                messages.append(self._messages[run])
+            else:
+                turns.append(join(run, self.draft.separator))
+                messages.append(turns[-1].message)
+        return messages, turns
+
+    def closes(self) -> bool:
+        """Tell at a glance that `close` has nothing to do."""
+        passage = Passage.of(self.draft.rules, fronted=self._is_fronted())
+        return passage.places[self.state].closes and (
+            self.state.startswith("user")
+            or any(
+                isinstance(run, int) and self._messages[run]["role"] == "user" for run in self.runs
+            )
+        )
+
+    def _run(self, at: int) -> list[Turn]:
+        run = self.runs[at]
+        if isinstance(run, int):
+            run = self.runs[at] = [Turn.of(self._messages[run], run)]
+        return run
+
+    def place_all(self, turns: Iterable[Turn]) -> None:
+        """Place turns one after the other."""
+        for turn in turns:
+            self.at_front = self.at_front and turn.kind in FRONT_KINDS
+            self.place(turn)
+
+    def walk(self, ahead: Iterator[Message], called: list[Message]) -> tuple[Message | None, str]:
+        """Pass over messages that may be taken over as they are.
+
+        Args:
+            ahead: The messages.
+            called: Where those with tool calls and results are put.
+
+        Returns:
+            The message that has to be placed, None at the end, and where the conversation stands
+            before it.
+        """
+        passage = Passage.of(self.draft.rules, fronted=self._is_fronted())
+        stop, place = walk(ahead, passage.places[self.state], passage, called, self._open)
+        return stop, place.state
+
+    def take_over(self, begin: int, end: int, state: str, called: Sequence[Message]) -> None:
+        """Put messages of the conversation as they are, after the system text at the front.
+
+        Args:
+            begin: The position of the first.
+            end: The position after the last.
+            state: Where the conversation stands after them.
+            called: Those of them with tool calls or results.
+        """
+        if begin == end:
+            return
+        self.runs.extend(range(begin, end))
+        self._states.append(self.state)
+        self._states.extend(itertools.repeat("", end - begin - 1))
+        self.state = state
+        if not called:
+            self._open = ()
+            return
+        for message in called:
+            names = _call_names(message)
+            self._names.update(names)
+            self._calls += bool(names)
+        results = end
+        while results > begin and self._messages[results - 1]["role"] == "tool":
+            results -= 1
+        if results > begin:
+            self._set_open(self._messages[results - 1])
+        for at in range(results, end):
+            self._waiting.discard(self._messages[at].get("tool_call_id"))
+
+    def _set_open(self, message: Message) -> None:
+        self._open = {call.get("id") for call in tool_calls(message)}
+        self._waiting = set(self._open)
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
-        if turn.passed or (not self.at_front and self._is_passed(turn)):
-            self.put(replace(turn, passed=True))
+        passed = self.draft.rules.passed
+        if turn.passed or (passed and not self.at_front and self._is_passed(turn)):
+            self.put(turn._replace(passed=True))
             return
         fitting = turn if turn.folded else settled(turn, self.draft, late=not self.at_front)
         if fitting is None:
             return
         turn = fitting
-        for call in tool_calls(turn.message):
-            self._names[call.get("id")] = call_name(call)
+        if turn.kind == "call":
+            self._names.update(_call_names(turn.message))
         if self.at_front:
             self.put(turn)  # as `gather_front` left it
         elif self._is_awaited(turn) or (self._may_follow(turn.kind) and not self._is_stray(turn)):
             self.put(turn)
-        elif is_empty(turn.message) and turn.kind not in _ALWAYS_SAID:
+        elif turn.kind not in _ALWAYS_SAID and is_empty(turn.message):
             self.draft.note("content", turn, "an empty message that the template does not take")
         else:
             self._make_fit(turn)
 
     def _make_fit(self, turn: Turn) -> None:
         """Place a message that may not stand where it does."""
-        while self.runs and self.runs[-1][0].passed:
+        last = self.last
+        while last is not None and last.passed:
             self._pop()  # it says nothing, and would stand between what belongs together now
-        if self.last is not None and self.last.kind == turn.kind != "tool" and turn.kind != "call":
+            last = self.last
+        if last is not None and last.kind == turn.kind not in ("call", "tool"):
             if turn.kind == "user" and self._has_transcript and not turn.labelled:
                 turn = labelled_user(turn, "User message")
-            self.runs[-1].append(turn)
+            self._run(-1).append(turn)
         else:
             self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
 
     def _may_follow(self, kind: Kind) -> bool:
-        fronted = bool(self.runs) and self.runs[0][0].kind in FRONT_KINDS
         if self.state == "front" and self.draft.rules.after_fronts.get(kind) == "accepted":
-            fronts = [run[0] for run in self.runs if not run[0].passed]
+            placed = (self._run(at)[0] for at in range(len(self.runs)))
+            fronts = [turn for turn in placed if not turn.passed]
             if len(fronts) > 1 and all(turn.kind == "system" for turn in fronts):
                 return True
         if kind == "tool" and self._calls and self.state in ("user", "assistant"):
             return self.draft.rules.late_results == "accepted" or self.draft.rules.may_follow(
                 self.state, kind
             )
-        return self.draft.rules.may_follow(self.state, kind, fronted=fronted)
+        return self.draft.rules.may_follow(self.state, kind, fronted=self._is_fronted())
+
+    def _is_fronted(self) -> bool:
+        first = self.runs[0] if self.runs else 0
+        return not isinstance(first, int) and first[0].kind in FRONT_KINDS
 
     def _is_awaited(self, turn: Turn) -> bool:
         """Tell whether it is a further result for several calls of one message."""
         return (
             turn.kind == "tool"
             and self.state.endswith("+tool")
+            and bool(self._open)
             and turn.message.get("tool_call_id") in self._waiting
             and self.draft.rules.parallel_calls == "accepted"
         )
@@ -129,25 +234,40 @@ class Arrangement:
             return False
         has_content = turn.message.get("content") not in (None, [])
         return is_empty(turn.message) and (
-            has_content or not _takes_no(self.draft.rules.null, _form(turn, late=True))
+            has_content or not takes_no(self.draft.rules.null, _form(turn, late=True))
         )
 
     def put(self, turn: Turn) -> None:
         """Add a turn as it is."""
         if turn.kind == "tool":
             self._waiting.discard(turn.message.get("tool_call_id"))
+        elif turn.kind == "call":
+            self._set_open(turn.message)
+            self._calls += 1
         elif not turn.passed:
-            self._open = {call.get("id") for call in tool_calls(turn.message)}
-            self._waiting = set(self._open)
-        self._calls += turn.kind == "call"
+            self._open = ()
         self._states.append(self.state)
         self.runs.append([turn])
         self.state = self.draft.rules.after(self.state, turn.kind, passed=turn.passed)
 
     def _pop(self) -> Turn:
+        if not self._states[-1]:
+            self._find_states()
         self.state = self._states.pop()
-        self._calls -= self.runs[-1][0].kind == "call"
-        return join(self.runs.pop(), self.draft.separator)
+        last = self._run(-1)
+        self._calls -= last[0].kind == "call"
+        self.runs.pop()
+        return join(last, self.draft.separator)
+
+    def _find_states(self) -> None:
+        """Find out where the conversation stood before each of the messages taken over last."""
+        at = len(self._states) - 1
+        while not self._states[at]:
+            at -= 1
+        while at + 1 < len(self._states):
+            turn = self._run(at)[0]
+            self._states[at + 1] = self.draft.rules.after(self._states[at], turn.kind)
+            at += 1
 
     def _place_user(self, turn: Turn) -> None:
         rules, last = self.draft.rules, self.last
@@ -160,7 +280,7 @@ class Arrangement:
                 self.put(turn)
             else:  # words that the assistant never said are worse than a boundary within a turn
                 labelled = turn if turn.labelled else labelled_user(turn, "User message")
-                self.runs[-1].append(labelled)
+                self._run(-1).append(labelled)
         elif last is not None and last.kind != "user":
             self._transcribe_last()
             self.place(turn)
@@ -247,6 +367,10 @@ class Arrangement:
     }
 
 
+def _call_names(message: Message) -> dict[object, str]:
+    return {call.get("id"): call_name(call) for call in tool_calls(message)}
+
+
 def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
     """Bring content that is in parts, null or empty into a form that the template takes.
 
@@ -259,7 +383,7 @@ def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
     if rules.reasoning != "accepted" and any(turn.message.get(key) for key in REASONING):
         draft.note("content", turn, "the template takes no reasoning of earlier turns")
         kept = {key: value for key, value in turn.message.items() if key not in REASONING}
-        turn = replace(turn, message=kept)
+        turn = turn._replace(message=kept)
     content = turn.message.get("content")
     if isinstance(content, str) and content:
         return turn
@@ -269,25 +393,25 @@ def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
             {"type": "text", "text": part_text(part)} if _is_other_text(part) else part
             for part in content
         ]
-        turn = replace(turn, message={**turn.message, "content": content})
+        turn = turn._replace(message={**turn.message, "content": content})
     if turn.kind == "call":
         return turn
     form = _form(turn, late=late)
     if content and not isinstance(content, str):
-        if len(content) > 1 and _takes_no(rules.parts, form) and not has_media(turn.message):
+        if len(content) > 1 and takes_no(rules.parts, form) and not has_media(turn.message):
             draft.note("content", turn, "the template does not read all parts of the content")
-            return replace(turn, message={**turn.message, "content": plain_text(turn.message)})
+            return turn._replace(message={**turn.message, "content": plain_text(turn.message)})
         return turn
     if content == "":
-        if _takes_no(rules.blank, form):
+        if takes_no(rules.blank, form):
             draft.note("content", turn, "the template takes no empty message")
             return None
-    elif _takes_no(rules.null, form):
-        if _takes_no(rules.blank, form):
+    elif takes_no(rules.null, form):
+        if takes_no(rules.blank, form):
             draft.note("content", turn, "the template takes no message without content")
             return None
         draft.note("content", turn, "the template wants a string where the content is null")
-        return replace(turn, message={**turn.message, "content": ""})
+        return turn._replace(message={**turn.message, "content": ""})
     return turn
 
 
@@ -298,17 +422,11 @@ def _is_other_text(part: object) -> bool:
 def _with_refusal_said(turn: Turn, draft: Draft) -> Turn:
     message = {key: value for key, value in turn.message.items() if key != "refusal"}
     contents = [message.get("content"), turn.message["refusal"]]
-    return replace(turn, message={**message, "content": join_contents(contents, draft.separator)})
+    return turn._replace(message={**message, "content": join_contents(contents, draft.separator)})
 
 
 def _form(turn: Turn, *, late: bool) -> str:
     return "late system" if late and turn.kind == "system" else turn.kind
-
-
-def _takes_no(answers: Mapping[str, str], form: str) -> bool:
-    # What holds for a user message holds for the kinds that were not asked about.
-    known = form if form in answers else form.removeprefix("late ")
-    return answers.get(known, answers.get("user", "accepted")) != "accepted"
 
 
 def close(turns: list[Turn], draft: Draft) -> list[Turn]:
@@ -347,5 +465,5 @@ def _without_front(turns: Sequence[Turn], draft: Draft) -> list[Turn]:
     end = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind in FRONT_KINDS, turns))
     opening = [front_as_user(turn, draft) for turn in turns[:end]]
     # Whatever stands behind it stands behind a user turn now.
-    rest = [replace(turn, passed=False) for turn in turns[end:]]
+    rest = [turn._replace(passed=False) for turn in turns[end:]]
     return arrange_turns([*opening, *rest], draft)

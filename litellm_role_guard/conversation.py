@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 Message = Mapping[str, Any]
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_ROLES = frozenset(ROLES)
 
 # A part's text stands under a key that depends on its type (vLLM `MM_PARSER_MAP`).
 TEXT_KEYS = {
@@ -69,10 +70,14 @@ def find_fault(messages: object, *, extra_roles: Iterable[str] = ()) -> Fault | 
         return Fault(None, f"must be a list, not {_type_name(messages)}")
     if not messages:
         return Fault(None, "empty; at least one message is needed")
-    extra = frozenset(extra_roles)
+    roles = _ROLES.union(extra_roles)
     says_something = False
     for index, message in enumerate(messages):
-        reason = _message_fault(message, extra)
+        # What most messages are, told first, since every request is looked through.
+        if type(message) is dict and len(message) == 2 and type(message.get("content")) is str:
+            reason = _role_fault(message.get("role"), roles)
+        else:
+            reason = _message_fault(message, roles)
         if reason is not None:
             return Fault(index, reason)
         says_something = says_something or not is_empty(message)
@@ -82,18 +87,22 @@ def find_fault(messages: object, *, extra_roles: Iterable[str] = ()) -> Fault | 
     return None
 
 
-def _message_fault(message: object, extra_roles: frozenset[str]) -> str | None:
-    if not isinstance(message, Mapping):
-        return f"must be an object, not {_type_name(message)}"
-    role = message.get("role")
-    if role is None:
-        return "has no role"
-    if not isinstance(role, str):
-        return f"role must be a string, not {_type_name(role)}"
-    if role not in ROLES and role not in extra_roles:
+def _role_fault(role: object, roles: frozenset[str]) -> str | None:
+    if isinstance(role, str):
+        if role in roles:
+            return None
         # A role is a short name by contract, but a client may put anything there.
         shown = repr(role) if len(role) <= 32 else repr(role[:32]) + "..."
         return f"unknown role {shown}; known are {', '.join(ROLES)}"
+    return "has no role" if role is None else f"role must be a string, not {_type_name(role)}"
+
+
+def _message_fault(message: object, roles: frozenset[str]) -> str | None:
+    if not is_object(message):
+        return f"must be an object, not {_type_name(message)}"
+    reason = _role_fault(message.get("role"), roles)
+    if reason is not None:
+        return reason
     content = message.get("content")
     if content is not None and not isinstance(content, str):
         if not isinstance(content, Sequence) or isinstance(content, bytes):
@@ -108,15 +117,17 @@ def _message_fault(message: object, extra_roles: frozenset[str]) -> str | None:
     if not isinstance(calls, Sequence) or isinstance(calls, (str, bytes)):
         return f"tool_calls must be a list, not {_type_name(calls)}"
     for position, call in enumerate(calls):
-        if not isinstance(call, Mapping):
+        if not is_object(call):
             return f"tool_calls[{position}] must be an object, not {_type_name(call)}"
     return None
 
 
 def _part_fault(part: object) -> str | None:
+    if type(part) is dict and part.get("type") == "text" and type(part.get("text")) is str:
+        return None
     if isinstance(part, str):
         return None
-    if not isinstance(part, Mapping):
+    if not is_object(part):
         return f"must be an object, not {_type_name(part)}"
     kind = part.get("type")
     if kind is None:
@@ -139,11 +150,16 @@ def _type_name(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether a value is an object of JSON."""
+    return type(value) is dict or isinstance(value, Mapping)  # the latter takes its time
+
+
 def part_text(part: object) -> str | None:
     """Give the text of a content part, or None for a part that holds none (an image, say)."""
     if isinstance(part, str):
         return part
-    if isinstance(part, Mapping):
+    if is_object(part):
         key = TEXT_KEYS.get(part.get("type", ""))
         text = part.get(key) if key is not None else None
         return text if isinstance(text, str) else None
@@ -179,7 +195,7 @@ def has_media(message: Message) -> bool:
     content = message.get("content")
     if content is None or isinstance(content, str):
         return False
-    return any(isinstance(part, Mapping) and part.get("type") not in TEXT_KEYS for part in content)
+    return any(is_object(part) and part.get("type") not in TEXT_KEYS for part in content)
 
 
 def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:

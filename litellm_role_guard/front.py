@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from .conversation import has_media, is_empty
 from .profile import FRONT_KINDS, Kind, Rules
@@ -99,7 +98,7 @@ def _passed_over(turns: list[Turn], draft: Draft) -> list[Turn]:
     if "system" in rules.gathered and not takes_place:
         passed.append("system")
     return [
-        replace(turn, passed=True) if at >= len(leading) and turn.kind in passed else turn
+        turn._replace(passed=True) if at >= len(leading) and turn.kind in passed else turn
         for at, turn in enumerate(turns)
     ]
 
@@ -112,9 +111,13 @@ def _fronts(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
 
 def _folds(turns: Sequence[Turn], rules: Rules) -> bool:
     """Tell whether the server joins all system text of this conversation at the front."""
-    # It does where there is a developer message and the template knows no such role.
-    folds = "developer" in rules.gathered or rules.developer_before_last == "accepted"
-    return folds and any(turn.kind == "developer" for turn in turns)
+    return folds_developer(rules) and any(turn.kind == "developer" for turn in turns)
+
+
+def folds_developer(rules: Rules) -> bool:
+    """Tell whether a developer message has the server join all system text at the front."""
+    # It does where the template knows no such role.
+    return "developer" in rules.gathered or rules.developer_before_last == "accepted"
 
 
 def as_folded(turns: list[Turn], rules: Rules) -> list[Turn] | None:
@@ -125,7 +128,7 @@ def as_folded(turns: list[Turn], rules: Rules) -> list[Turn] | None:
     idle = later and leading and all(is_empty(turn.message) for turn in later)
     if not (idle and rules.empty_developer == "accepted") and not _is_said_last(turns, rules):
         return None
-    said = [replace(turn, folded=True) for turn in (*leading, *later) if not is_empty(turn.message)]
+    said = [turn._replace(folded=True) for turn in (*leading, *later) if not is_empty(turn.message)]
     return [*said, *(turn for turn in turns if turn.kind not in FRONT_KINDS)]
 
 
@@ -181,7 +184,7 @@ def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:
     if folded or any(unread(answers, pair) for pair in pairs):
         native = [join(native, draft.separator)]
     elif folds and len(native) > 1:
-        native = [replace(turn, folded=True) for turn in native]
+        native = [turn._replace(folded=True) for turn in native]
     return [*_media_as_user(native, draft), *rest]
 
 

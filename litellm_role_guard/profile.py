@@ -35,13 +35,16 @@ STATES = (
 """Where a conversation stands: nothing said; only system text said; else the last plain turn and,
 after `+`, what came since. Templates that do not count tool turns go by the first half alone."""
 
+UNKNOWN = "other"
+"""Where it stands after a role of the template's own: nothing is known of what may follow."""
+
 
 def after(state: str, kind: str) -> str:
     """Give the state in which a conversation stands after a message of this kind."""
     if kind in ("user", "assistant"):
         return kind
     if kind not in KINDS:
-        return "other"  # a role of the template's own: nothing is known of what may follow
+        return UNKNOWN
     if kind in FRONT_KINDS and state in ("start", "front"):
         return "front"
     # Where no plain turn was counted yet, a user turn is due, as it is after an assistant's.
@@ -270,8 +273,10 @@ class TemplateProfile(Rules):
         It is strict where a repair costs a lenient template nothing (turns alternate, one system
         message at the front), and trusts the backend with tools, which a repair would degrade.
         """
+        front: dict[str, Answer] = dict.fromkeys(FRONTS, "not_read")
         return cls(
-            front={run: "accepted" if run == "system" else "not_read" for run in FRONTS},
+            # Not even an empty one may stand beside another at the front.
+            front={**front, "system": "accepted", "system empty": "refused"},
             follows=Rules(follows=strict_turns(Rules())).forbid(STATES, LATE_ROLES, "not_read"),
             without_user={"front": "not_read", "assistant": "refused"},
             developer_then_system="not_read",

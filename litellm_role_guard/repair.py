@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 from .arrange import arrange_turns, close
 from .calls import settle_calls
-from .conversation import Message, tool_calls
+from .conversation import Message
 from .front import as_folded, gather_front, lift_front
-from .profile import Kind, TemplateProfile
-from .turns import Change, Draft, Turn
+from .in_place import repaired_in_place
+from .profile import TemplateProfile
+from .turns import Change, Draft, Turn, joins
 
 __all__ = ["SEPARATOR", "STEPS", "Change", "Repair", "repair"]
 
@@ -74,9 +75,22 @@ def repair(
         prefill: Whether the last message is the opening of the reply, to be left alone.
     """
     rules = profile.rules(tools=bool(tools))
-    draft = Draft(rules, separator, placeholder, prefill)
-    turns = [Turn(_kind(message), message, (index,)) for index, message in enumerate(messages)]
-    folded = as_folded(turns, rules)
+    if not prefill:
+        in_place = repaired_in_place(messages, rules, separator, placeholder)
+        if in_place is not None:
+            return Repair(*in_place)
+    return repaired_by_steps(messages, Draft(rules, separator, placeholder, prefill))
+
+
+def repaired_by_steps(messages: Sequence[Message], draft: Draft) -> Repair:
+    """Give the same by going through all steps, whatever the conversation is.
+
+    Args:
+        messages: The conversation.
+        draft: The rules and settings, and an empty list of changes.
+    """
+    turns = [Turn.of(message, index) for index, message in enumerate(messages)]
+    folded = as_folded(turns, draft.rules)
     if folded is not None and not _repaired(folded, replace(draft, changes=[]))[1]:
         return Repair(messages, ())
     repaired, changes = _repaired(turns, draft)
@@ -93,14 +107,4 @@ def _repaired(turns: list[Turn], draft: Draft) -> tuple[list[Turn], tuple[Change
         turns = step(turns, draft)
     if opening is not None:
         turns = [*turns, opening]
-    joins = [
-        Change("merged", turn.origins, "two turns in a row that the template does not take")
-        for turn in turns
-        if len(turn.origins) > 1
-    ]
-    return turns, (*draft.changes, *joins)
-
-
-def _kind(message: Message) -> Kind:
-    kind: Kind = "call" if tool_calls(message) else message["role"]
-    return kind
+    return turns, (*draft.changes, *joins(turns))

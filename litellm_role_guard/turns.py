@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .conversation import Message, call_arguments, call_name, content_parts, part_text, tool_calls
@@ -29,8 +29,7 @@ class Change(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """A message on its way to the backend.
 
     Attributes:
@@ -48,6 +47,19 @@ class Turn:
     labelled: bool = False
     folded: bool = False
     passed: bool = False
+
+    @classmethod
+    def of(cls, message: Message, at: int) -> Turn:
+        """Give the turn that a message of the input is.
+
+        Args:
+            message: The message.
+            at: Its position.
+        """
+        kind: Kind = message["role"]
+        if kind == "assistant" and message.get("tool_calls"):
+            kind = "call"
+        return cls(kind, message, (at,))
 
 
 @dataclass
@@ -75,6 +87,13 @@ class Draft:
 def unread(answers: Mapping[str, str], shape: str) -> bool:
     """Whether the template was asked about this shape and does not read it."""
     return answers.get(shape, "accepted") != "accepted"
+
+
+def takes_no(answers: Mapping[str, str], form: str) -> bool:
+    """Whether content of this form is not taken of a kind of message."""
+    # What holds for a user message holds for the kinds that were not asked about.
+    known = form if form in answers else form.removeprefix("late ")
+    return answers.get(known, answers.get("user", "accepted")) != "accepted"
 
 
 def state_after(turns: Sequence[Turn], rules: Rules) -> str:
@@ -119,6 +138,14 @@ def written_out(turn: Turn, draft: Draft) -> Turn:
     return Turn("assistant", {**message, "content": content}, turn.origins)
 
 
+def joins(turns: Iterable[Turn]) -> Iterator[Change]:
+    """Give the changes that turns are of which several messages were joined."""
+    for turn in turns:
+        if len(turn.origins) > 1:
+            why = "two turns in a row that the template does not take"
+            yield Change("merged", turn.origins, why)
+
+
 def join(turns: Sequence[Turn], separator: str) -> Turn:
     """Join turns into one of the first one's kind; parts stay parts."""
     first = turns[0]
@@ -126,14 +153,19 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
         return first
     message = dict(first.message)
     message["content"] = join_contents([turn.message.get("content") for turn in turns], separator)
+    if any(len(turn.message) > 2 for turn in turns):  # more than a role and a content
+        _join_others(message, turns, separator)
+    origins = tuple(dict.fromkeys([at for turn in turns for at in turn.origins]))
+    return Turn(first.kind, message, origins, first.labelled, first.folded, first.passed)
+
+
+def _join_others(message: dict[str, Any], turns: Sequence[Turn], separator: str) -> None:
     for key in REASONING:
         texts = [turn.message[key] for turn in turns if turn.message.get(key)]
         if texts:
             message[key] = separator.join(texts)
     if len({turn.message.get("name") for turn in turns}) > 1:
         message.pop("name", None)  # or one would be given what another said
-    origins = tuple(dict.fromkeys(at for turn in turns for at in turn.origins))
-    return replace(first, message=message, origins=origins)
 
 
 def join_contents(contents: Sequence[Any], separator: str) -> Any:
@@ -141,7 +173,7 @@ def join_contents(contents: Sequence[Any], separator: str) -> Any:
     said = [content for content in contents if content]
     if len(said) < 2:
         return said[0] if said else ""
-    if all(isinstance(content, str) for content in said):
+    if set(map(type, said)) == {str}:
         return separator.join(said)
     parts: list[Any] = []
     meeting: list[Any] = []  # text parts of different messages that have nothing between them

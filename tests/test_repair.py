@@ -57,6 +57,13 @@ DROPPED = [
 ]
 
 
+def test_without_knowledge_an_empty_system_message_is_joined_to_the_next() -> None:
+    """Strict templates refuse a second one whatever the first one says."""
+    strict = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+    repaired = repair([say("system", ""), say("system", "be brief")], CAUTIOUS)
+    assert "be brief" in ChatTemplate.from_path(strict).render(repaired.messages)
+
+
 def test_an_unanswered_message_is_joined_to_the_next_one_with_a_blank_line() -> None:
     """The chat that a dropped connection killed goes on, and the model reads both messages."""
     repaired = repair(DROPPED, ALTERNATING)
