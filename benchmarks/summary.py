@@ -1,0 +1,30 @@
+"""All targets of docs/benchmarks.md in one table, at its top and in the README.
+
+python -m benchmarks.summary
+"""
+
+from __future__ import annotations
+
+from .page import BENCHMARKS, README, TARGETS, table, write
+
+
+def main() -> None:
+    """Collect what the sections' own tables say."""
+    head = table(TARGETS, []).splitlines()
+    rows: list[str] = []
+    section = BENCHMARKS.read_text().partition("<!-- summary: end -->")[2].splitlines()
+    for at, line in enumerate(section):
+        if line != head[0]:
+            continue
+        for row in section[at + len(head) :]:
+            if not row.startswith("|"):
+                break
+            rows.append(row)
+    text = "\n".join([*head, *rows])
+    for page in (BENCHMARKS, README):
+        write("summary", text, page)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
