@@ -65,6 +65,8 @@ class Arrangement:
         self._open: Collection[object] = ()
         self._waiting: set[object] = set()
         self._has_transcript = False
+        self._passage: Passage | None = None
+        self._fronted = False
 
     @property
     def last(self) -> Turn | None:
@@ -121,7 +123,10 @@ class Arrangement:
             The message that has to be placed, None at the end, and where the conversation stands
             before it.
         """
-        passage = Passage.of(self.draft.rules, fronted=self._is_fronted())
+        fronted = self._is_fronted()
+        if self._passage is None or fronted is not self._fronted:
+            self._fronted, self._passage = fronted, Passage.of(self.draft.rules, fronted=fronted)
+        passage = self._passage
         stop, place = walk(ahead, passage.places[self.state], passage, called, self._open)
         return stop, place.state
 

@@ -261,7 +261,7 @@ class RoleGuard(CustomLogger):
             remembered = {"input": question.items(), "previous_response_id": None}
             report.remembered = True
             self.counts.add("remembered")
-        conversation = _conversation({**kwargs, **remembered}, endpoint)
+        conversation = _conversation({**kwargs, **remembered} if remembered else kwargs, endpoint)
         if conversation is None:
             if remembered:
                 self._keep(report, kwargs)
@@ -351,8 +351,7 @@ class RoleGuard(CustomLogger):
         )
 
     def _is_routed(self, kwargs: Mapping[str, Any]) -> bool:
-        own = _own_settings(kwargs)
-        settings = self.settings if own is None else self._deployments.settings_for(own)
+        settings = self._deployments.settings_for(_own_settings(kwargs))
         return settings.routing == "prefix_affinity" and self._guards(kwargs)
 
     def _keep(self, report: Report, kwargs: Mapping[str, Any]) -> None:
@@ -559,8 +558,11 @@ def _fault(data: Mapping[str, Any], call_type: str, settings: DeploymentSettings
 
 
 def _plain(messages: Any) -> Any:
-    # In Python the messages of earlier answers, pydantic objects, are sent back as they came.
-    if isinstance(messages, Sequence) and any(isinstance(m, BaseModel) for m in messages):
+    # In Python the messages of earlier answers, pydantic objects, are sent back as they came. To
+    # ask each message for its class costs far more than to see that all are dicts.
+    if not isinstance(messages, Sequence) or set(map(type, messages)) == {dict}:
+        return messages
+    if any(isinstance(m, BaseModel) for m in messages):
         return [
             m.model_dump(exclude_none=True) if isinstance(m, BaseModel) else m for m in messages
         ]

@@ -107,6 +107,7 @@ class Deployments:
         self._learning: set[Learner] = set()
         self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
         self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
+        self._read: dict[str, DeploymentSettings] = {}
         self._make(settings, path)
 
     def check(self, configured: Iterable[object]) -> None:
@@ -143,7 +144,7 @@ class Deployments:
         if deployment is None or written != own:
             if deployment is not None:
                 deployment.forget()
-            deployment = self._make(self._settings(own, OWN_PATH), OWN_PATH)
+            deployment = self._make(self.settings_for(own), OWN_PATH)
             self._known[key] = (own, deployment)
             if len(self._known) > MAX_DEPLOYMENTS:
                 _, (_, oldest) = self._known.popitem(last=False)
@@ -156,8 +157,21 @@ class Deployments:
 
         Args:
             own: Its own settings as written, or None.
+
+        Raises:
+            SettingsError: These cannot be used.
         """
-        return self._settings(own, OWN_PATH)
+        if own is None:
+            return self.settings
+        # Several hooks of each request ask; to compare what YAML gives costs a tenth of reading it.
+        written = repr(own)
+        settings = self._read.get(written)
+        if settings is None:
+            settings = self._settings(own, OWN_PATH)
+            if len(self._read) >= MAX_DEPLOYMENTS:
+                self._read.clear()
+            self._read[written] = settings
+        return settings
 
     def _settings(self, own: object, path: str) -> DeploymentSettings:
         return self.settings.overridden(read_settings(own, path, DeploymentSettings))

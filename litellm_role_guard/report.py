@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from .log import logger
 from .repair import Change
@@ -106,7 +106,9 @@ def explain(changes: Iterable[Change], place: Callable[[int], str]) -> str:
     )
 
 
-def _counts(changes: Iterable[Change]) -> list[str]:
+def _counts(changes: Sequence[Change]) -> list[str]:
+    if not changes:
+        return []  # most requests, and a Counter is dear
     counted = Counter(change.what for change in changes)
     return [f"{what}={count}" for what, count in counted.items()]
 

@@ -151,12 +151,18 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
     first = turns[0]
     if len(turns) == 1:
         return first
-    message = dict(first.message)
-    message["content"] = join_contents([turn.message.get("content") for turn in turns], separator)
-    if any(len(turn.message) > 2 for turn in turns):  # more than a role and a content
+    contents: list[Any] = []
+    origins: list[int] = []
+    plain = True  # a role and a content, and nothing else
+    for turn in turns:
+        contents.append(turn.message.get("content"))
+        origins += turn.origins
+        plain = plain and len(turn.message) == 2
+    message = {**first.message, "content": join_contents(contents, separator)}
+    if not plain:
         _join_others(message, turns, separator)
-    origins = tuple(dict.fromkeys([at for turn in turns for at in turn.origins]))
-    return Turn(first.kind, message, origins, first.labelled, first.folded, first.passed)
+    at = tuple(dict.fromkeys(origins))
+    return Turn(first.kind, message, at, first.labelled, first.folded, first.passed)
 
 
 def _join_others(message: dict[str, Any], turns: Sequence[Turn], separator: str) -> None:

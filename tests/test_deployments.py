@@ -64,6 +64,18 @@ def test_who_learns_from_the_backend() -> None:
     assert known.get("c", {"chat_template": str(STRICT)}).learner is None
 
 
+def test_settings_are_read_once_as_long_as_they_stay_the_same() -> None:
+    """Each request asks for them, a deployment whose settings were changed in place as well."""
+    known, own = Deployments(GuardSettings(separator=" ")), {"mode": "observe"}
+    settings = known.settings_for(own)
+    assert (settings.mode, settings.separator) == ("observe", " ")
+    assert known.settings_for(dict(own)) is settings
+    assert known.settings_for(None) is known.settings
+    own["mode"] = "reject"
+    assert known.settings_for(own).mode == "reject"
+    assert known.settings_for({"mode": "observe"}).mode == "observe"
+
+
 @pytest.mark.parametrize(
     ("settings", "own", "words"),
     [
