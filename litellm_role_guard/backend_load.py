@@ -26,7 +26,10 @@ INTERVAL_SECONDS = 2.0
 """How often a backend is asked, about: each proxy worker asks by itself."""
 
 TIMEOUT_SECONDS = 2.0
-"""How long an answer may take; an older one tells nothing of the load now."""
+"""How long an answer may take in all; an older one tells nothing of the load now."""
+
+MAX_BYTES = 4 * 2**20
+"""How long an answer may be. A vLLM's is some 100 kB."""
 
 LINGER_SECONDS = 10.0
 """For how long a backend is asked on after the last request that it could have got."""
@@ -148,14 +151,11 @@ class _Watch:
 
     async def _ask(self, backend: Backend, client: httpx.AsyncClient) -> None:
         own = self._in_flight.counts[self._key]
-        bearer = {"Authorization": f"Bearer {backend.api_key}"} if backend.api_key else {}
-        root = backend.url.rstrip("/").removesuffix("/v1").rstrip("/")
         try:
-            answer = await client.get(
-                f"{root}/metrics", headers={**bearer, **backend.headers}, timeout=TIMEOUT_SECONDS
-            )
-            told = requests_of(answer.text, backend.model) if answer.status_code == 200 else None
-        except (httpx.HTTPError, httpx.InvalidURL):
+            # httpx has a time limit for each piece of an answer, and none for all of it.
+            exposition = await asyncio.wait_for(_metrics(backend, client), TIMEOUT_SECONDS)
+            told = requests_of(exposition, backend.model)
+        except (asyncio.TimeoutError, httpx.HTTPError, httpx.InvalidURL):
             told = None
         if told is None:
             self._fail()
@@ -170,3 +170,25 @@ class _Watch:
         pause = INTERVAL_SECONDS * 2.0 ** min(self._failures, 20)
         self._due = time.monotonic() + min(pause, LONGEST_PAUSE_SECONDS)
         self._in_flight.report(self._key, 0)
+
+
+async def _metrics(backend: Backend, client: httpx.AsyncClient) -> str:
+    """Give what `/metrics` says; an empty text where it is not told, or too much of it.
+
+    Raises:
+        httpx.HTTPError: The backend cannot be reached.
+        httpx.InvalidURL: Its address is none.
+    """
+    bearer = {"Authorization": f"Bearer {backend.api_key}"} if backend.api_key else {}
+    # A few compressed bytes may stand for any number.
+    headers = {**bearer, **backend.headers, "Accept-Encoding": "identity"}
+    root = backend.url.rstrip("/").removesuffix("/v1").rstrip("/")
+    url, told = f"{root}/metrics", bytearray()
+    async with client.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as answer:
+        if answer.status_code != 200 or "Content-Encoding" in answer.headers:
+            return ""
+        async for piece in answer.aiter_bytes():
+            told += piece
+            if len(told) > MAX_BYTES:
+                return ""
+    return told.decode(errors="replace")

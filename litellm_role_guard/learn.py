@@ -100,13 +100,19 @@ def questions(*, tools: bool = True) -> Course:
     """Give the questions in batches, take their readings, and return the profile they make.
 
     Args:
-        tools: Whether to ask all of them with tool definitions as well.
+        tools: Whether to ask with tool definitions as well, where they matter.
     """
     asked: list[tuple[Question, Reading]] = []
     plain = yield from _noted(_rules(tools=False), asked)
-    if not tools or (yield from _are_only_shown(asked)):
+    changed = (yield from _changed_forms(asked)) if tools else set()
+    if not changed:
         return TemplateProfile(**dict(plain))
-    armed = yield from _rules(tools=True)
+    same = {
+        repr(question.messages): reading
+        for question, reading in asked
+        if _whole_form(question, reading) not in changed
+    }
+    armed = yield from _rest_of(_rules(tools=True), same)
     return TemplateProfile(**dict(plain), with_tools=None if armed == plain else armed)
 
 
@@ -125,33 +131,69 @@ def _noted(
         return rules
 
 
-def _are_only_shown(
+def _changed_forms(
     asked: Sequence[tuple[Question, Reading]],
-) -> Generator[list[Question], list[Reading], bool]:
-    """Tell whether tool definitions change nothing about what is read of a conversation.
+) -> Generator[list[Question], list[Reading], set[tuple[Any, ...]]]:
+    """Give the forms of conversations of which tool definitions change what is read.
 
-    It is asked of one of each form, those that were refused among them: a quarter of all questions.
+    It is asked of one of each form, those that were refused among them: some 30 questions.
     """
     sample: dict[tuple[Any, ...], tuple[Question, Reading]] = {}
     for question, reading in asked:
-        first, last = question.messages[0], question.messages[-1]
-        form = (reading is None, _form(first), _form(last), min(len(question.messages), 4))
-        sample.setdefault(form, (question, reading))
+        sample.setdefault(_whole_form(question, reading), (question, reading))
     readings = yield [question._replace(tools=True, decides=()) for question, _ in sample.values()]
-    return all(
-        _marks_in(armed) == _marks_in(plain)
-        for armed, (_, plain) in zip(readings, sample.values(), strict=True)
-    )
+    return {
+        form
+        for armed, (form, (_, plain)) in zip(readings, sample.items(), strict=True)
+        if _read_marks(armed) != _read_marks(plain)
+    }
 
 
-def _form(message: Message) -> tuple[Any, ...]:
+def _rest_of(
+    course: Generator[list[Question], list[Reading], Rules], known: Mapping[str, Reading]
+) -> Generator[list[Question], list[Reading], Rules]:
+    """Go through a course, and ask only what is not known.
+
+    Args:
+        course: The questions.
+        known: Readings, by the `repr` of the messages.
+    """
+    try:
+        batch = next(course)
+        while True:
+            unknown = [question for question in batch if repr(question.messages) not in known]
+            readings = iter((yield unknown) if unknown else [])
+            batch = course.send(
+                [
+                    known[asked] if (asked := repr(question.messages)) in known else next(readings)
+                    for question in batch
+                ]
+            )
+    except StopIteration as finished:
+        rules: Rules = finished.value
+        return rules
+
+
+def _whole_form(question: Question, reading: Reading) -> tuple[Any, ...]:
+    """Tell conversations apart by where templates show tools: how they begin, how they end."""
+    first, last = question.messages[0], question.messages[-1]
+    return reading is None, form_of(first), form_of(last), len(question.messages) == 1
+
+
+def form_of(message: Message) -> tuple[Any, ...]:
+    """Tell messages apart by what servers and templates go by: role, kind of content, calls."""
     content = message.get("content")
     calls = len(message.get("tool_calls", ()))
     return message["role"], type(content).__name__, content == "", calls
 
 
-def _marks_in(reading: Reading) -> list[str] | None:
-    return None if reading is None else _MARK.findall(reading)
+def marks_in(reading: str) -> list[str]:
+    """Give the marks that stand in a text, in order."""
+    return _MARK.findall(reading)
+
+
+def _read_marks(reading: Reading) -> list[str] | None:
+    return None if reading is None else marks_in(reading)
 
 
 def judge(reading: Reading, marks: Sequence[str], adrift: int = 0) -> Answer:

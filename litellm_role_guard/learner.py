@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from .live import (
     LONGEST_SECONDS,
     BackendIdentity,
     LearningFailed,
+    ModelNotServed,
     learn_from_vllm,
     read_identity,
     refusal_of,
@@ -225,6 +227,9 @@ class Learner:
                 await asyncio.wait_for(self._ask(backend, client), _TASK_SECONDS)
         except asyncio.TimeoutError:
             self._failed(backend, "its answers have no end")
+        except ModelNotServed as failure:
+            # Any client can make up names for a wildcard, and is told by the backend's own 404.
+            self._failed(backend, str(failure), logging.DEBUG)
         except LearningFailed as failure:
             self._failed(backend, str(failure))
         except Exception as error:
@@ -295,13 +300,15 @@ class Learner:
         milliseconds = (now - self._started) * 1000
         logger.info("learnt in %.0f ms deployment=%s", milliseconds, backend.name)
 
-    def _failed(self, backend: Backend | None, reason: str | None) -> None:
+    def _failed(
+        self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
+    ) -> None:
         self._failures += 1
         self._due = self._peace = time.monotonic() + _back_off(self._failures)
         self._counts.add("learning_failed")
         if backend is not None and reason is not None and reason != self._told:
             self._told = reason
-            logger.warning("not learnt: %s deployment=%s", reason, backend.name)
+            logger.log(level, "not learnt: %s deployment=%s", reason, backend.name)
 
 
 def _back_off(times: int) -> float:

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import re
+import ssl
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
 from .conversation import Message
 from .foresight import look_ahead
-from .learn import TOOLS, Question, Reading
+from .learn import TOOLS, Question, Reading, form_of
 from .profile import TemplateProfile
 from .proofs import Witness
 from .refusals import is_about_conversation
@@ -51,9 +54,19 @@ open: the backend has answered them long before anybody looks."""
 TOKENS_AT_ONCE = 8192
 """How many tokens are turned back into text at once, so that no other request waits for long."""
 
+LONG_PREAMBLE_TOKENS = 128
+"""From how many tokens on what stands before the first message is not turned back into text for
+each question."""
+
+NAMES_SHOWN = 5
+"""How many of a server's models are named where another one was asked for."""
+
+# More tokens than a mark can have; so near to one, nothing is left out.
+_MARGIN_TOKENS = 16
 # Stands between prompts that are turned back into text together. No template holds it.
 _SEPARATOR = "zqsepvx"
 _PLAIN = Question([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
+_OTHER_WORDS: list[Message] = [{"role": "user", "content": "Hello."}]
 _CALL = {"name": "look_up", "arguments": '{"word": "zq01vx"}'}
 _CALLS = [{"id": "call01000", "type": "function", "function": _CALL}]
 # Where templates show the definitions of tools: to the system, to the last user, beside calls.
@@ -87,6 +100,10 @@ _T = TypeVar("_T")
 
 class LearningFailed(Exception):  # noqa: N818 - it says what happened
     """No profile can be learnt from a backend; `str()` tells why, in one line."""
+
+
+class ModelNotServed(LearningFailed):
+    """A backend serves other models. Which are asked for may be up to clients."""
 
 
 class BackendIdentity(NamedTuple):
@@ -199,7 +216,8 @@ async def read_identity(
         headers: Further headers of every request.
 
     Raises:
-        LearningFailed: The backend cannot be reached, does not serve the model, or not in time.
+        ModelNotServed: It serves others.
+        LearningFailed: The backend cannot be reached, or not in time.
     """
     async with _server(base_url, api_key, client, headers, seconds) as server:
         return await _identity(server, model)
@@ -287,7 +305,7 @@ async def prompt_of(
 async def _identity(server: _Server, model: str) -> BackendIdentity:
     cards = {card["id"]: card for card in await server.models()}
     if model not in cards:
-        raise LearningFailed(f"{server.root}: no model {model!r}, but {', '.join(cards)}")
+        raise ModelNotServed(f"{server.root}: no model '{_line(model)}', but {_some(cards)}")
     about, tokenizer = await _together(map(server.shown, ("/version", "/tokenizer_info")))
     version, root, text = about.get("version"), cards[model].get("root"), tokenizer.get(_TEMPLATE)
     return BackendIdentity(
@@ -309,6 +327,7 @@ async def _learn(server: _Server, oracle: _Oracle, witness: Witness) -> Template
         if all(map(_same, live, (reading for _, reading in sample))):
             witness.take(local.witness.readings)
             return local.profile
+    await oracle.find_preamble()
     while True:
         outlook = look_ahead(oracle.readings, oracle.key, tools=oracle.takes_tools)
         if outlook.profile is not None:
@@ -343,18 +362,12 @@ def _sample(witness: Witness) -> list[tuple[Question, Reading]]:
     sample = []
     for question, reading in witness.readings:
         forms = {
-            (reading is None, question.tools, *_form(message)) for message in question.messages
+            (reading is None, question.tools, *form_of(message)) for message in question.messages
         }
         if not forms <= seen:
             seen |= forms
             sample.append((question, reading))
     return sample
-
-
-def _form(message: Mapping[str, Any]) -> tuple[Any, ...]:
-    content = message.get("content")
-    calls = len(message.get("tool_calls", ()))
-    return message["role"], type(content).__name__, content == "", calls
 
 
 def _same(live: Reading, local: Reading) -> bool:
@@ -389,6 +402,8 @@ class _Oracle:
         self.readings: dict[str, Reading] = {}
         self.takes_tools = True
         self._separator: list[int] = []
+        self._plain: list[int] = []
+        self._preamble: list[int] = []
 
     async def start(self) -> None:
         """Ask what every template takes. A backend that does not is not to be judged.
@@ -402,6 +417,7 @@ class _Oracle:
             raise LearningFailed(
                 f"{self._server.root}: refuses even a lone user message: {_line(str(refusal))}"
             ) from refusal
+        self._plain = tokens
         asked: list[Coroutine[Any, Any, Any]] = [self._text(tokens)]
         asked += [self._separating(), self._understands_tools()]
         prompt, self._separator, self.takes_tools = await _together(asked)
@@ -410,6 +426,25 @@ class _Oracle:
                 f"{self._server.root}: the text of a lone user message is not in its prompt"
             )
         self.takes_tools = self.takes_tools and await self._reads_tools()
+
+    async def find_preamble(self) -> None:
+        """Find out what stands before every conversation: instructions, in some templates.
+
+        Readings of questions lack it from here on. It holds no mark, and there may be much of it.
+
+        Raises:
+            LearningFailed: The backend failed, or a refusal is about something else.
+        """
+        if len(self._plain) < LONG_PREAMBLE_TOKENS:
+            return
+        other = await self._taken(_PLAIN._replace(messages=_OTHER_WORDS))
+        shared = _shared(self._plain, other or []) - _MARGIN_TOKENS
+        if shared >= LONG_PREAMBLE_TOKENS:
+            self._preamble = self._plain[:shared]
+
+    def _without_preamble(self, tokens: list[int]) -> list[int]:
+        # Where system text stands within the preamble, less than all of it is shared.
+        return tokens[max(0, _shared(tokens, self._preamble) - _MARGIN_TOKENS) :]
 
     async def _separating(self) -> list[int]:
         body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
@@ -442,6 +477,8 @@ class _Oracle:
     async def read(self, batch: Sequence[Question]) -> list[Reading]:
         """Give the prompts that the server makes of conversations; None where it refuses.
 
+        After `find_preamble`, prompts lack what stands before every conversation.
+
         Args:
             batch: The conversations.
 
@@ -454,7 +491,8 @@ class _Oracle:
         late = min(len(new), int(await _lateness() / LATE_SECONDS))
         self._slots = asyncio.Semaphore(max(self._concurrency, late))
         taken = await _together(self._taken(question) for question in new.values())
-        texts = iter(await self._texts([tokens for tokens in taken if tokens is not None]))
+        prompts = [self._without_preamble(tokens) for tokens in taken if tokens is not None]
+        texts = iter(await self._texts(prompts))
         for key, tokens in zip(new, taken, strict=True):
             self.readings[key] = None if tokens is None else next(texts)
         return [self.readings[self.key(question)] for question in batch]
@@ -535,6 +573,14 @@ class _Oracle:
     async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         async with self._slots:
             return await self._server.post(path, body)
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Give how many tokens two prompts begin with alike."""
+    for at, (token, another) in enumerate(zip(one, other, strict=False)):
+        if token != another:
+            return at
+    return min(len(one), len(other))
 
 
 def _as_sent(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -674,8 +720,14 @@ async def _server(
     if client is not None:
         yield _Server(base_url, api_key, client, headers or {}, seconds)
         return
-    async with httpx.AsyncClient() as own:
+    async with httpx.AsyncClient(verify=_certificates()) as own:
         yield _Server(base_url, api_key, own, headers or {}, seconds)
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Give what httpx checks certificates with by default, which takes it 20 ms to read."""
+    return httpx.create_ssl_context()
 
 
 async def _lateness() -> float:
@@ -710,6 +762,13 @@ def _words(response: httpx.Response) -> str:
     error = answer.get("error", answer)
     words = error.get("message", "") if isinstance(error, dict) else error
     return words if isinstance(words, str) else ""
+
+
+def _some(names: Collection[object]) -> str:
+    """Give names as one line, however many there are."""
+    shown = ", ".join(_line(str(name)) for name in islice(names, NAMES_SHOWN))
+    more = len(names) - NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _line(words: str) -> str:

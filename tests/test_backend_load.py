@@ -131,6 +131,7 @@ async def test_a_backend_is_asked_at_its_root_with_its_key() -> None:
     assert str(asked[0].url) == "http://gpu:8000/metrics"
     assert asked[0].headers["authorization"] == "Bearer key"
     assert asked[0].headers["x-a"] == "b"
+    assert asked[0].headers["accept-encoding"] == "identity"
     own.end()
 
 
@@ -165,10 +166,11 @@ async def test_it_is_asked_while_there_is_traffic() -> None:
         httpx.Response(404),
         httpx.Response(401),
         httpx.Response(200, text="<html>"),
+        httpx.Response(200, text=told(running=3), headers={"Content-Encoding": "unknown"}),
         httpx.ConnectError("refused"),
         httpx.ReadTimeout("late"),
     ],
-    ids=["404", "401", "page", "gone", "hung"],
+    ids=["404", "401", "page", "packed", "gone", "hung"],
 )
 async def test_a_backend_that_does_not_tell_is_left_in_peace(
     failure: httpx.Response | Exception,
@@ -195,6 +197,52 @@ async def test_a_backend_that_does_not_tell_is_left_in_peace(
             loads.watch(KEY, backend)
             await asyncio.sleep(0.005)
     assert 2 < asked < 9  # after 0.02, 0.04, 0.08, ... s; without pauses it would be 60
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_answer_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it matter that some of it comes again and again."""
+    monkeypatch.setattr(backend_load, "TIMEOUT_SECONDS", 0.05)
+    ended = asyncio.Event()
+
+    async def drips() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"#"
+                await asyncio.sleep(0.002)
+        finally:
+            ended.set()
+
+    flying = InFlight()
+    async with asking(lambda _: httpx.Response(200, content=drips())) as backend:
+        BackendLoads(flying).watch(KEY, backend)
+        await asyncio.wait_for(ended.wait(), 2)
+    assert flying.load(KEY) == 0
+
+
+@pytest.mark.usefixtures("quick")
+async def test_no_more_of_an_answer_is_read_than_a_vllm_has_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is longer is no answer, whatever stands in it."""
+    monkeypatch.setattr(backend_load, "MAX_BYTES", 10_000)
+    sent = 0
+
+    async def floods() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield told(running=9).encode()
+        while True:
+            sent += 1000
+            yield b"#" * 999 + b"\n"
+            await asyncio.sleep(0)
+
+    flying = InFlight()
+    async with asking(lambda _: httpx.Response(200, content=floods())) as backend:
+        BackendLoads(flying).watch(KEY, backend)
+        await until(lambda: sent >= 9000)
+        await asyncio.sleep(0.05)
+    assert sent <= 11_000
+    assert flying.load(KEY) == 0
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -25,7 +25,7 @@ def key(question: Question) -> str:
 @pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)
 def test_what_is_foreseen_is_what_is_asked_one_by_one(path: Path) -> None:
     """The profile and the questions that count are those of the course itself; it takes ten trips
-    at most, and no more than twice as many questions as the course has."""
+    at most, and few more questions than the course has."""
     template = ChatTemplate.from_path(path)
 
     def read(question: Question) -> Reading:
@@ -47,7 +47,7 @@ def test_what_is_foreseen_is_what_is_asked_one_by_one(path: Path) -> None:
     assert outlook.profile == witness.learn(template)
     assert outlook.answered == list(witness.readings)
     assert trips <= 10
-    assert len(readings) <= 2 * len({key(question) for question, _ in outlook.answered})
+    assert len(readings) <= 1.6 * len({key(question) for question, _ in outlook.answered})
 
 
 def test_a_course_that_is_not_over_has_no_profile() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.learn import judge
+from litellm_role_guard.learn import TOOLS, Question, Reading, _rules, judge, learn
+from litellm_role_guard.profile import Rules
+from litellm_role_guard.template import TemplateRefused
+from tests.real_templates import REAL, name
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -15,6 +19,19 @@ TEMPLATES = Path(__file__).parent / "templates"
 def learnt(name: str) -> TemplateProfile:
     """Give the profile of one of the tests' templates."""
     return TemplateProfile.learn(ChatTemplate.from_path(TEMPLATES / f"{name}.jinja"))
+
+
+def answered(
+    course: Generator[list[Question], list[Reading], Rules], read: Callable[[Question], Reading]
+) -> Rules:
+    """Go through a part of a course."""
+    try:
+        batch = next(course)
+        while True:
+            batch = course.send([read(question) for question in batch])
+    except StopIteration as over:
+        rules: Rules = over.value
+        return rules
 
 
 def test_all_three_answers_are_told_apart() -> None:
@@ -55,6 +72,23 @@ def test_the_strict_template_drops_a_lone_system_message() -> None:
     profile = TemplateProfile.learn(ChatTemplate.from_path(strict))
     assert profile.without_user["front"] == "not_read"
     assert profile.front["system"] == "accepted"
+
+
+@pytest.mark.parametrize("path", [*sorted(TEMPLATES.glob("*.jinja")), *REAL], ids=name)
+def test_tools_are_asked_about_where_they_matter(path: Path) -> None:
+    """The profile is the one for which every question would have been asked with tools, too."""
+    template = ChatTemplate.from_path(path)
+
+    def read(question: Question) -> Reading:
+        try:
+            return template.render(question.messages, tools=TOOLS if question.tools else None)
+        except TemplateRefused:
+            return None
+
+    profile = learn(read, tools=True)
+    plain, armed = (answered(_rules(tools=tools), read) for tools in (False, True))
+    assert dict(profile.rules(tools=False)) == {**dict(plain), "with_tools": profile.with_tools}
+    assert (profile.with_tools or plain) == armed
 
 
 def test_unknown_roles_are_refused_or_not_read() -> None:

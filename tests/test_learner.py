@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -154,6 +155,23 @@ async def test_a_failure_is_told_once_and_counted_each_time(
     assert told[2].startswith("learnt in ")
     assert all(line.endswith(" deployment=d1") for line in told)
     assert (known.counts["learning_failed"], known.counts["learnt"]) == (3, 1)
+
+
+async def test_a_model_that_is_not_served_is_nobodys_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The names of a wildcard's models are made up by clients, each of them a deployment."""
+    vllm, known = Vllm(STRICT), Known()
+
+    def backend() -> Backend:
+        return dataclasses.replace(vllm.backend(), model="made-up")
+
+    with caplog.at_level(logging.DEBUG, "litellm_role_guard"):
+        await known.learner.ready(backend, LONG)
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert "no model 'made-up'" in record.getMessage()
+    assert known.counts["learning_failed"] == 1
 
 
 async def test_a_backend_that_failed_is_left_in_peace_for_a_while() -> None:

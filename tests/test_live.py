@@ -145,6 +145,30 @@ async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(len(asked["tokens"]) for asked in back) < 2 * 200
 
 
+async def test_long_instructions_are_turned_back_once_only() -> None:
+    """Those that a template puts before every conversation, be they around the system's text."""
+    log: list[httpx.Request] = []
+    first, last = ("".join(f"rule{at} " for at in range(start, start + 300)) for start in (0, 300))
+    strict = STRICT.read_text()
+    template = ChatTemplate(
+        first
+        + "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
+        + last
+        + strict
+    )
+    async with behind(template, log) as client:
+        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+        prompt = await live.prompt_of(
+            "http://vllm", MODEL, [{"role": "user", "content": "hello"}], client=client
+        )
+    assert profile == TemplateProfile.learn(template)
+    assert prompt.startswith((first + last).strip())
+    back = [json.loads(request.content) for request in log if request.url.path == "/detokenize"]
+    words = sum(len(asked["tokens"]) for asked in back)
+    asked = sum(request.url.path == "/tokenize" for request in log)
+    assert words < asked * len(back[0]["tokens"]) / 4
+
+
 async def test_a_password_in_the_address_is_not_shown() -> None:
     """What is said of a failure may go into a log."""
     with pytest.raises(LearningFailed, match=r"^http://127\.0\.0\.1:1: cannot be reached"):
@@ -257,6 +281,19 @@ async def test_an_unknown_model_is_named() -> None:
     """In the words of vLLM."""
     with simulated(STRICT) as url, pytest.raises(LearningFailed, match="The model `other` does"):
         await learn_from_vllm(url, "other")
+
+
+async def test_of_many_served_models_a_few_are_named() -> None:
+    """In one line, whatever a name has in it."""
+    cards = [{"id": f"model\n{number}" + "x" * 1000} for number in range(1000)]
+    served = httpx.Response(200, json={"data": cards})
+    async with asking(lambda _: served) as client:
+        with pytest.raises(LearningFailed, match="no model 'a b', but model 0x") as failure:
+            await read_identity("http://vllm", "a\nb", client=client)
+    told = str(failure.value)
+    assert "\n" not in told
+    assert told.endswith("and 995 more")
+    assert len(told) < 1500
 
 
 def error(status: int, words: str) -> httpx.Response:
