@@ -17,7 +17,7 @@ from .turns import Draft, Turn, written_out
 _NINE = re.compile(r"[A-Za-z0-9]{9}")
 
 ID_PRIME = 61803398903
-"""A new call id is the remainder of the old one by this prime, which nine hexadecimal digits hold.
+"""A short call id is the remainder of a long one by this prime, which nine hexadecimal digits hold.
 
 A template can compute a remainder and no hash, and templates/relax.jinja gives the same ids.
 """
@@ -78,7 +78,9 @@ class _CallCheck:
         calls = tool_calls(message)
         if not calls:
             return True
-        if not all(map(_well_formed, calls)) or (not self.takes_text and message.get("content")):
+        if not all(map(_well_formed, calls)):
+            return False
+        if not self.takes_text and (message.get("content") or message.get("refusal")):
             return False
         if len(calls) > 1:
             if not self.takes_several:
@@ -174,11 +176,9 @@ def _with_short_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
 def _short_id(call_id: object) -> str:
     """A call id of 9 letters and digits: the given one, or one that always follows from it."""
     text = str(call_id)
-    return text if _NINE.fullmatch(text) else _new_id(text)
-
-
-def _new_id(call_id: str) -> str:
-    return f"{int.from_bytes(call_id.encode(), 'big') % ID_PRIME:09x}"
+    if _NINE.fullmatch(text):
+        return text
+    return f"{int.from_bytes(text.encode(), 'big') % ID_PRIME:09x}"
 
 
 def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
@@ -190,10 +190,13 @@ def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
     now: dict[str, str] = {}
     first = surely_first = True
 
+    # Counted: what would follow from an id alone could be taken as well, and lead back to it.
+    new_ids = map("{:09x}".format, itertools.count(1))
+
     def unused(call_id: str) -> str:
-        while call_id in used:
-            call_id = _new_id(call_id)
-        return call_id
+        if call_id not in used:
+            return call_id
+        return next(new for new in new_ids if new not in used and new not in now)
 
     for turn in turns:
         message = dict(turn.message)
@@ -247,10 +250,10 @@ def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
             results.setdefault(answered, []).append(turns[at])
             at += 1
         draft.note("tools", turn, "the template takes one tool call at a time")
-        for position, call in enumerate(calls):
-            content = turn.message.get("content") if position == 0 else None
-            message = {**turn.message, "content": content, "tool_calls": [call]}
-            yield turn._replace(message=message)
+        message = turn.message
+        for call in calls:
+            yield turn._replace(message={"content": None, **message, "tool_calls": [call]})
+            message = _without_text(turn.message)
             yield from results.pop(str(call.get("id")), ())
         yield from itertools.chain.from_iterable(results.values())
 
@@ -277,7 +280,13 @@ def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
             draft.note("tools", turn, "the template does not read text beside a tool call")
             text = {key: value for key, value in turn.message.items() if key != "tool_calls"}
             yield Turn("assistant", text, turn.origins)
-            yield turn._replace(message={**turn.message, "content": None})
+            yield turn._replace(message=_without_text(turn.message))
         else:
             yield turn
     yield from turns[answered:]
+
+
+def _without_text(message: Message) -> dict[str, Any]:
+    """Give a message without what `plain_text` gives of it."""
+    kept = {key: value for key, value in message.items() if key != "refusal"}
+    return {**kept, "content": None}

@@ -165,7 +165,25 @@ def broken(size: int) -> list[dict[str, Any]]:
     return messages
 
 
-def function_calls(messages: list[dict[str, Any]]) -> int:
+def repeating(rounds: int) -> list[dict[str, Any]]:
+    """Give one whose calls all have one id, after one that has what may stand in for it."""
+    given = [f"{number:09x}" for number in range(1, 20)]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "go"}]
+    for call_id in [*given, *["call00001"] * rounds]:
+        function = {"name": "look_up", "arguments": "{}"}
+        call = {"id": call_id, "type": "function", "function": function}
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call_id, "content": "done"},
+        ]
+    return messages
+
+
+CAUTIOUS = TemplateProfile.cautious()
+READS_IDS_ONCE = TemplateProfile(repeated_call_ids="not_read", repeated_lone_ids="not_read")
+
+
+def function_calls(messages: list[dict[str, Any]], profile: TemplateProfile) -> int:
     """Give how many functions of Python a repair calls."""
     count = 0
 
@@ -173,7 +191,6 @@ def function_calls(messages: list[dict[str, Any]]) -> int:
         nonlocal count
         count += event == "call"
 
-    profile = TemplateProfile.cautious()
     repair(messages, profile)  # some of what follows is derived from a profile once
     before = sys.getprofile()
     sys.setprofile(counted)
@@ -187,9 +204,9 @@ def function_calls(messages: list[dict[str, Any]]) -> int:
 def test_a_sound_conversation_is_gone_over_without_a_call_and_without_a_copy() -> None:
     """A longer one takes no more function calls and no more memory."""
     short, long = sound(8), sound(2000)
-    profile = TemplateProfile.cautious()
+    profile = CAUTIOUS
     assert repair(long, profile).messages is long
-    assert function_calls(long) == function_calls(short)
+    assert function_calls(long, profile) == function_calls(short, profile)
     peaks = []
     for messages in (short, long):
         tracemalloc.start()
@@ -203,5 +220,17 @@ def test_a_sound_conversation_is_gone_over_without_a_call_and_without_a_copy() -
 
 def test_the_work_of_a_repair_grows_as_the_conversation_does() -> None:
     """Ten times as many messages take ten times as many function calls."""
-    few, many_messages = function_calls(broken(200)), function_calls(broken(2000))
+    few, many_messages = (function_calls(broken(size), CAUTIOUS) for size in (200, 2000))
     assert few * 9 < many_messages < few * 11
+
+
+def test_each_repeat_of_a_call_id_gets_one_of_its_own() -> None:
+    """Whatever ids are taken, and with no more work for the last one than for the first."""
+    messages = repeating(200)
+    repaired = repair(messages, READS_IDS_ONCE).messages
+    ids = [call["id"] for message in repaired for call in message.get("tool_calls", [])]
+    assert len(set(ids)) == len(ids) == 219
+    assert ids == [message["tool_call_id"] for message in repaired if message["role"] == "tool"]
+    assert all(len(call_id) == 9 and call_id.isalnum() for call_id in ids)
+    few, many_rounds = (function_calls(repeating(rounds), READS_IDS_ONCE) for rounds in (100, 1000))
+    assert many_rounds < few * 11

@@ -269,6 +269,26 @@ def test_a_refusal_is_said_as_content() -> None:
     assert [change.what for change in repaired.changes] == ["content"]
 
 
+@pytest.mark.parametrize(
+    "profile",
+    [
+        PLAIN,
+        ALTERNATING,
+        TemplateProfile(call_text="refused"),
+        TemplateProfile(parallel_calls="refused"),
+    ],
+    ids=["plain", "alternating", "text apart", "one at a time"],
+)
+def test_a_refusal_beside_calls_is_said_once(profile: TemplateProfile) -> None:
+    """Wherever the template wants it, and however many calls there are."""
+    reply = {**call("call00001", "call00002"), "refusal": "I will not"}
+    results = [result("call00001", "sunny"), result("call00002", "windy")]
+    later = [say("assistant", "sunny and windy"), say("user", "why")]
+    repaired = repair([say("user", "?"), reply, *results, *later], profile)
+    assert str(said(repaired)).count("I will not") == 1
+    assert not any("refusal" in message for message in repaired.messages)
+
+
 def test_a_call_of_another_kind_is_written_out() -> None:
     """vLLM refuses tool calls that are no function calls."""
     custom = {"id": "1", "type": "custom", "custom": {"name": "grep", "input": "-r x"}}
