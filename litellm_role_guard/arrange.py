@@ -381,7 +381,8 @@ def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
 
     None where it takes no empty message at all, and there is nothing in this one to be lost.
     """
-    if turn.message.get("refusal") and turn.message["role"] == "assistant":
+    refusal = turn.message.get("refusal")
+    if refusal and isinstance(refusal, str) and turn.message["role"] == "assistant":
         draft.note("content", turn, "vLLM does not show `refusal` to the template")
         turn = _with_refusal_said(turn, draft)
     rules = draft.rules

@@ -181,14 +181,20 @@ async def _metrics(backend: Backend, client: httpx.AsyncClient) -> str:
     """
     bearer = {"Authorization": f"Bearer {backend.api_key}"} if backend.api_key else {}
     # A few compressed bytes may stand for any number.
-    headers = {**bearer, **backend.headers, "Accept-Encoding": "identity"}
+    headers = httpx.Headers({**bearer, **backend.headers})
+    headers["Accept-Encoding"] = "identity"
     root = backend.url.rstrip("/").removesuffix("/v1").rstrip("/")
     url, told = f"{root}/metrics", bytearray()
     async with client.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as answer:
-        if answer.status_code != 200 or "Content-Encoding" in answer.headers:
+        if answer.status_code != 200 or _is_packed(answer.headers):
             return ""
         async for piece in answer.aiter_bytes():
             told += piece
             if len(told) > MAX_BYTES:
                 return ""
     return told.decode(errors="replace")
+
+
+def _is_packed(headers: httpx.Headers) -> bool:
+    encoding: str = headers.get("Content-Encoding", "identity")
+    return encoding.strip().lower() != "identity"

@@ -161,7 +161,9 @@ def _with_short_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
         if turn.kind == "call":
             calls = tool_calls(turn.message)
             shortened.update(call.get("id") for call in calls)
-            message["tool_calls"] = [{**call, "id": _short_id(call.get("id"))} for call in calls]
+            short = [{**call, "id": _short_id(call.get("id"))} for call in calls]
+            if short != list(calls):
+                message["tool_calls"] = short
         elif turn.kind == "tool":
             given = message.get("tool_call_id")
             if given in shortened or draft.rules.long_result_ids != "accepted":
@@ -178,7 +180,7 @@ def _short_id(call_id: object) -> str:
     text = str(call_id)
     if _NINE.fullmatch(text):
         return text
-    return f"{int.from_bytes(text.encode(), 'big') % ID_PRIME:09x}"
+    return f"{int.from_bytes(text.encode(errors='surrogatepass'), 'big') % ID_PRIME:09x}"
 
 
 def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
@@ -208,7 +210,8 @@ def _unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
                 calls.append(call if now[given] == given else {**call, "id": now[given]})
                 if not forgets:
                     used.add(now[given])
-            message["tool_calls"] = calls
+            if calls != list(tool_calls(turn.message)):
+                message["tool_calls"] = calls
         elif turn.kind == "tool":
             given = str(message.get("tool_call_id"))
             again = not is_empty(message) and (
@@ -262,7 +265,8 @@ def _answered_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
     """Write several calls out where not all of them have a result."""
     for at, turn in enumerate(turns):
         if turn.kind == "call" and len(tool_calls(turn.message)) > 1:
-            results = itertools.takewhile(lambda turn: turn.kind == "tool", turns[at + 1 :])
+            after = map(turns.__getitem__, range(at + 1, len(turns)))
+            results = itertools.takewhile(lambda turn: turn.kind == "tool", after)
             answered = {result.message.get("tool_call_id") for result in results}
             if not {call.get("id") for call in tool_calls(turn.message)} <= answered:
                 draft.note("tools", turn, "the template wants a result for each tool call")

@@ -111,6 +111,10 @@ def _message_fault(message: object, roles: frozenset[str]) -> str | None:
             reason = _part_fault(part)
             if reason is not None:
                 return f"content[{position}] {reason}"
+    for key in ("name", "tool_call_id"):
+        reason = _string_fault(message.get(key), key)
+        if reason is not None:
+            return reason
     calls = message.get("tool_calls")
     if calls is None:
         return None
@@ -119,7 +123,16 @@ def _message_fault(message: object, roles: frozenset[str]) -> str | None:
     for position, call in enumerate(calls):
         if not is_object(call):
             return f"tool_calls[{position}] must be an object, not {_type_name(call)}"
+        reason = _string_fault(call.get("id"), f"tool_calls[{position}].id")
+        if reason is not None:
+            return reason
     return None
+
+
+def _string_fault(value: object, place: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return None
+    return f"{place} must be a string, not {_type_name(value)}"
 
 
 def _part_fault(part: object) -> str | None:

@@ -144,7 +144,7 @@ def _is_said_last(turns: Sequence[Turn], rules: Rules) -> bool:
     if last < 0 or not late:
         return last >= 0
     # What anyone else said between system text and that turn would come to stand before it.
-    return not any(min(late) < at < last or last <= at < max(late) for at in others)
+    return not any(late[0] < at < last or last <= at < late[-1] for at in others)
 
 
 def gather_front(turns: list[Turn], draft: Draft) -> list[Turn]:

@@ -51,6 +51,9 @@ def repaired_in_place(
             and (not called or need_no_settling(messages, called, rules))
         ):
             return messages, ()
+    given = messages
+    if not isinstance(messages, (list, tuple)):
+        messages = list(messages)  # of which it can be told how much a walk has left
     draft = Draft(rules, separator, placeholder, prefill=False)
     front = [Turn.of(each, at) for at, each in enumerate(itertools.takewhile(_is_front, messages))]
     if any(turn.kind == "developer" for turn in front) and folds_developer(rules):
@@ -65,7 +68,7 @@ def repaired_in_place(
         turns = close(arrangement.turns, draft)
         repaired = [turn.message for turn in turns]
     changes = (*draft.changes, *joins(turns))
-    return (repaired, changes) if changes else (messages, ())
+    return (repaired, changes) if changes else (given, ())
 
 
 def _place_rest(

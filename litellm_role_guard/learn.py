@@ -104,15 +104,9 @@ def questions(*, tools: bool = True) -> Course:
     """
     asked: list[tuple[Question, Reading]] = []
     plain = yield from _noted(_rules(tools=False), asked)
-    changed = (yield from _changed_forms(asked)) if tools else set()
-    if not changed:
+    if not tools or not (yield from _is_changed(asked)):
         return TemplateProfile(**dict(plain))
-    same = {
-        repr(question.messages): reading
-        for question, reading in asked
-        if _whole_form(question, reading) not in changed
-    }
-    armed = yield from _rest_of(_rules(tools=True), same)
+    armed = yield from _rules(tools=True)
     return TemplateProfile(**dict(plain), with_tools=None if armed == plain else armed)
 
 
@@ -131,53 +125,44 @@ def _noted(
         return rules
 
 
-def _changed_forms(
+def _is_changed(
     asked: Sequence[tuple[Question, Reading]],
-) -> Generator[list[Question], list[Reading], set[tuple[Any, ...]]]:
-    """Give the forms of conversations of which tool definitions change what is read.
+) -> Generator[list[Question], list[Reading], bool]:
+    """Tell whether tool definitions change what is read of any conversation.
 
-    It is asked of one of each form, those that were refused among them: some 30 questions.
+    It is asked of one of each form, which are some 60 questions. Few templates have more to do with
+    tools than to show them; of those that have, all is asked once more.
     """
-    sample: dict[tuple[Any, ...], tuple[Question, Reading]] = {}
+    samples: list[tuple[Question, Reading]] = []
+    seen: set[object] = set()
     for question, reading in asked:
-        sample.setdefault(_whole_form(question, reading), (question, reading))
-    readings = yield [question._replace(tools=True, decides=()) for question, _ in sample.values()]
-    return {
-        form
-        for armed, (form, (_, plain)) in zip(readings, sample.items(), strict=True)
-        if _read_marks(armed) != _read_marks(plain)
-    }
+        forms = _forms(question, reading)
+        if not seen.issuperset(forms):
+            seen.update(forms)
+            samples.append((question, reading))
+    readings = yield [question._replace(tools=True, decides=()) for question, _ in samples]
+    return any(
+        _read_marks(armed) != _read_marks(plain)
+        for armed, (_, plain) in zip(readings, samples, strict=True)
+    )
 
 
-def _rest_of(
-    course: Generator[list[Question], list[Reading], Rules], known: Mapping[str, Reading]
-) -> Generator[list[Question], list[Reading], Rules]:
-    """Go through a course, and ask only what is not known.
+def _forms(question: Question, reading: Reading) -> set[object]:
+    """Tell conversations apart by where tools may matter: both ends, and what follows on what.
 
-    Args:
-        course: The questions.
-        known: Readings, by the `repr` of the messages.
+    Of one that is refused it cannot be told what it is refused for; its ends must do.
     """
-    try:
-        batch = next(course)
-        while True:
-            unknown = [question for question in batch if repr(question.messages) not in known]
-            readings = iter((yield unknown) if unknown else [])
-            batch = course.send(
-                [
-                    known[asked] if (asked := repr(question.messages)) in known else next(readings)
-                    for question in batch
-                ]
-            )
-    except StopIteration as finished:
-        rules: Rules = finished.value
-        return rules
-
-
-def _whole_form(question: Question, reading: Reading) -> tuple[Any, ...]:
-    """Tell conversations apart by where templates show tools: how they begin, how they end."""
     first, last = question.messages[0], question.messages[-1]
-    return reading is None, form_of(first), form_of(last), len(question.messages) == 1
+    ends = (reading is None, form_of(first), form_of(last), len(question.messages) == 1)
+    if reading is None:
+        return {ends}
+    said = [_rough_form_of(message) for message in question.messages]
+    return {ends, *zip([None, *said], [*said, None], strict=True)}
+
+
+def _rough_form_of(message: Message) -> object:
+    content, calls = message.get("content"), len(message.get("tool_calls", ()))
+    return message["role"], calls, isinstance(content, list), bool(calls and content)
 
 
 def form_of(message: Message) -> tuple[Any, ...]:

@@ -167,9 +167,10 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
 
 def _join_others(message: dict[str, Any], turns: Sequence[Turn], separator: str) -> None:
     for key in REASONING:
-        texts = [turn.message[key] for turn in turns if turn.message.get(key)]
-        if texts:
-            message[key] = separator.join(texts)
+        texts = [turn.message.get(key) for turn in turns]
+        said = [text for text in texts if text and isinstance(text, str)]
+        if said:
+            message[key] = separator.join(said)
     if len({turn.message.get("name") for turn in turns}) > 1:
         message.pop("name", None)  # or one would be given what another said
 

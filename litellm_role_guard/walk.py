@@ -165,7 +165,7 @@ def walk(
                 place = place[_CALL]
                 calls.append(message)
                 if answering:
-                    open_calls = [call.get("id") for call in tool_calls(message)]
+                    open_calls = {call.get("id") for call in tool_calls(message)}
             else:
                 place = place[message["role"]]
     except KeyError:

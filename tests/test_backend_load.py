@@ -118,7 +118,8 @@ async def test_a_backend_is_asked_at_its_root_with_its_key() -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)
-        return httpx.Response(200, text=told(running=3, waiting=1))
+        plain = {"Content-Encoding": "identity"}
+        return httpx.Response(200, text=told(running=3, waiting=1), headers=plain)
 
     flying = InFlight()
     loads = BackendLoads(flying)

@@ -32,6 +32,15 @@ GOOD: dict[str, Any] = {"role": "user", "content": "hello"}
         ),
         ([{"role": "assistant", "tool_calls": {}}], "messages[0]: tool_calls must be a list"),
         ([{"role": "assistant", "tool_calls": ["f"]}], "messages[0]: tool_calls[0] must be"),
+        (
+            [GOOD, {"role": "tool", "tool_call_id": 7, "content": "x"}],
+            "messages[1]: tool_call_id must be a string, not a number",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"id": ["x"]}]}],
+            "messages[0]: tool_calls[0].id must be a string, not a list",
+        ),
+        ([{**GOOD, "name": {}}], "messages[0]: name must be a string, not an object"),
         ([{"role": "user", "content": " "}], "messages[0]: no message has any text"),
         ([{"role": "user"}, {"role": "assistant"}], "messages[1]: no message has any text"),
     ],
@@ -51,6 +60,7 @@ def test_a_fault_is_named_with_its_place(messages: object, words: str) -> None:
         [GOOD, {"role": "assistant", "content": None}],
         [{"role": "user", "content": [{"type": "text", "text": None}, "x"]}],
         [{"role": "assistant", "content": None, "refusal": "I will not"}],
+        [GOOD, {"role": "tool", "tool_call_id": None, "name": None, "content": "x"}],
         [{"role": "assistant", "tool_calls": [{"type": "custom", "custom": {"name": "f"}}]}],
     ],
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import tracemalloc
-from collections.abc import Sequence
+from collections import UserList
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,47 @@ def test_the_work_of_a_repair_grows_as_the_conversation_does() -> None:
     """Ten times as many messages take ten times as many function calls."""
     few, many_messages = (function_calls(broken(size), CAUTIOUS) for size in (200, 2000))
     assert few * 9 < many_messages < few * 11
+
+
+class Compared(str):
+    """Counts how often it is compared."""
+
+    __slots__ = ()
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+
+def test_each_result_finds_its_call_at_once() -> None:
+    """However many calls wait for theirs, where a template wants each result to have one."""
+    ids = [f"{number:09x}" for number in range(500)]
+    function = {"name": "look_up", "arguments": "{}"}
+    calls = [{"id": each, "type": "function", "function": function} for each in ids]
+    user = {"role": "user", "content": "go"}
+    messages: list[dict[str, Any]] = [
+        user,
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        *({"role": "tool", "tool_call_id": Compared(each), "content": "done"} for each in ids),
+        {"role": "assistant", "content": "all done"},
+        user,
+    ]
+    profile = TemplateProfile(stray_results={"call": "refused", "tool": "refused"})
+    assert repair(messages, profile).messages is messages
+    assert 0 < Compared.times < 5 * 500
+
+
+@pytest.mark.parametrize("make", [UserList, tuple], ids=["list of one's own", "tuple"])
+def test_any_sequence_is_a_conversation(make: Callable[[list[Any]], Sequence[Any]]) -> None:
+    """It is the very one that comes back where nothing is in the way."""
+    given = broken(50)
+    assert repair(make(given), CAUTIOUS) == repair(given, CAUTIOUS)
+    fine = make(sound(50))
+    assert repair(fine, CAUTIOUS).messages is fine
 
 
 def test_each_repeat_of_a_call_id_gets_one_of_its_own() -> None:

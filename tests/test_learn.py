@@ -14,6 +14,7 @@ from litellm_role_guard.template import TemplateRefused
 from tests.real_templates import REAL, name
 
 TEMPLATES = Path(__file__).parent / "templates"
+PATHS = [*sorted(TEMPLATES.glob("*.jinja")), *REAL]
 
 
 def learnt(name: str) -> TemplateProfile:
@@ -74,10 +75,48 @@ def test_the_strict_template_drops_a_lone_system_message() -> None:
     assert profile.front["system"] == "accepted"
 
 
-@pytest.mark.parametrize("path", [*sorted(TEMPLATES.glob("*.jinja")), *REAL], ids=name)
-def test_tools_are_asked_about_where_they_matter(path: Path) -> None:
+def with_tools(only: str = "", unless: str = "", text: str = "true") -> ChatTemplate:
+    """Give a template that shows all there is, and less of it where there are tools.
+
+    Args:
+        only: When it refuses then.
+        unless: When it drops a message then.
+        text: When it shows a message's text.
+    """
+    return ChatTemplate(
+        "{% for m in messages %}"
+        "{% set before = messages[loop.index0 - 1].role if not loop.first else none %}"
+        f"{{% if tools and ({only or 'false'}) %}}{{{{ raise_exception('no') }}}}{{% endif %}}"
+        f"{{% if not (tools and ({unless or 'false'})) %}}"
+        f"<{{{{ m.role }}}}>{{% if {text} %}}{{{{ m.content or '' }}}}{{% endif %}}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments }}"
+        "{% endfor %}{% endif %}\n{% endfor %}"
+    )
+
+
+ALONE = "m.role == 'assistant' and loop.first"
+LATE = "m.role == 'system' and not loop.first"
+MADE = {
+    "nothing": with_tools(),
+    "alternates": with_tools("before == m.role == 'user'"),
+    "drops late system text": with_tools(unless=LATE),
+    "takes one call": with_tools("m.tool_calls and m.tool_calls | length > 1"),
+    "shows no text beside a call": with_tools(text="not (tools and m.tool_calls)"),
+    "shows results": with_tools(unless="false", text="tools or m.role != 'tool'"),
+    "two differences": with_tools(ALONE, LATE),
+    "three differences": with_tools(ALONE, LATE, "not (tools and m.tool_calls)"),
+}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *(pytest.param(ChatTemplate.from_path(path), id=name(path)) for path in PATHS),
+        *(pytest.param(template, id=what) for what, template in MADE.items()),
+    ],
+)
+def test_tools_are_asked_about_where_they_matter(template: ChatTemplate) -> None:
     """The profile is the one for which every question would have been asked with tools, too."""
-    template = ChatTemplate.from_path(path)
 
     def read(question: Question) -> Reading:
         try:
