@@ -45,7 +45,7 @@ fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (2
 	@$(BIN)/python -m benchmarks.soak
 	@$(BIN)/python -m benchmarks.chaos
 
-bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (10 minutes)
+bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (20 minutes)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory summary; do \

@@ -91,7 +91,8 @@ def client(concurrency: int, seconds: float) -> aiohttp.ClientSession:
         seconds: How long one may take.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=concurrency),
+        # Shorter than uvicorn keeps a connection, or a request could go into a closed one.
+        connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=2.0),
         timeout=aiohttp.ClientTimeout(total=seconds),
         headers={"Authorization": f"Bearer {MASTER_KEY}"},
     )

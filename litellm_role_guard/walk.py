@@ -183,11 +183,7 @@ def opens(message: Message, passage: Passage) -> bool:
     content = message.get("content")
     if isinstance(content, str):
         return bool(content.strip()) and (len(message) == 2 or _is_told(message, passage))
-    return (
-        passage.parts["system"] == _ANY_NUMBER
-        and not is_empty(message)
-        and _is_told(message, passage)
-    )
+    return not is_empty(message) and _is_told(message, passage)
 
 
 def _is_told(message: Message, passage: Passage) -> bool:
