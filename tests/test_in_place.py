@@ -27,7 +27,7 @@ from .real_templates import REAL, name
 
 OURS = sorted((Path(__file__).parent / "templates").glob("*.jinja"))
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 _CONTENTS: Sequence[Any] = ("", " ", None, [], [{"type": "text", "text": " "}])
 _EXTRAS: Sequence[dict[str, Any]] = (
