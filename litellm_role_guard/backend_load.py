@@ -19,6 +19,7 @@ from collections.abc import Callable
 import httpx
 
 from .learner import Backend
+from .live import headers_with, root_of
 from .log import log_failure, logger
 from .routing import InFlight
 
@@ -179,12 +180,10 @@ async def _metrics(backend: Backend, client: httpx.AsyncClient) -> str:
         httpx.HTTPError: The backend cannot be reached.
         httpx.InvalidURL: Its address is none.
     """
-    bearer = {"Authorization": f"Bearer {backend.api_key}"} if backend.api_key else {}
     # A few compressed bytes may stand for any number.
-    headers = httpx.Headers({**bearer, **backend.headers})
+    headers = httpx.Headers(headers_with(backend.api_key, backend.headers))
     headers["Accept-Encoding"] = "identity"
-    root = backend.url.rstrip("/").removesuffix("/v1").rstrip("/")
-    url, told = f"{root}/metrics", bytearray()
+    url, told = f"{root_of(backend.url)}/metrics", bytearray()
     async with client.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as answer:
         if answer.status_code != 200 or _is_packed(answer.headers):
             return ""

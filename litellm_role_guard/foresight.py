@@ -103,9 +103,11 @@ class _Seen:
         """Give what may be read of a question: all of which nothing else is known."""
         unread: list[str] = []
         for pair, marks in _pairs(question):
-            if pair in self._dropped - self._read:
+            if pair in self._read:
+                continue
+            if pair in self._dropped:
                 unread += marks
-            elif pair in self._refused - self._read:
+            elif pair in self._refused:
                 return None
         return " ".join(mark for mark in question.marks if mark not in unread)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .conversation import Message
 from .profile import FRONT_KINDS, FRONTS, KINDS, STATES, Answer, Kind, Rules, TemplateProfile, after
@@ -59,6 +59,8 @@ Reading = str | None
 
 Course = Generator[list[Question], list[Reading], TemplateProfile]
 
+_Result = TypeVar("_Result")
+
 
 def learn_from_template(template: ChatTemplate) -> TemplateProfile:
     """Learn a profile from a local template, at the cost of some hundred short renderings."""
@@ -86,14 +88,25 @@ def learn(read: Callable[[Question], Reading], *, tools: bool = True) -> Templat
         read: The oracle.
         tools: Whether it may answer otherwise when tool definitions are given.
     """
-    course = questions(tools=tools)
+    return answered(questions(tools=tools), read)
+
+
+def answered(
+    course: Generator[list[Question], list[Reading], _Result], read: Callable[[Question], Reading]
+) -> _Result:
+    """Go through a course, or a part of one, and give what it comes to.
+
+    Args:
+        course: The questions.
+        read: The oracle.
+    """
     try:
         batch = next(course)
         while True:
             batch = course.send([read(question) for question in batch])
     except StopIteration as finished:
-        profile: TemplateProfile = finished.value
-        return profile
+        result: _Result = finished.value
+        return result
 
 
 def questions(*, tools: bool = True) -> Course:

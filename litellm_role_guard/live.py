@@ -603,6 +603,17 @@ class _Refused(Exception):  # noqa: N818 - it is an answer, not an error
     """A 400, with its words."""
 
 
+def root_of(base_url: str) -> str:
+    """Give the address of a server without `/v1`, where what is not OpenAI's is served."""
+    return base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def headers_with(api_key: str | None, headers: Mapping[str, str]) -> dict[str, str]:
+    """Give the headers of a request to a server, with its key unless they name another."""
+    bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return {**bearer, **headers}
+
+
 class _Server:
     """The HTTP API of a vLLM, with its failures told apart.
 
@@ -625,10 +636,9 @@ class _Server:
         headers: Mapping[str, str],
         seconds: float,
     ) -> None:
-        self._root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+        self._root = root_of(base_url)
         self.root = _USERINFO.sub("//", self._root)
-        bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._headers = {**bearer, **headers}
+        self._headers = headers_with(api_key, headers)
         self._client = client
         self._seconds = seconds
 

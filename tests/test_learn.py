@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.learn import TOOLS, Question, Reading, _rules, judge, learn
-from litellm_role_guard.profile import Rules
+from litellm_role_guard.learn import TOOLS, Question, Reading, _rules, answered, judge, learn
 from litellm_role_guard.template import TemplateRefused
 from tests.real_templates import REAL, name
 
@@ -20,19 +18,6 @@ PATHS = [*sorted(TEMPLATES.glob("*.jinja")), *REAL]
 def learnt(name: str) -> TemplateProfile:
     """Give the profile of one of the tests' templates."""
     return TemplateProfile.learn(ChatTemplate.from_path(TEMPLATES / f"{name}.jinja"))
-
-
-def answered(
-    course: Generator[list[Question], list[Reading], Rules], read: Callable[[Question], Reading]
-) -> Rules:
-    """Go through a part of a course."""
-    try:
-        batch = next(course)
-        while True:
-            batch = course.send([read(question) for question in batch])
-    except StopIteration as over:
-        rules: Rules = over.value
-        return rules
 
 
 def test_all_three_answers_are_told_apart() -> None:
