@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import traceback
 
-from .settings import SettingsError
-
 logger = logging.getLogger("litellm_role_guard")
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -33,7 +31,7 @@ def log_failure(message: str, error: BaseException, level: int = logging.ERROR) 
         message: What the failure means for the request.
         error: The error. Its words are left out, since they may hold a client's text (a KeyError
             shows the key), and with them what a record's `exc_info` would give to other handlers.
-            Those of a `SettingsError` are about the config, and are what there is to know.
+            An error whose class says `words_are_safe` is about the config: its words are logged.
         level: The level of the line.
     """
     if logger.isEnabledFor(level):
@@ -57,7 +55,7 @@ def _frames(error: BaseException) -> str:
 
 def _name(error: BaseException) -> str:
     name = type(error).__qualname__
-    return f"{name}: {error}" if isinstance(error, SettingsError) else name
+    return f"{name}: {error}" if getattr(error, "words_are_safe", False) else name
 
 
 class _SpareHandler(logging.StreamHandler):  # type: ignore[type-arg]

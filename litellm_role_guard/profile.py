@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-if TYPE_CHECKING:
-    from .template import ChatTemplate
 
 Answer = Literal["accepted", "refused", "not_read"]
 """`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
@@ -242,17 +240,16 @@ class TemplateProfile(Rules):
     )
 
     @classmethod
-    def learn(cls, template: ChatTemplate) -> TemplateProfile:
-        """Put small marked conversations to a template and read its answers into a profile."""
-        from .learn import learn_from_template  # the arrow points from learn to here
-
-        return learn_from_template(template)
+    def learn(cls, template: Any) -> TemplateProfile:
+        """Learn a profile from a `ChatTemplate`: `litellm_role_guard.learn_from_template`."""
+        profile: TemplateProfile = _public("learn_from_template")(template)
+        return profile
 
     @classmethod
     async def learn_from_vllm(
         cls, base_url: str, model: str, api_key: str | None = None
     ) -> TemplateProfile:
-        """Learn a profile from a running vLLM, at no generation cost.
+        """Learn a profile from a running vLLM: `litellm_role_guard.learn_from_vllm`.
 
         Args:
             base_url: The server's address, with or without `/v1`.
@@ -262,9 +259,8 @@ class TemplateProfile(Rules):
         Raises:
             LearningFailed: The backend cannot be reached or asked, or not in time.
         """
-        from .live import learn_from_vllm  # the arrow points from live to here
-
-        return await learn_from_vllm(base_url, model, api_key)
+        profile: TemplateProfile = await _public("learn_from_vllm")(base_url, model, api_key)
+        return profile
 
     @classmethod
     def cautious(cls) -> TemplateProfile:
@@ -304,3 +300,8 @@ _NOT_IN_STRICT_TURNS: tuple[tuple[tuple[str, ...], tuple[Kind, ...]], ...] = (
     (("user", "user+call", "user+system"), ("user",)),
     (("assistant", "assistant+system"), ("assistant",)),
 )
+
+
+def _public(name: str) -> Any:
+    # By name: what learns a profile needs this module, and an import back would be a circle.
+    return getattr(import_module(__name__.partition(".")[0]), name)

@@ -33,7 +33,13 @@ ErrorTurns = Literal["keep", "drop"]
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message starts with the setting's full path."""
+    """A setting that cannot be used; the message starts with the setting's full path.
+
+    Attributes:
+        words_are_safe: The message holds no client's text, so that the log may show it.
+    """
+
+    words_are_safe = True
 
 
 def _regular_expression(pattern: str) -> str:
