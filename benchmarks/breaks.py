@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 
-from litellm_role_guard.conversation import Message
+from litellm_role_guard.messages.message import Message
 
 REQUESTS = 10
 

@@ -46,7 +46,7 @@ AFTER = 200
 """Requests after the last fault, each of which is to be answered."""
 
 TEMPLATES = [
-    REPOSITORY / "litellm_role_guard" / "templates" / "strict.jinja",
+    REPOSITORY / "litellm_role_guard" / "simulator" / "strict.jinja",
     *(
         REPOSITORY / "tests" / "templates" / f"{name}.jinja"
         for name in ("alternating", "no_system")

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from demo.processes import simulator
-from litellm_role_guard.routing import Backend, choose, opening
+from litellm_role_guard.routing.prefix import Backend, choose, opening
 from tests.processes import MASTER_KEY, start_proxy
 
 from .page import write

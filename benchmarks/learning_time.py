@@ -24,8 +24,8 @@ import httpx
 
 from demo.processes import REPOSITORY
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.live import learn_from_vllm
-from litellm_role_guard.proofs import Witness
+from litellm_role_guard.probing.evidence import Witness
+from litellm_role_guard.probing.live import learn_from_vllm
 from tests.real_templates import GEMMA_3, REAL, name
 from tests.vllm.conftest import MODEL, serving_with
 
@@ -42,7 +42,7 @@ SLOWEST = 8
 FILE_TARGET_MS, LIVE_TARGET_MS = 50.0, 500.0
 OURS = sorted(
     path
-    for folder in ("tests/templates", "litellm_role_guard/templates")
+    for folder in ("tests/templates", "litellm_role_guard/simulator")
     for path in (REPOSITORY / folder).glob("*.jinja")
     if path.name != "relax.jinja"  # a part that goes in front of another template
 )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from litellm_role_guard.refusals import is_about_conversation
+from litellm_role_guard.profile.refusals import is_about_conversation
 from tests.processes import MASTER_KEY, start_proxy
 from tests.real_templates import GEMMA_3
 from tests.vllm.conftest import MODEL, serving_with

@@ -13,8 +13,8 @@ from litellm.litellm_core_utils.prompt_templates.factory import map_system_messa
 from litellm.llms.hosted_vllm.chat.transformation import HostedVLLMChatConfig
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused, repair
-from litellm_role_guard.conversation import Message, plain_text, tool_calls
-from litellm_role_guard.profile import FRONT_KINDS
+from litellm_role_guard.messages.message import Message, plain_text, tool_calls
+from litellm_role_guard.profile.states import FRONT_KINDS
 
 from .breaks import Talk, talk
 

@@ -48,7 +48,7 @@ PATIENCE_SECONDS = 120.0
 KEEPALIVE_SECONDS = 2
 """Shorter than the backend keeps its connections (docs/fleet.md)."""
 
-STRICT = REPOSITORY / "litellm_role_guard" / "templates" / "strict.jinja"
+STRICT = REPOSITORY / "litellm_role_guard" / "simulator" / "strict.jinja"
 GROUP = "gemma3"
 ANSWER = "All right, and what is next?"
 WITHOUT, WITH = "without", "with the guard"

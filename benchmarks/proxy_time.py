@@ -25,7 +25,7 @@ from typing import NamedTuple
 import aiohttp
 
 from demo.processes import free_port, launch, running, simulator
-from litellm_role_guard.report import HEADER
+from litellm_role_guard.observability.report import HEADER
 from tests.processes import write_config
 
 from . import plot

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from langchain_core.messages import convert_to_messages, merge_message_runs
 from litellm.litellm_core_utils.prompt_templates.common_utils import get_completion_messages
 
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import repair
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.template.chat_template import ChatTemplate
 from tests.real_templates import REAL, name
 
 from .page import BENCHMARKS, Target, machine, table, targets, write

@@ -21,9 +21,10 @@ from typing import Any
 from litellm.litellm_core_utils.prompt_templates.common_utils import get_completion_messages
 
 from litellm_role_guard import ChatTemplate, TemplateRefused
-from litellm_role_guard.conversation import find_fault, is_empty, tool_calls
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import repair
+from litellm_role_guard.messages.message import is_empty, tool_calls
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
 from tests.conversations import CASES, FURTHER, Case, Message
 from tests.marks import Marked, marked
 from tests.real_templates import HOME, REAL

@@ -45,7 +45,7 @@ after 5 s; LiteLLM's 120 would have it send into closed ones, and then break off
 (docs/fleet.md)."""
 
 GUARD = REPOSITORY / "tests" / "proxy" / "timed_guard.py"
-STRICT = REPOSITORY / "litellm_role_guard" / "templates" / "strict.jinja"
+STRICT = REPOSITORY / "litellm_role_guard" / "simulator" / "strict.jinja"
 
 
 @dataclass

@@ -35,7 +35,7 @@ class Switch:
     def _turn(self, number: int, frame: FrameType | None) -> None:
         import litellm
 
-        from litellm_role_guard.callback import RoleGuard
+        from litellm_role_guard.plugin.guard import RoleGuard
 
         if self._lists:
             for name, whole in self._lists.items():

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .learn import learn_from_template
-from .profile import TemplateProfile
-from .repair import Change, Repair, repair
-from .template import ChatTemplate, TemplateInvalid, TemplateRefused
+from .probing.local import learn_from_template
+from .profile.template_profile import TemplateProfile
+from .repair.chain import Repair, repair
+from .repair.change import Change
+from .template.chat_template import ChatTemplate
+from .template.errors import TemplateInvalid, TemplateRefused
 
 if TYPE_CHECKING:
-    from .callback import RoleGuard, role_guard
-    from .live import learn_from_vllm
+    from .plugin.guard import RoleGuard, role_guard
+    from .probing.live import learn_from_vllm
 
 __all__ = [
     "Change",
@@ -35,11 +37,11 @@ def __getattr__(name: str) -> Any:
     # LiteLLM takes seconds to import and httpx some 0.1 s; a script that repairs a file needs
     # neither.
     if name in ("RoleGuard", "role_guard"):
-        from . import callback
+        from .plugin import guard
 
-        return getattr(callback, name)
+        return getattr(guard, name)
     if name == "learn_from_vllm":
-        from .live import learn_from_vllm
+        from .probing.live import learn_from_vllm
 
         return learn_from_vllm
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,14 @@ from typing import Any, Protocol
 
 from hypothesis import strategies as st
 
-from litellm_role_guard.conversation import find_fault, is_empty
-from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import Kind, TemplateProfile
-from litellm_role_guard.repair import Repair, repair
-from litellm_role_guard.template import ChatTemplate, TemplateRefused
+from litellm_role_guard.messages.message import is_empty
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.states import Kind
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import Repair, repair
+from litellm_role_guard.template.chat_template import ChatTemplate
+from litellm_role_guard.template.errors import TemplateRefused
 
 FRONT = ("system", "developer")
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.relax import relax
-from litellm_role_guard.repair import repair
-from litellm_role_guard.template import ChatTemplate, TemplateRefused
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.relax.relax import relax
+from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.template.chat_template import ChatTemplate
+from litellm_role_guard.template.errors import TemplateRefused
+from litellm_role_guard.template.vllm_messages import to_template_message
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -19,7 +21,7 @@ def as_known(template: ChatTemplate, messages: Messages) -> list[dict[str, Any]]
     What it does not hand to a template is gone: malformed arguments, `refusal`, `function_call`,
     how JSON was spaced, and whether what became one string was null, a string or parts.
     """
-    return [_plain(template._as_seen(message)) for message in messages]
+    return [_plain(to_template_message(message, template.content_format)) for message in messages]
 
 
 def _plain(seen: dict[str, Any]) -> dict[str, Any]:

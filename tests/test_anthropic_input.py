@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from litellm_role_guard.anthropic_input import find_anthropic_fault, translatable
+from litellm_role_guard.endpoints.anthropic import find_anthropic_fault, translatable
 
 USER = {"role": "user", "content": "hi"}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "42"}

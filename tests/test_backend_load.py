@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_role_guard import ChatTemplate, backend_load
-from litellm_role_guard.backend_load import BackendLoads, requests_of
-from litellm_role_guard.learner import Backend
-from litellm_role_guard.routing import InFlight
+from litellm_role_guard import ChatTemplate
+from litellm_role_guard.backend.backend import Backend
+from litellm_role_guard.routing import backend_load
+from litellm_role_guard.routing.backend_load import BackendLoads, requests_of
+from litellm_role_guard.routing.in_flight import InFlight
 from litellm_role_guard.simulator import create_app
 
 KEY = "http://gpu:8000/v1 m"

@@ -20,9 +20,9 @@ from litellm.proxy._types import ProxyException
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, TemplateRefused
-from litellm_role_guard.client import RetryingClient, as_given
-from litellm_role_guard.refusals import Refusal
-from litellm_role_guard.settings import SettingsError
+from litellm_role_guard.plugin.retrying_client import RetryingClient, as_given
+from litellm_role_guard.plugin.settings import SettingsError
+from litellm_role_guard.profile.refusals import Refusal
 from litellm_role_guard.simulator import create_app
 from tests.serving import serving
 
@@ -89,7 +89,9 @@ async def _stream() -> AsyncIterator[bytes]:
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
     """Give the backend that every hosted_vllm call of LiteLLM reaches."""
     strict = Backend(STRICT)
-    monkeypatch.setattr("litellm_role_guard.client.get_async_httpx_client", lambda **_: strict)
+    monkeypatch.setattr(
+        "litellm_role_guard.plugin.litellm_internals.get_async_httpx_client", lambda **_: strict
+    )
     return strict
 
 
@@ -179,7 +181,7 @@ async def test_without_the_client_litellms_own_retry_gets_the_lesson(
     backend: Backend, guard: RoleGuard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where LiteLLM's internals have changed, the failure hook learns for the next attempt."""
-    monkeypatch.setattr("litellm_role_guard.client.AVAILABLE", False)
+    monkeypatch.setattr("litellm_role_guard.plugin.litellm_internals.AVAILABLE", False)
     await ask([USER], client=backend)
     forget(guard)
     with pytest.raises(BadRequestError, match="must alternate"):
@@ -582,7 +584,7 @@ async def test_a_guard_that_fails_lets_the_request_go_on(
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise KeyError(RUN[-1]["content"])
 
-    monkeypatch.setattr("litellm_role_guard.attempt.repair", broken)
+    monkeypatch.setattr("litellm_role_guard.plugin.guarded_call.repair", broken)
     kwargs = call()
     assert await guard.async_pre_call_deployment_hook(kwargs, "acompletion") is None
     assert guard.counts["failed"] == 1
@@ -670,7 +672,7 @@ def test_a_misspelt_key_is_told_and_not_refused(
     config = SimpleNamespace(get_config_state=lambda: {"model_list": [entry]})
     proxy_server = SimpleNamespace(proxy_config=config)
     monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
-    monkeypatch.setattr("litellm_role_guard.callback.show", lambda: None)
+    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda: None)
     assert RoleGuard.from_config().settings.mode == "repair"
     told = [record.getMessage() for record in caplog.records]
     assert told == [
@@ -685,7 +687,7 @@ def test_the_log_is_shown_inside_the_proxy_only(
 ) -> None:
     """An application that uses the SDK sets up its logging by itself."""
     shown: list[bool] = []
-    monkeypatch.setattr("litellm_role_guard.callback.show", lambda: shown.append(True))
+    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda: shown.append(True))
     monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
     if inside:
         config = SimpleNamespace(get_config_state=dict)

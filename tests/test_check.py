@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.check import Checked, asking_template, asking_vllm, check
-from litellm_role_guard.conversation import find_fault
-from litellm_role_guard.conversation_file import (
+from litellm_role_guard.backend.errors import LearningFailed
+from litellm_role_guard.cli.conversation_file import (
     BadConversation,
     Conversation,
     read_conversations,
 )
-from litellm_role_guard.live import LearningFailed
+from litellm_role_guard.cli.verdict import Checked, asking_template, asking_vllm, check
+from litellm_role_guard.messages.validation import find_fault
 from litellm_role_guard.simulator import create_app
 from tests.conversations import CASES, FURTHER, Case, assistant, parts, system, user
 from tests.real_templates import GEMMA_3

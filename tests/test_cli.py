@@ -21,13 +21,13 @@ from click.testing import CliRunner
 from fastapi import FastAPI
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused
-from litellm_role_guard.cli import main
+from litellm_role_guard.cli.main import main
 from litellm_role_guard.simulator import create_app
 from tests.serving import serving
 
 REPOSITORY = Path(__file__).parent.parent
 CHAT = "/chat/completions"
-STRICT = REPOSITORY / "litellm_role_guard" / "templates" / "strict.jinja"
+STRICT = REPOSITORY / "litellm_role_guard" / "simulator" / "strict.jinja"
 TEMPLATES = REPOSITORY / "tests" / "templates"
 
 
@@ -249,7 +249,7 @@ def test_profile_wants_either_a_template_or_a_backend(options: list[str]) -> Non
 
 def test_profile_without_rich_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rich is not installed, the line tells what to do; JSON needs none."""
-    monkeypatch.delitem(sys.modules, "litellm_role_guard.profile_table", raising=False)
+    monkeypatch.delitem(sys.modules, "litellm_role_guard.cli.profile_table", raising=False)
     monkeypatch.setitem(sys.modules, "rich.console", None)
     line = refused("--template", str(STRICT))
     assert line == (
@@ -400,7 +400,7 @@ def test_check_shows_nothing_that_could_move_the_cursor(tmp_path: Path) -> None:
 
 def test_check_without_rich_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where rich is not installed, the line tells what to do; JSON needs none."""
-    monkeypatch.delitem(sys.modules, "litellm_role_guard.check_table", raising=False)
+    monkeypatch.delitem(sys.modules, "litellm_role_guard.cli.check_table", raising=False)
     monkeypatch.setitem(sys.modules, "rich.console", None)
     options = (written(tmp_path / "c.json", FINE), "--template", str(STRICT))
     assert check(*options, code=2).startswith("Error: the table needs rich.console: pip install")

@@ -14,13 +14,12 @@ import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 from litellm.types.utils import CredentialItem
 
-from litellm_role_guard.client import (
+from litellm_role_guard.plugin.backend_of import backend_of
+from litellm_role_guard.plugin.litellm_internals import as_sent, named_by_backend
+from litellm_role_guard.plugin.retrying_client import (
     MAX_LESSONS,
     RetryingClient,
     as_given,
-    as_sent,
-    backend_of,
-    named_by_backend,
     retrying,
     watching,
 )

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard.conversation import find_fault, texts
+from litellm_role_guard.messages.message import texts
+from litellm_role_guard.messages.validation import find_fault
 
 GOOD: dict[str, Any] = {"role": "user", "content": "hello"}
 

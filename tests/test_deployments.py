@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard import deployments
-from litellm_role_guard.deployments import Deployments
-from litellm_role_guard.learner import Backend
-from litellm_role_guard.settings import GuardSettings, SettingsError
+from litellm_role_guard.backend.backend import Backend
+from litellm_role_guard.plugin import deployments
+from litellm_role_guard.plugin.deployments import Deployments
+from litellm_role_guard.plugin.settings import GuardSettings, SettingsError
 
 STRICT = Path(__file__).parent / "templates" / "alternating.jinja"
 

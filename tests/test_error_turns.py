@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_role_guard import RoleGuard, error_turns
-from litellm_role_guard.conversation import texts
-from litellm_role_guard.error_turns import SEARCHED_CHARS, without_errors
-from litellm_role_guard.settings import SettingsError
+from litellm_role_guard import RoleGuard
+from litellm_role_guard.messages.message import texts
+from litellm_role_guard.plugin.settings import SettingsError
+from litellm_role_guard.repair import error_turns
+from litellm_role_guard.repair.error_turns import SEARCHED_CHARS, without_errors
 from tests.conversations import CASES, FURTHER, assistant, parts, user
 from tests.test_callback import LoggingObject
 
@@ -259,7 +260,8 @@ def test_a_text_of_nothing_but_errors_is_read_a_few_times_only(
 
     def counted(text: str, own: Any) -> int:
         reads.append(len(text))
-        return beginning(text, own)
+        at: int = beginning(text, own)
+        return at
 
     monkeypatch.setattr(error_turns, "_beginning", counted)
     without_errors([user("hi"), assistant("Error fetching model response" * 300), user("so?")])

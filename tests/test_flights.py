@@ -11,8 +11,8 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from litellm_role_guard.client import watching
-from litellm_role_guard.routing import Flight
+from litellm_role_guard.plugin.retrying_client import watching
+from litellm_role_guard.routing.in_flight import Flight
 
 URL = "http://backend/v1/chat/completions"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from litellm_role_guard import ChatTemplate
-from litellm_role_guard.foresight import look_ahead
-from litellm_role_guard.learn import TOOLS, Question, Reading
-from litellm_role_guard.proofs import Witness
-from litellm_role_guard.template import TemplateRefused
+from litellm_role_guard.probing.evidence import Witness
+from litellm_role_guard.probing.probe import TOOLS, Question, Reading
+from litellm_role_guard.probing.speculation import look_ahead
+from litellm_role_guard.template.errors import TemplateRefused
 from tests.real_templates import REAL, name
 
-STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
 OWN = [*sorted((Path(__file__).parent / "templates").glob("*.jinja")), STRICT]
 
 

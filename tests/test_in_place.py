@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from litellm_role_guard.conversation import find_fault
-from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import SEPARATOR, Repair, repair, repaired_by_steps
-from litellm_role_guard.template import ChatTemplate
-from litellm_role_guard.turns import Draft
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import SEPARATOR, Repair, repair, repaired_by_steps
+from litellm_role_guard.repair.context import Draft
+from litellm_role_guard.template.chat_template import ChatTemplate
 
 from .laws import Conversation, conversations
 from .real_templates import REAL, name

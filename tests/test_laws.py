@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from litellm_role_guard.conversation import find_fault
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import repair
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.template.chat_template import ChatTemplate
 
 from .laws import Conversation, broken_laws, conversations, read, unstable_prefixes
 from .real_templates import REAL, name
 
 OURS = [
     *sorted((Path(__file__).parent / "templates").glob("*.jinja")),
-    Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja",
+    Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja",
 ]
 
 # `last_words` shows one message at a time: it has no beginning that could be kept.

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.learn import TOOLS, Question, Reading, _rules, answered, judge, learn
-from litellm_role_guard.template import TemplateRefused
+from litellm_role_guard.probing.local import answered, learn
+from litellm_role_guard.probing.probe import TOOLS, Question, Reading, judge
+from litellm_role_guard.probing.rules_plan import rules_plan
+from litellm_role_guard.template.errors import TemplateRefused
 from tests.real_templates import REAL, name
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -54,7 +56,7 @@ def test_system_text_is_learnt_by_its_place() -> None:
 
 def test_the_strict_template_drops_a_lone_system_message() -> None:
     """Taken, and not read: the answer that no error tells of."""
-    strict = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+    strict = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
     profile = TemplateProfile.learn(ChatTemplate.from_path(strict))
     assert profile.without_user["front"] == "not_read"
     assert profile.front["system"] == "accepted"
@@ -110,7 +112,7 @@ def test_tools_are_asked_about_where_they_matter(template: ChatTemplate) -> None
             return None
 
     profile = learn(read, tools=True)
-    plain, armed = (answered(_rules(tools=tools), read) for tools in (False, True))
+    plain, armed = (answered(rules_plan(tools=tools), read) for tools in (False, True))
     assert dict(profile.rules(tools=False)) == {**dict(plain), "with_tools": profile.with_tools}
     assert (profile.with_tools or plain) == armed
 

@@ -15,10 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard import ChatTemplate, TemplateProfile, learner
-from litellm_role_guard.learner import Backend, Learner
-from litellm_role_guard.report import Counts
-from litellm_role_guard.shared import SharedProfiles
+from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.backend.backend import Backend
+from litellm_role_guard.observability.counts import Counts
+from litellm_role_guard.plugin import profile_refresher as learner
+from litellm_role_guard.plugin.profile_cache import SharedProfiles
+from litellm_role_guard.plugin.profile_refresher import Learner
 from litellm_role_guard.simulator import create_app
 
 TEMPLATES = Path(__file__).parent / "templates"

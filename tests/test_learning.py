@@ -318,7 +318,7 @@ async def test_without_what_litellm_calls_with_nothing_breaks(
     with gpu(NO_TOOLS) as served:
         monkeypatch.setenv("HOSTED_VLLM_API_BASE", f"{served.url}/v1")
         if missing == "handler":
-            monkeypatch.setattr("litellm_role_guard.client.AVAILABLE", False)
+            monkeypatch.setattr("litellm_role_guard.plugin.litellm_internals.AVAILABLE", False)
         model = "hosted_vllm/m"
         await litellm.acompletion(model=model, messages=copy.deepcopy(WITH_TOOLS))
         (call,) = served.calls()
@@ -333,7 +333,7 @@ async def test_how_a_backend_is_asked_cannot_be_told(
     def broken(*args: Any) -> Any:
         raise TypeError("moved")
 
-    monkeypatch.setattr("litellm_role_guard.callback.backend_of", broken)
+    monkeypatch.setattr("litellm_role_guard.plugin.request.backend_of", broken)
     with gpu(STRICT) as served:
         await ask(served, RUN)
         assert [call["status"] for call in served.calls()] == [200]

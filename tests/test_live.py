@@ -17,20 +17,19 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from litellm_role_guard import ChatTemplate, TemplateProfile, live
-from litellm_role_guard.live import (
-    CONCURRENCY,
-    LearningFailed,
-    learn_from_vllm,
-    read_identity,
-    refusal_of,
-    served_models,
-)
-from litellm_role_guard.proofs import Witness
+from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.backend import prompts, server
+from litellm_role_guard.backend.errors import LearningFailed
+from litellm_role_guard.backend.identity import read_identity, served_models
+from litellm_role_guard.backend.prompts import refusal_of
+from litellm_role_guard.probing import oracle
+from litellm_role_guard.probing.evidence import Witness
+from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.oracle import CONCURRENCY
 from litellm_role_guard.simulator import create_app
 from tests.serving import serving
 
-STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
 TEMPLATES = [*sorted((Path(__file__).parent / "templates").glob("*.jinja")), STRICT]
 MODEL = "simulated"
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -84,7 +83,7 @@ async def test_no_more_requests_are_open_than_allowed(monkeypatch: pytest.Monkey
     async def lateness() -> float:
         return late
 
-    monkeypatch.setattr(live, "_lateness", lateness)
+    monkeypatch.setattr(oracle, "_lateness", lateness)
     inner = httpx.ASGITransport(create_app(ChatTemplate.from_path(STRICT), model=MODEL))
 
     class Counting(httpx.AsyncBaseTransport):
@@ -104,7 +103,7 @@ async def test_no_more_requests_are_open_than_allowed(monkeypatch: pytest.Monkey
         peak = 0
         await learn_from_vllm("http://vllm", MODEL, client=client, concurrency=2)
         assert peak == 2
-        peak, late = 0, 20 * live.LATE_SECONDS
+        peak, late = 0, 20 * oracle.LATE_SECONDS
         await learn_from_vllm("http://vllm", MODEL, client=client)
         assert peak == 20
 
@@ -134,7 +133,7 @@ async def test_tools_that_no_prompt_shows_are_asked_about_once() -> None:
 
 async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts are turned back into text together, and never so many that others have to wait."""
-    monkeypatch.setattr(live, "TOKENS_AT_ONCE", 200)
+    monkeypatch.setattr(oracle, "TOKENS_AT_ONCE", 200)
     log: list[httpx.Request] = []
     template = ChatTemplate.from_path(STRICT)
     async with behind(template, log) as client:
@@ -158,7 +157,7 @@ async def test_long_instructions_are_turned_back_once_only() -> None:
     )
     async with behind(template, log) as client:
         profile = await learn_from_vllm("http://vllm", MODEL, client=client)
-        prompt = await live.prompt_of(
+        prompt = await prompts.prompt_of(
             "http://vllm", MODEL, [{"role": "user", "content": "hello"}], client=client
         )
     assert profile == TemplateProfile.learn(template)
@@ -471,7 +470,7 @@ async def test_a_backend_that_always_hangs_up_is_asked_no_more() -> None:
     async with asking(drop) as client:
         with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
             await learn_from_vllm("http://vllm", MODEL, client=client)
-    assert asked == 1 + len(live.PAUSES_SECONDS)
+    assert asked == 1 + len(server.PAUSES_SECONDS)
 
 
 async def test_a_failure_leaves_no_request_behind() -> None:

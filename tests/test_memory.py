@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
-from litellm_role_guard.memory import TURN_BYTES, Memory
+from litellm_role_guard.endpoints.response_store import TURN_BYTES, Memory
 
 
 class Clock:

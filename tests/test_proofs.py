@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused
-from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import Rules
-from litellm_role_guard.proofs import Proof, Witness
+from litellm_role_guard.probing.evidence import Proof, Witness
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.rules import Rules
 from tests.real_templates import REAL, name
 
 OF_CALLS = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateRefused
-from litellm_role_guard.conversation import find_fault
-from litellm_role_guard.reading import read_in
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.template.prompt_reading import read_in
 from tests.conversations import (
     CASES,
     FURTHER,

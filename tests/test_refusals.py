@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.refusals import read_refusal, teach
-from litellm_role_guard.repair import repair
+from litellm_role_guard.profile.refusals import read_refusal, teach
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
 
 EMPTY = TemplateProfile()
 

@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from litellm_role_guard.cli import main
-from litellm_role_guard.conversation import find_fault
-from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.relax import NotRelaxable, relax
-from litellm_role_guard.repair import repair
+from litellm_role_guard.cli.main import main
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.relax.relax import NotRelaxable, relax
+from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.simulator import create_app
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.template.chat_template import ChatTemplate
 
 from .conversations import (
     CASES,
@@ -37,7 +37,7 @@ from .real_templates import REAL, name
 from .relaxed import as_known, expected, relaxed, rendered
 from .serving import serving
 
-STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
 OURS = [*sorted((Path(__file__).parent / "templates").glob("*.jinja")), STRICT]
 SOUND = [case for case in CASES + FURTHER if find_fault(case.messages) is None]
 

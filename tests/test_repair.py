@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import Repair, repair
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import Repair, repair
+from litellm_role_guard.template.chat_template import ChatTemplate
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -59,7 +59,7 @@ DROPPED = [
 
 def test_without_knowledge_an_empty_system_message_is_joined_to_the_next() -> None:
     """Strict templates refuse a second one whatever the first one says."""
-    strict = Path(__file__).parents[1] / "litellm_role_guard" / "templates" / "strict.jinja"
+    strict = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
     repaired = repair([say("system", ""), say("system", "be brief")], CAUTIOUS)
     assert "be brief" in ChatTemplate.from_path(strict).render(repaired.messages)
 

@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
-from litellm_role_guard.repair import Change
-from litellm_role_guard.report import Counts, Report, explain
+from litellm_role_guard.observability.counts import Counts
+from litellm_role_guard.observability.report import Report, explain
+from litellm_role_guard.repair.change import Change
 
 MERGED = Change("merged", (0, 1), "two turns in a row")
 SYSTEM = Change("system", (2,), "not taken there")

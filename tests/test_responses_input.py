@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 from openai.types.responses import ResponseFunctionToolCall
 
-from litellm_role_guard.responses_input import (
-    ResponsesInput,
-    UnreadableInputError,
-    find_input_fault,
-)
+from litellm_role_guard.endpoints.responses import ResponsesInput, UnreadableInputError
+from litellm_role_guard.endpoints.responses_validation import find_input_fault
 
 USER = {"role": "user", "content": "hi"}
 TYPED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "yo"}]}

@@ -20,19 +20,18 @@ from hypothesis import strategies as st
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, repair
-from litellm_role_guard.affinity import PrefixAffinity
-from litellm_role_guard.report import Report
-from litellm_role_guard.routing import (
+from litellm_role_guard.observability.report import Report
+from litellm_role_guard.plugin.settings import SettingsError
+from litellm_role_guard.routing.affinity import PrefixAffinity
+from litellm_role_guard.routing.in_flight import Flight, InFlight
+from litellm_role_guard.routing.prefix import (
     LOAD_BOUND,
     OPENING_CHARS,
     ROOM,
     Backend,
-    Flight,
-    InFlight,
     choose,
     opening,
 )
-from litellm_role_guard.settings import SettingsError
 from litellm_role_guard.simulator import create_app
 from tests.conversations import assistant, parts, system, user
 from tests.serving import serving
@@ -152,7 +151,7 @@ class TestChoice:
         talks = [[user(f"{at} {LONG}")] for at in range(50)]
         script = (
             "import json, sys\n"
-            "from litellm_role_guard.routing import Backend, choose, opening\n"
+            "from litellm_role_guard.routing.prefix import Backend, choose, opening\n"
             "keys, talks = json.load(sys.stdin)\n"
             "backends = [Backend(key) for key in keys]\n"
             "print(json.dumps([choose(opening(t), backends, {}).order for t in talks]))\n"

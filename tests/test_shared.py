@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard import ChatTemplate, TemplateProfile, shared
-from litellm_role_guard.learner import Learner
-from litellm_role_guard.live import BackendIdentity
-from litellm_role_guard.report import Counts
-from litellm_role_guard.shared import MAX_CHARS, Knowledge, SharedProfiles
+from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.backend.identity import BackendIdentity
+from litellm_role_guard.observability.counts import Counts
+from litellm_role_guard.plugin import profile_cache as shared
+from litellm_role_guard.plugin.profile_cache import MAX_CHARS, Knowledge, SharedProfiles
+from litellm_role_guard.plugin.profile_refresher import Learner
 from tests.test_learner import LONG, Vllm
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -22,11 +22,11 @@ from litellm_role_guard.simulator.model import (
     decode_stepwise,
     encode,
 )
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.template.chat_template import ChatTemplate
 from tests.conversations import assistant, system, user
 from tests.serving import serving
 
-STRICT = files("litellm_role_guard").joinpath("templates/strict.jinja").read_text()
+STRICT = files("litellm_role_guard").joinpath("simulator/strict.jinja").read_text()
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, repair
-from litellm_role_guard.settings import SettingsError
-from litellm_role_guard.verify import fault_of, stepped_down
+from litellm_role_guard.plugin.settings import SettingsError
+from litellm_role_guard.profile.stricter import stepped_down
+from litellm_role_guard.template.rendering_fault import fault_of
 from tests.test_callback import LoggingObject
 
 USER = {"role": "user", "content": "hi"}

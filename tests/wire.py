@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from litellm_role_guard.conversation import call_arguments, content_parts, part_text, tool_calls
+from litellm_role_guard.messages.message import call_arguments, content_parts, part_text, tool_calls
 
 Body = dict[str, Any]
 

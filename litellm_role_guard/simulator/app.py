@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..template import ChatTemplate
+from ..template.chat_template import ChatTemplate
 from .chat import answer_chat
 from .engine import Engine
 from .faults import TRANSPORT, Control, FaultyApp

@@ -14,7 +14,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import TypeAdapter
 
-from ..conversation import plain_text
+from ..messages.message import plain_text
 from .engine import Engine, Prompt, Reply, new_id
 from .protocol import ChatRequest, NamedTool
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import Request
 from pydantic import TypeAdapter
 
-from ..conversation import Message, has_media
-from ..template import ChatTemplate, TemplateInvalid, TemplateRefused
+from ..messages.message import Message, has_media
+from ..template.chat_template import ChatTemplate
+from ..template.errors import TemplateInvalid, TemplateRefused
 from .model import Metrics, answer, decode_stepwise, encode
 from .protocol import ModelRequest, Refused, RenderedRequest, read_body
 

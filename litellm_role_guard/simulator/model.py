@@ -7,7 +7,7 @@ import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 
-from ..conversation import Message, texts
+from ..messages.message import Message, texts
 
 BLOCK_SIZE = 16
 """Tokens in a block of the prefix cache, the unit in which prompts are found again."""

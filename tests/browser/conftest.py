@@ -39,7 +39,7 @@ TIMEOUT_MS = 20_000
 MODEL = "gemma3"
 ANSWERING = ["/v1/chat/completions", "/v1/responses"]  # and not what the guard asks at /tokenize
 # What the simulator renders with unless it is told otherwise.
-STRICT = Path(litellm_role_guard.__file__).with_name("templates") / "strict.jinja"
+STRICT = Path(litellm_role_guard.__file__).with_name("simulator") / "strict.jinja"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from litellm_role_guard import attempt, role_guard
+from litellm_role_guard import role_guard
+from litellm_role_guard.plugin import guarded_call as attempt
 
 
 def _broken(*args: Any, **kwargs: Any) -> Any:

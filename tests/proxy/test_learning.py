@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard.learner import PEACE_SECONDS
+from litellm_role_guard.plugin.profile_refresher import PEACE_SECONDS
 from tests.processes import start_proxy
 from tests.proxy.conftest import ENDPOINTS, Backend, Proxy, answered, deployment
 from tests.proxy.test_repair import RUN

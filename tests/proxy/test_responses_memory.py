@@ -14,8 +14,8 @@ import pytest
 from litellm.proxy._types import hash_token
 
 from demo.processes import free_port, simulator
-from litellm_role_guard.client import named_by_backend
-from litellm_role_guard.routing import OPENING_CHARS
+from litellm_role_guard.plugin.litellm_internals import named_by_backend
+from litellm_role_guard.routing.prefix import OPENING_CHARS
 from tests.processes import start_proxy
 from tests.proxy.conftest import CLIENT, ENDPOINTS, HERE, STRICT, Backend, deployment, in_order
 

@@ -19,7 +19,7 @@ import pytest
 
 from demo.processes import REPOSITORY, free_port, simulator
 from demo.processes import proxy as start
-from litellm_role_guard.routing import LOAD_BOUND, OPENING_CHARS, ROOM
+from litellm_role_guard.routing.prefix import LOAD_BOUND, OPENING_CHARS, ROOM
 from tests.conversations import assistant, user
 from tests.processes import MASTER_KEY, start_proxy
 from tests.proxy.conftest import CLIENT, ENDPOINTS, HERE, STRICT, Backend, Proxy, answered, body_of

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import litellm_role_guard
-from litellm_role_guard.callback import RoleGuard
-from litellm_role_guard.client import RetryingClient
+from litellm_role_guard.plugin.guard import RoleGuard
+from litellm_role_guard.plugin.retrying_client import RetryingClient
 
 HERE = Path(__file__).parent
 PACKAGE = str(Path(litellm_role_guard.__file__).parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from litellm_role_guard.conversation import Message
+from litellm_role_guard.messages.message import Message
 from tests.conversations import WEATHER_TOOL, assistant, calls, result, user
 
 CHAT = "/v1/chat/completions"

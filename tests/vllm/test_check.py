@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from litellm_role_guard.cli import main
-from litellm_role_guard.conversation import find_fault
+from litellm_role_guard.cli.main import main
+from litellm_role_guard.messages.validation import find_fault
 from tests.conversations import CASES, FURTHER, Case, assistant, user
 from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
 

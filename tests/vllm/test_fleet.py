@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.fleet import Outcome, run
 from benchmarks.talks import talks
-from litellm_role_guard.routing import LOAD_BOUND
+from litellm_role_guard.routing.prefix import LOAD_BOUND
 from tests.processes import start_proxy
 
 from .conftest import MODEL

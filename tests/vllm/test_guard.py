@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard.conversation import call_arguments, texts, tool_calls
+from litellm_role_guard.messages.message import call_arguments, texts, tool_calls
 from tests import wire
 from tests.conversations import CASES, Case
 from tests.processes import MASTER_KEY, start_proxy

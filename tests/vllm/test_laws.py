@@ -14,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from litellm_role_guard.conversation import Message, find_fault
-from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import repair
-from litellm_role_guard.template import ChatTemplate, TemplateRefused
+from litellm_role_guard.messages.message import Message
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.template.chat_template import ChatTemplate
+from litellm_role_guard.template.errors import TemplateRefused
 from tests.laws import Conversation, broken_laws, conversations
 from tests.real_templates import REAL, name
 from tests.vllm.bodies import DETOKENIZE, TOKENIZE, as_sent

@@ -9,8 +9,10 @@ import litellm
 import pytest
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
-from litellm_role_guard.backend_load import requests_of
-from litellm_role_guard.live import learn_from_vllm, read_identity, refusal_of, served_models
+from litellm_role_guard.backend.identity import read_identity, served_models
+from litellm_role_guard.backend.prompts import refusal_of
+from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.routing.backend_load import requests_of
 from tests.real_templates import REAL, name
 from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
 

@@ -17,11 +17,13 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from litellm_role_guard.conversation import Message, find_fault
-from litellm_role_guard.learn import TOOLS, Question, Reading, learn
-from litellm_role_guard.live import learn_from_vllm
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.repair import repair
+from litellm_role_guard.messages.message import Message
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.local import learn
+from litellm_role_guard.probing.probe import TOOLS, Question, Reading
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
 from tests import wire
 from tests.conversations import CASES, FURTHER, Case
 from tests.laws import Conversation, conversations

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard.conversation import find_fault
-from litellm_role_guard.learn import TOOLS
-from litellm_role_guard.profile import TemplateProfile
-from litellm_role_guard.relax import relax
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.relax.relax import relax
+from litellm_role_guard.template.chat_template import ChatTemplate
 from tests.conversations import CASES, FURTHER, Message, assistant, developer, system, user
 from tests.real_templates import REAL, name
 from tests.relaxed import as_known, expected

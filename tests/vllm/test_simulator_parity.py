@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from litellm_role_guard.simulator import create_app
-from litellm_role_guard.template import ChatTemplate
+from litellm_role_guard.template.chat_template import ChatTemplate
 from tests.conversations import CASES, FURTHER, Case, user
 from tests.serving import serving
 from tests.vllm.bodies import BODIES, CHAT, RESPONSES, TOKENIZE

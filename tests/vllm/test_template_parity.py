@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from litellm_role_guard.template import ChatTemplate, TemplateInvalid, TemplateRefused
+from litellm_role_guard.template.chat_template import ChatTemplate
+from litellm_role_guard.template.errors import TemplateInvalid, TemplateRefused
 from tests.conversations import (
     CASES,
     FURTHER,

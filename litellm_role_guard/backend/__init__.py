@@ -1,0 +1,1 @@
+"""The address of a vLLM and the HTTP client that asks it."""

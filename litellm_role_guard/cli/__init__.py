@@ -1,0 +1,5 @@
+"""The command line: `role-guard ...`."""
+
+from .main import main
+
+__all__ = ["main"]

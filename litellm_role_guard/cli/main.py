@@ -1,0 +1,19 @@
+"""The command line: `role-guard ...`."""
+
+from __future__ import annotations
+
+import click
+
+from .check import check
+from .profile import profile
+from .relax import relax
+from .simulate import simulate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Chat histories that a vLLM backend takes and reads."""
+
+
+for command in (simulate, profile, check, relax):
+    main.add_command(command)

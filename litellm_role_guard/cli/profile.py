@@ -1,0 +1,75 @@
+"""`role-guard profile`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+
+from ..probing.evidence import Learnt, Witness
+from ..template.chat_template import ChatTemplate
+from .common import (
+    BadStart,
+    load_template,
+    no_table,
+    served_model,
+    template_or_backend,
+    want_either,
+)
+
+
+@click.command()
+@template_or_backend
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def profile(
+    template: Path | None,
+    backend: str | None,
+    model: str | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Show what a chat template accepts, refuses and silently drops.
+
+    Small conversations are put to the template, or to a vLLM, which is asked for no token. Each
+    answer comes with the conversation that proved it.
+
+    \b
+      role-guard profile --template gemma3.jinja
+      role-guard profile --backend http://localhost:8000 --json
+    """
+    want_either(template, backend)
+    if backend is not None:
+        learnt = asyncio.run(_learn_from_backend(backend, model, api_key))
+    else:
+        learnt = _learn_from_file(load_template(template), str(template))
+    if as_json:
+        click.echo(learnt.as_json())
+        return
+    try:
+        from rich.console import Console
+
+        from .profile_table import print_table
+    except ImportError as error:
+        raise no_table(error) from error
+    print_table(learnt, Console())
+
+
+def _learn_from_file(template: ChatTemplate, source: str) -> Learnt:
+    witness, start = Witness(), time.perf_counter()
+    learnt = witness.learn(template)
+    return Learnt(source, learnt, witness, time.perf_counter() - start)
+
+
+async def _learn_from_backend(backend: str, model: str | None, api_key: str | None) -> Learnt:
+    from ..backend.errors import LearningFailed
+    from ..probing.live import learn_from_vllm
+
+    try:
+        name = await served_model(backend, model, api_key)
+        witness, start = Witness(), time.perf_counter()
+        learnt = await learn_from_vllm(backend, name, api_key, witness=witness)
+    except LearningFailed as error:
+        raise BadStart(str(error)) from error
+    return Learnt(f"{name} at {backend}", learnt, witness, time.perf_counter() - start)

@@ -1,0 +1,77 @@
+"""A profile as tables that a person can read, one for each field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..probing.evidence import Finding, Learnt, Proof
+from ..profile.rules import Rules
+
+_STYLES: Mapping[Finding, str] = {
+    "accepted": "green",
+    "refused": "red",
+    "not_read": "yellow",
+    "yes": "cyan",
+    "no": "default",
+}
+
+
+def print_table(learnt: Learnt, console: Console) -> None:
+    """Print every answer of a profile with the conversation that proved it, and what that cost.
+
+    Args:
+        learnt: The profile.
+        console: Where to print it.
+    """
+    console.print(Text(learnt.source, style="bold"))
+    same = learnt.profile.with_tools is None
+    armed = "get the same answers" if same else "get another answer where two are given"
+    console.print(
+        f"{learnt.cost}. Requests with tools {armed}.",
+        _legend(),
+        sep="\n",
+    )
+    proofs = learnt.proofs()
+    for field, info in Rules.model_fields.items():
+        of_field = [proof for proof in proofs if proof.field == field]
+        if of_field:
+            console.print(Text.assemble("\n", (field, "bold"), "  ", info.description or ""))
+            console.print(_table(of_field))
+
+
+def _legend() -> Text:
+    return Text.assemble(
+        ("accepted", _STYLES["accepted"]),
+        ": the model reads it. ",
+        ("refused", _STYLES["refused"]),
+        ": an error. ",
+        ("not_read", _STYLES["not_read"]),
+        ": taken, but some text is missing from the prompt or stands elsewhere.",
+    )
+
+
+def _table(proofs: Sequence[Proof]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    with_shapes = any(proof.shape for proof in proofs)
+    if with_shapes:
+        table.add_column("shape", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
+    table.add_column("proved by")
+    plain = {proof.shape: proof for proof in proofs if not proof.tools}
+    armed = {proof.shape: proof for proof in proofs if proof.tools}
+    for shape in {**plain, **armed}:
+        shown = [asked[shape] for asked in (plain, armed) if shape in asked]
+        if len({proof.answer for proof in shown}) == 1:
+            shown = shown[:1]
+        for proof in shown:
+            table.add_row(
+                *[" → ".join(shape)] * with_shapes,
+                Text(proof.answer, style=_STYLES[proof.answer]),
+                proof.conversation + ("  (with tools)" if proof.tools else ""),
+            )
+    return table

@@ -1,0 +1,153 @@
+"""Would a conversation be taken, what of it would be lost, and what does the repair make of it?"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+
+from ..backend.errors import BackendRefused
+from ..backend.prompts import prompt_of
+from ..messages.message import Message
+from ..profile.template_profile import TemplateProfile
+from ..repair.chain import Repair, repair
+from ..template.chat_template import ChatTemplate
+from ..template.errors import TemplateRefused
+from ..template.prompt_reading import MessageReading, read_in
+from .conversation_file import Conversation
+
+Outcome = Literal["fine", "lost", "refused"]
+"""`lost`: taken, but some of it is not in the prompt, or not where it was said."""
+
+
+Ask = Callable[[Sequence[Message], Conversation], Awaitable[str]]
+"""Gives the prompt that is made of messages, with the conversation's tools; raises
+`TemplateRefused`."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a conversation.
+
+    Attributes:
+        refusal: The words with which it is refused; None where it is taken.
+        messages: What becomes of each message; empty where it is refused.
+    """
+
+    refusal: str | None
+    messages: tuple[MessageReading, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What to call it in one word."""
+        if self.refusal is not None:
+            return "refused"
+        return "fine" if all(each.state == "read" for each in self.messages) else "lost"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A conversation with what becomes of it, as it is and repaired.
+
+    Attributes:
+        conversation: The conversation.
+        verdict: What becomes of it.
+        repair: What the repair makes of it.
+        repaired: What then becomes of its messages.
+    """
+
+    conversation: Conversation
+    verdict: Verdict
+    repair: Repair
+    repaired: Verdict
+
+    def as_json(self, *, diff: bool = False) -> dict[str, Any]:
+        """Give all of it as data for JSON.
+
+        Args:
+            diff: Whether to include the repaired messages.
+        """
+        line = {} if self.conversation.line is None else {"line": self.conversation.line}
+        sent = {"sent": list(self.repair.messages)} if diff else {}
+        changes = [change._asdict() for change in self.repair.changes]
+        return {
+            **line,
+            **self._verdict(self.verdict),
+            "repair": {"changes": changes, **self._verdict(self.repaired), **sent},
+        }
+
+    def _verdict(self, verdict: Verdict) -> dict[str, Any]:
+        told = [
+            {"role": message["role"], **each._asdict()}
+            for message, each in zip(self.conversation.messages, verdict.messages, strict=False)
+        ]
+        return {"outcome": verdict.outcome, "refusal": verdict.refusal, "messages": told}
+
+
+def asking_template(template: ChatTemplate) -> Ask:
+    """Give the way to ask a template."""
+
+    async def ask(messages: Sequence[Message], conversation: Conversation) -> str:
+        return template.render(
+            messages,
+            tools=conversation.tools,
+            add_generation_prompt=not conversation.prefill,
+            continue_final_message=conversation.prefill,
+        )
+
+    return ask
+
+
+def asking_vllm(
+    base_url: str, model: str, api_key: str | None = None, *, client: httpx.AsyncClient
+) -> Ask:
+    """Give the way to ask a live vLLM, which raises `LearningFailed` where it cannot be asked.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        model: The name of a served model.
+        api_key: Sent as the bearer token.
+        client: The connections to use, which stay the caller's.
+    """
+
+    async def ask(messages: Sequence[Message], conversation: Conversation) -> str:
+        try:
+            return await prompt_of(
+                base_url,
+                model,
+                messages,
+                api_key,
+                tools=conversation.tools,
+                prefill=conversation.prefill,
+                client=client,
+            )
+        except BackendRefused as refusal:
+            raise TemplateRefused(str(refusal)) from refusal
+
+    return ask
+
+
+async def check(conversation: Conversation, ask: Ask, profile: TemplateProfile) -> Checked:
+    """Check a conversation.
+
+    Args:
+        conversation: The conversation.
+        ask: Renders it.
+        profile: What the one who renders it takes.
+    """
+    messages = conversation.messages
+    repaired = repair(messages, profile, tools=conversation.tools, prefill=conversation.prefill)
+    before = after = await _verdict(conversation, messages, ask)
+    if repaired.changes:
+        after = await _verdict(conversation, repaired.messages, ask)
+    return Checked(conversation, before, repaired, after)
+
+
+async def _verdict(conversation: Conversation, sent: Sequence[Message], ask: Ask) -> Verdict:
+    try:
+        prompt = await ask(sent, conversation)
+    except TemplateRefused as refusal:
+        return Verdict(str(refusal))
+    return Verdict(None, tuple(read_in(prompt, conversation.messages)))

@@ -1,0 +1,1 @@
+"""The request formats of each endpoint, read as messages and written back."""

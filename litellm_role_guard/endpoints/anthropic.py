@@ -1,0 +1,55 @@
+"""A /v1/messages request before LiteLLM translates it into chat messages.
+
+LiteLLM (`llms/anthropic/pass_through/adapters`) fails with a 500 over most malformed ones, and
+drops messages of a role that it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..messages.validation import find_fault
+
+ROLES = ("user", "assistant", "system", "developer")
+"""The roles that are translated: LiteLLM's three, and `developer`, which it would drop."""
+
+
+def find_anthropic_fault(messages: object, system: object) -> str | None:
+    """Say what makes a /v1/messages request no conversation, and at which message; None if nothing.
+
+    Args:
+        messages: What the client sent as `messages`.
+        system: What the client sent as `system`.
+    """
+    fault = find_fault(messages)
+    if fault is not None and fault.index is None:
+        return str(fault)
+    assert isinstance(messages, Sequence)  # or it would be a fault of the whole
+    # System text beside the messages says something, too.
+    beside = [{"role": "system", "content": system}] if system else []
+    if fault is not None and find_fault([*beside, *messages]) is not None:
+        return str(fault)
+    for position, message in enumerate(messages):
+        if message["role"] not in ROLES:
+            known = ", ".join(ROLES)
+            return f"messages[{position}]: unknown role {message['role']!r}; known are {known}"
+    return None
+
+
+def translatable(messages: object) -> list[Any] | None:
+    """Give the messages with `system` for `developer`, or None where there is no such message.
+
+    Args:
+        messages: What the client sent as `messages`; malformed ones may go to groups that are not
+            guarded, and are not this function's business.
+    """
+    if not isinstance(messages, list) or not any(map(_is_developer, messages)):
+        return None
+    return [
+        {**message, "role": "system"} if _is_developer(message) else message for message in messages
+    ]
+
+
+def _is_developer(message: object) -> bool:
+    return isinstance(message, Mapping) and message.get("role") == "developer"

@@ -1,0 +1,64 @@
+"""The `messages` of a chat completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..messages.message import Message
+from ..repair.change import Change
+
+
+class ChatConversation:
+    """The `messages` of a chat completion.
+
+    Args:
+        messages: The client's messages.
+        prefill: Whether the last one is the opening of the reply.
+        developer_is_system: Whether LiteLLM sends developer messages as system messages.
+        as_sent: What LiteLLM makes of messages before it sends them.
+    """
+
+    changes: tuple[Change, ...] = ()
+
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        *,
+        prefill: bool,
+        developer_is_system: bool,
+        as_sent: Callable[[list[Any]], list[Any]],
+    ) -> None:
+        self.messages = messages
+        if developer_is_system and "developer" in [message["role"] for message in messages]:
+            self.messages = [
+                {**message, "role": "system"} if message["role"] == "developer" else message
+                for message in messages
+            ]
+        self.prefill = prefill
+        self._as_sent = as_sent
+
+    def place(self, message: int) -> str:
+        """Name the place in the request where a message comes from."""
+        return f"messages[{message}]"
+
+    def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Give the argument `messages`, as copies: LiteLLM writes into what it is given."""
+        return {"messages": copied(messages)}
+
+    def body(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Give the body's `messages`, as LiteLLM would have sent them."""
+        return {"messages": self._as_sent(copied(messages))}
+
+
+def copied(value: Any) -> Any:
+    """Give a copy of JSON-like data that shares no dict and no list with it."""
+    if isinstance(value, Mapping):
+        return {
+            # Most fields are texts, and telling one is far quicker than telling a mapping.
+            key: field if isinstance(field, str) else copied(field)
+            for key, field in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [copied(entry) for entry in value]
+    return value

@@ -1,0 +1,34 @@
+"""A request read as messages, whatever its endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..messages.message import Message
+from ..repair.change import Change
+
+
+class Conversation(Protocol):
+    """A request read as messages, in the order and with the roles that the backend will see.
+
+    Attributes:
+        changes: What has to change whatever the template is.
+        prefill: Whether the last message is the opening of the reply.
+    """
+
+    changes: tuple[Change, ...]
+    prefill: bool
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """Give the messages as the client meant them."""
+
+    def place(self, message: int) -> str:
+        """Name the place in the request where a message comes from."""
+
+    def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Give LiteLLM's arguments for these messages."""
+
+    def body(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Give the fields of the request body for these messages."""

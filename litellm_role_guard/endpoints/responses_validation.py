@@ -1,0 +1,62 @@
+"""Finding what makes a /v1/responses request no conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import BaseModel
+
+from ..messages.validation import Fault, find_fault
+from .responses import ResponsesInput, UnreadableInputError, as_mapping
+
+_SAYS_SOMETHING = {"role": "user", "content": "-"}
+
+
+def find_input_fault(
+    request_input: object,
+    instructions: object,
+    *,
+    continued: bool = False,
+    extra_roles: Iterable[str] = (),
+) -> str | None:
+    """Say what makes a /v1/responses request no conversation, and at which item; None if nothing.
+
+    Args:
+        request_input: What the client sent as `input`.
+        instructions: What the client sent as `instructions`.
+        continued: Whether it goes on from an earlier response. The backend has those messages, so
+            that these need not say anything.
+        extra_roles: Further role names that the backend's template is known to take.
+    """
+    if instructions is not None and not isinstance(instructions, str):
+        return "instructions: must be a string"
+    if not isinstance(request_input, Sequence) or isinstance(request_input, bytes):
+        return "input: must be a string or a list of items"
+    if not request_input and not instructions and not continued:
+        return "input: empty; at least one message is needed"
+    if not isinstance(request_input, str):
+        for position, item in enumerate(request_input):
+            reason = _item_fault(item, extra_roles)
+            if reason is not None:
+                return f"input[{position}]: {reason}"
+    try:
+        conversation = ResponsesInput(request_input, instructions)
+    except UnreadableInputError:
+        return None  # vLLM names what it does not know better than this list could
+    said = [_SAYS_SOMETHING] if continued else []
+    fault = find_fault([*conversation.messages, *said], extra_roles=extra_roles)
+    if fault is None:
+        return None
+    where = "input" if fault.index is None else conversation.place(fault.index)
+    return f"{where}: {fault.reason}"
+
+
+def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:
+    if not isinstance(item, (Mapping, BaseModel)):
+        return "must be an object"
+    fields = as_mapping(item)
+    if "role" not in fields:
+        return None if isinstance(fields.get("type"), str) else "has no role"
+    # Whether anything is said at all is judged over the whole input, not item by item.
+    fault: Fault | None = find_fault([fields, _SAYS_SOMETHING], extra_roles=extra_roles)
+    return None if fault is None else fault.reason

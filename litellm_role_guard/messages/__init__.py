@@ -1,0 +1,1 @@
+"""OpenAI-style messages: reading them and validating them."""

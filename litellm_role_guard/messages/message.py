@@ -1,0 +1,121 @@
+"""Reading OpenAI-style messages: their texts, parts, media and tool calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
+
+Message = Mapping[str, Any]
+
+
+# A part's text stands under a key that depends on its type (vLLM `MM_PARSER_MAP`).
+TEXT_KEYS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+    "thinking": "thinking",
+}
+
+
+# The kind under which a template sees a media part.
+MEDIA_KINDS = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "image_pil": "image",
+    "image_embeds": "image",
+    "audio_url": "audio",
+    "input_audio": "audio",
+    "audio": "audio",
+    "audio_embeds": "audio",
+    "video_url": "video",
+    "video": "video",
+    "video_embeds": "video",
+    "file": "file",
+    "input_file": "file",
+}
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether a value is an object of JSON."""
+    return type(value) is dict or isinstance(value, Mapping)  # the latter takes its time
+
+
+def part_text(part: object) -> str | None:
+    """Give the text of a content part, or None for a part that holds none (an image, say)."""
+    if isinstance(part, str):
+        return part
+    if is_object(part):
+        key = TEXT_KEYS.get(part.get("type", ""))
+        text = part.get(key) if key is not None else None
+        return text if isinstance(text, str) else None
+    return None
+
+
+def content_parts(message: Message) -> Sequence[Any]:
+    """Give a message's content as a list of parts; a string is one part, null is none."""
+    content = message.get("content")
+    if content is None:
+        return ()
+    return (content,) if isinstance(content, str) else content
+
+
+def texts(message: Message) -> Iterator[str]:
+    """Give the texts of a message's content, in order, the empty ones left out."""
+    for part in content_parts(message):
+        text = part_text(part)
+        if text:
+            yield text
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield refusal
+
+
+def plain_text(message: Message) -> str:
+    """Give a message's texts as one string, joined by a line break as vLLM joins parts."""
+    return "\n".join(texts(message))
+
+
+def has_media(message: Message) -> bool:
+    """Tell whether a message holds a part that is no text."""
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return False
+    return any(is_object(part) and part.get("type") not in TEXT_KEYS for part in content)
+
+
+def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:
+    """Give an assistant message's tool calls; none for every other message."""
+    if message.get("role") != "assistant":
+        return ()
+    return message.get("tool_calls") or ()
+
+
+def call_name(call: Mapping[str, Any]) -> str:
+    """Give the name of the tool that a call asks for."""
+    return str(_called(call).get("name"))
+
+
+def call_arguments(call: Mapping[str, Any]) -> str:
+    """Give a tool call's arguments as the model wrote them: JSON text, or a custom tool's input."""
+    called = _called(call)
+    arguments = called.get("arguments", called.get("input"))
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    called = call.get("function", call.get("custom"))
+    return called if isinstance(called, Mapping) else call
+
+
+def is_empty(message: Message) -> bool:
+    """Tell whether a message says nothing: no text but white space, no media, no tool call."""
+    if tool_calls(message) or message.get("function_call"):
+        return False
+    if has_media(message):
+        return False
+    return not any(text.strip() for text in texts(message))

@@ -1,0 +1,1 @@
+"""What the guard did, as header, log line and counts; never message text."""

@@ -1,0 +1,1 @@
+"""The LiteLLM hooks, and what only they need."""

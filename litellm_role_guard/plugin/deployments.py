@@ -1,0 +1,201 @@
+"""What is known of each backend: its settings, and what its template takes, lessons included."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+
+from ..observability.counts import Counts
+from ..observability.log import logger
+from ..profile.refusals import Refusal, teach
+from ..profile.template_profile import TemplateProfile
+from ..template.chat_template import ChatTemplate
+from .profile_cache import Cache, SharedProfiles
+from .profile_refresher import Learner
+from .settings import KEY, DeploymentSettings, GuardSettings, SettingsError, misspelt, read_settings
+
+GLOBAL_PATH = f"callback_settings.{KEY}"
+
+OWN_PATH = f"model_info.{KEY}"
+
+
+MAX_DEPLOYMENTS = 4096
+"""How many deployments are remembered, those used last. LiteLLM makes up a new one for every key
+or address that a client may bring along, and a wildcard one serves models of any name, so their
+number is not bounded by the config."""
+
+
+class Deployment:
+    """One backend.
+
+    Args:
+        settings: The settings that hold for it.
+        profile: What its template takes, as far as known.
+        template: Its template, where the config names it.
+
+    Attributes:
+        learner: Asks the backend what its template takes; None where nobody is to ask.
+    """
+
+    def __init__(
+        self,
+        settings: DeploymentSettings,
+        profile: TemplateProfile,
+        template: ChatTemplate | None = None,
+    ) -> None:
+        self.settings = settings
+        self.profile = profile
+        self.template = template
+        self.learner: Learner | None = None
+
+    def install(self, profile: TemplateProfile) -> None:
+        """Take over what the backend told, in place of all lessons of earlier refusals."""
+        self.profile = profile
+
+    def forget(self) -> None:
+        """Stop what is going on for this deployment; nobody uses it any more."""
+        if self.learner is not None:
+            self.learner.stop()
+
+    def learn(self, refusal: Refusal) -> None:
+        """Take a lesson from a refusal of this backend, for all later requests."""
+        self.profile = teach(self.profile, refusal)
+
+    def keep(self, base: TemplateProfile, proven: TemplateProfile) -> None:
+        """Take over a profile that got a request answered.
+
+        Args:
+            base: The profile that it was made from. If another request has taught this deployment
+                something since, that stays: two requests refused for the same reason must not
+                both add a lesson.
+            proven: The profile with its lessons.
+        """
+        if self.profile is base:
+            self.profile = proven
+
+
+class Deployments:
+    """The backends that were seen, each with its own profile.
+
+    Args:
+        settings: The settings of the whole guard.
+        path: Where these stand, for error messages.
+        counts: Where to count what was learnt.
+        cache: Gives the cache in which proxies share what they learnt; None where there is none.
+
+    Raises:
+        SettingsError: The chat template cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        path: str = GLOBAL_PATH,
+        *,
+        counts: Counts | None = None,
+        cache: Callable[[], Cache | None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self._counts = Counts() if counts is None else counts
+        self._cache = cache
+        self._learning: set[Learner] = set()
+        self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
+        self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
+        self._read: dict[str, DeploymentSettings] = {}
+        self._make(settings, path)
+
+    def check(self, configured: Iterable[object]) -> None:
+        """Read the deployments' own settings as a config has them.
+
+        Args:
+            configured: The config's `model_list`.
+
+        Raises:
+            SettingsError: A setting or a chat template of a deployment cannot be used.
+        """
+        for position, entry in enumerate(configured):
+            info = entry.get("model_info") if isinstance(entry, Mapping) else None
+            if not isinstance(info, Mapping):
+                continue
+            where = f"model_list[{position}].model_info"
+            for warning in misspelt(info, where):
+                logger.warning(warning)
+            if KEY in info:
+                where = f"{where}.{KEY}"
+                self._make(self._settings(info[KEY], where), where)
+
+    def get(self, key: Hashable, own: object) -> Deployment:
+        """Give a deployment with all that was learnt of it.
+
+        Args:
+            key: What tells this deployment from the others.
+            own: Its own settings as written, or None.
+
+        Raises:
+            SettingsError: These cannot be used.
+        """
+        written, deployment = self._known.get(key, (None, None))
+        if deployment is None or written != own:
+            if deployment is not None:
+                deployment.forget()
+            deployment = self._make(self.settings_for(own), OWN_PATH)
+            self._known[key] = (own, deployment)
+            if len(self._known) > MAX_DEPLOYMENTS:
+                _, (_, oldest) = self._known.popitem(last=False)
+                oldest.forget()
+        self._known.move_to_end(key)
+        return deployment
+
+    def settings_for(self, own: object) -> DeploymentSettings:
+        """Give the settings that hold for a deployment.
+
+        Args:
+            own: Its own settings as written, or None.
+
+        Raises:
+            SettingsError: These cannot be used.
+        """
+        if own is None:
+            return self.settings
+        # Several hooks of each request ask; to compare what YAML gives costs a tenth of reading it.
+        written = repr(own)
+        settings = self._read.get(written)
+        if settings is None:
+            settings = self._settings(own, OWN_PATH)
+            if len(self._read) >= MAX_DEPLOYMENTS:
+                self._read.clear()
+            self._read[written] = settings
+        return settings
+
+    def _settings(self, own: object, path: str) -> DeploymentSettings:
+        return self.settings.overridden(read_settings(own, path, DeploymentSettings))
+
+    def _make(self, settings: DeploymentSettings, path: str) -> Deployment:
+        name = settings.chat_template
+        if name is None:
+            if settings.verify:
+                raise SettingsError(f"{path}.verify: needs a chat_template to render with")
+            return self._untold(settings)
+        if name not in self._templates:
+            try:
+                template = ChatTemplate.from_path(Path(name).expanduser())
+            except (OSError, RuntimeError, ValueError) as error:
+                # RuntimeError: no such user's home. ValueError: TemplateInvalid, or no UTF-8.
+                raise SettingsError(f"{path}.chat_template: {name}: {error}") from None
+            self._templates[name] = template, TemplateProfile.learn(template)
+        template, profile = self._templates[name]
+        return Deployment(settings, profile, template)
+
+    def _untold(self, settings: DeploymentSettings) -> Deployment:
+        """Give a deployment whose template nobody has named."""
+        deployment = Deployment(settings, TemplateProfile.cautious())
+        if settings.learn:
+            deployment.learner = Learner(
+                deployment.install,
+                max_age=settings.learn_max_age,
+                counts=self._counts,
+                busy=self._learning,
+                shared=SharedProfiles(self._cache, settings.learn_max_age),
+            )
+        return deployment

@@ -1,0 +1,36 @@
+"""The words of a backend's error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import httpx
+
+
+async def error_body(error: httpx.HTTPStatusError) -> str:
+    # Reading a refused stream to its end and closing it gives its connection back to the pool.
+    try:
+        await error.response.aread()
+        return error.response.text
+    except (httpx.HTTPError, httpx.StreamError, UnicodeDecodeError):
+        return ""
+    finally:
+        await error.response.aclose()
+
+
+def error_message(body: str) -> str:
+    """Give the message of an error's body; the body itself where it has none.
+
+    The rest of a body is no refusal of the conversation: it may repeat what the client sent.
+    """
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(fields, Mapping):
+        return body
+    error = fields.get("error")
+    # Older vLLM has the error's fields at the top.
+    message = (error if isinstance(error, Mapping) else fields).get("message")
+    return message if isinstance(message, str) else body

@@ -1,0 +1,90 @@
+"""Names of LiteLLM's that it does not promise to keep, each with a fallback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ..observability.log import log_failure
+
+__all__ = [
+    "AVAILABLE",
+    "PROVIDER",
+    "AsyncHTTPHandler",
+    "as_sent",
+    "http_handler",
+    "named_by_backend",
+    "with_credential",
+]
+
+try:
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_async_httpx_client
+    from litellm.types.utils import LlmProviders
+except ImportError:
+    AVAILABLE = False
+    AsyncHTTPHandler = object  # type: ignore[misc, assignment]
+else:
+    AVAILABLE = True
+
+
+PROVIDER = "hosted_vllm"
+
+
+def http_handler(kwargs: Mapping[str, Any]) -> Any:
+    if kwargs.get("client") is not None:
+        return kwargs["client"]
+    # The very handler that LiteLLM would take by itself (`llm_http_handler.py`).
+    return get_async_httpx_client(
+        llm_provider=LlmProviders(PROVIDER),
+        params={"ssl_verify": kwargs.get("ssl_verify")},
+        shared_session=kwargs.get("shared_session"),
+    )
+
+
+def with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a call's arguments with those of its named credential.
+
+    LiteLLM itself looks these up only after its hooks (`litellm/utils.py`).
+    """
+    if not kwargs.get("litellm_credential_name"):
+        return kwargs
+    from litellm.utils import load_credentials_from_list
+
+    told = dict(kwargs)
+    load_credentials_from_list(told)
+    return told
+
+
+def named_by_backend(response_id: str) -> str:
+    """Give the id that a backend itself gave to a response.
+
+    Args:
+        response_id: The id as LiteLLM's clients know it, or the backend's own.
+    """
+    try:
+        from litellm.responses.utils import ResponsesAPIRequestUtils as Ids
+
+        return Ids.decode_previous_response_id_to_original_previous_response_id(response_id)
+    except Exception as error:
+        log_failure("LiteLLM's response ids cannot be read", error, logging.DEBUG)
+        return response_id
+
+
+def as_sent(messages: list[Any], model: str) -> list[Any]:
+    """Give messages as LiteLLM's hosted_vllm code would put them into the body.
+
+    Args:
+        messages: The messages, which may be changed.
+        model: The model's name.
+    """
+    try:
+        from litellm.llms.hosted_vllm.chat.transformation import HostedVLLMChatConfig
+
+        body = HostedVLLMChatConfig().transform_request(model, messages, {}, {}, {})
+    except Exception as error:
+        # vLLM takes all of OpenAI's own forms; LiteLLM's code only brings other forms there.
+        log_failure("LiteLLM's transform_request cannot be used", error, logging.DEBUG)
+        return messages
+    sent: list[Any] = body["messages"]
+    return sent

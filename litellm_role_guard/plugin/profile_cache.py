@@ -1,0 +1,140 @@
+"""What one proxy has learnt of a backend, kept in LiteLLM's Redis for all the others.
+
+LiteLLM's router has a cache with a Redis behind it, wherever the config names one: in
+`router_settings` (`redis_host`, ...) or in `litellm_settings.cache`. A Redis that is down or slow
+costs the sharing and nothing else, and what is found there is believed only if it is a profile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..backend.identity import BackendIdentity
+from ..observability.log import log_failure
+from ..profile.template_profile import TemplateProfile
+
+VERSION = hashlib.sha256(
+    json.dumps(TemplateProfile.model_json_schema(), sort_keys=True).encode()
+).hexdigest()[:12]
+"""Told apart by it: releases of this package whose profiles have other fields."""
+
+
+SECONDS = 0.5
+"""How long the cache may take to answer."""
+
+
+SKEW_SECONDS = 300.0
+"""By how much another machine's clock may be ahead."""
+
+
+MAX_CHARS = 100_000
+"""How long an entry may be. A profile has some ten thousand characters."""
+
+
+_T = TypeVar("_T")
+
+
+class Knowledge(BaseModel):
+    """A profile that was learnt from a backend, and what it holds for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: TemplateProfile
+    identity: BackendIdentity
+    learnt_at: float = Field(description="When, in seconds since 1970.", gt=0, allow_inf_nan=False)
+
+    @property
+    def age(self) -> float:
+        """How many seconds ago it was learnt; 0 for what another machine's clock puts ahead."""
+        return max(0.0, time.time() - self.learnt_at)
+
+
+class Cache(Protocol):
+    """LiteLLM's `RedisCache`, as far as it is used."""
+
+    async def async_get_cache(self, key: str) -> Any:
+        """Give what stands under a key, or None."""
+
+    async def async_set_cache(self, key: str, value: Any, *, ttl: int) -> Any:
+        """Keep a value under a key, for so many seconds."""
+
+
+class SharedProfiles:
+    """The profiles that all proxies with the same Redis know.
+
+    Args:
+        cache: Gives the cache; None where there is none.
+        max_age: For how many seconds a profile is kept.
+    """
+
+    def __init__(self, cache: Callable[[], Cache | None], max_age: float) -> None:
+        self._cache = cache
+        self._max_age = max_age
+
+    async def get(
+        self, url: str, model: str, fields: Mapping[str, Any], identity: BackendIdentity
+    ) -> Knowledge | None:
+        """Give what is known of a backend, or None.
+
+        Args:
+            url: Its address.
+            model: The name of the served model.
+            fields: What goes with every conversation.
+            identity: What the backend says of itself.
+        """
+        cache = self._given()
+        if cache is None:
+            return None
+        found = await _in_time(cache.async_get_cache(_key(url, model, fields, identity)))
+        if not isinstance(found, str) or len(found) > MAX_CHARS:
+            return None
+        try:
+            known = Knowledge.model_validate_json(found)
+        except ValidationError:
+            return None
+        is_of_now = known.learnt_at < time.time() + SKEW_SECONDS
+        return known if known.identity == identity and is_of_now else None
+
+    async def put(self, url: str, model: str, fields: Mapping[str, Any], known: Knowledge) -> None:
+        """Let the others know.
+
+        Args:
+            url: The backend's address.
+            model: The name of the served model.
+            fields: What went with every conversation.
+            known: What was learnt.
+        """
+        cache = self._given()
+        if cache is not None:
+            key = _key(url, model, fields, known.identity)
+            ttl = max(1, int(self._max_age))
+            await _in_time(cache.async_set_cache(key, known.model_dump_json(), ttl=ttl))
+
+    def _given(self) -> Cache | None:
+        try:
+            return self._cache()
+        except Exception as error:  # another version of LiteLLM
+            log_failure("no cache to share profiles in", error, logging.DEBUG)
+            return None
+
+
+async def _in_time(answer: Awaitable[_T]) -> _T | None:
+    try:
+        return await asyncio.wait_for(answer, SECONDS)
+    except Exception as error:  # whatever a Redis, its client or LiteLLM may raise
+        log_failure("the shared profiles cannot be reached", error, logging.DEBUG)
+        return None
+
+
+def _key(url: str, model: str, fields: Mapping[str, Any], identity: BackendIdentity) -> str:
+    told = json.dumps([url.rstrip("/"), model, fields, identity], sort_keys=True, default=str)
+    # The address may hold a password, and keys are seen by whoever looks into the Redis.
+    return f"role_guard:{VERSION}:{hashlib.sha256(told.encode()).hexdigest()}"

@@ -1,0 +1,307 @@
+"""Keeps what is known of a backend up to date, by asking it in the background of its requests.
+
+A deployment has one learner, and a learner asks at most once at a time, however many requests
+want to know. What it finds it gives to the deployment; that it found nothing costs nothing but a
+line in the log, and what was known before holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from ..backend.backend import LIMIT_SECONDS, Backend
+from ..backend.errors import LearningFailed, ModelNotServed
+from ..backend.identity import BackendIdentity, read_identity
+from ..backend.prompts import refusal_of
+from ..messages.message import Message
+from ..observability.counts import Counts
+from ..observability.log import log_failure, logger
+from ..probing.live import LONGEST_SECONDS, learn_from_vllm
+from ..profile.template_profile import TemplateProfile
+from .profile_cache import Knowledge, SharedProfiles
+
+BACK_OFF_SECONDS = 5.0
+"""How long a backend is left in peace after learning failed; twice as long after each time more."""
+
+
+LONGEST_BACK_OFF_SECONDS = 600.0
+
+
+PEACE_SECONDS = 1.0
+"""How long no refusal is a reason to ask again: several backends may take turns at one address."""
+
+
+AT_ONCE = 8
+"""How many backends are asked at the same time. The names of a wildcard's models are made up by
+clients, so that there may be any number of deployments that nobody has asked yet."""
+
+
+_ROUNDS = 2
+
+# Ends a task of a loop that nobody runs any more.
+_IDENTITY_SECONDS = 3 * LIMIT_SECONDS  # of three requests, two at once
+
+_TASK_SECONDS = (_IDENTITY_SECONDS + LONGEST_SECONDS) * _ROUNDS
+
+_ABANDONED_SECONDS = (3 * LIMIT_SECONDS + LONGEST_SECONDS) * _ROUNDS + 10
+
+
+class Learner:
+    """Asks a backend what its template takes: first, when the answer is old, or when it is wrong.
+
+    Args:
+        install: Takes a profile that was learnt.
+        max_age: After how many seconds to ask again.
+        counts: Where `learnt` and `learning_failed` are counted.
+        busy: The learners that are asking, shared by all.
+        shared: What other proxies have learnt.
+    """
+
+    def __init__(
+        self,
+        install: Callable[[TemplateProfile], None],
+        *,
+        max_age: float,
+        counts: Counts,
+        busy: set[Learner],
+        shared: SharedProfiles,
+    ) -> None:
+        self._install = install
+        self._max_age = max_age
+        self._counts = counts
+        self._busy = busy
+        self._shared = shared
+        self._task: asyncio.Task[None] | None = None
+        self._started = 0.0
+        self._due = 0.0
+        self._peace = 0.0  # until when a refusal is no reason to ask
+        self._doubted = False
+        self._failures = self._in_vain = self._refusals = 0
+        self._told: str | None = None
+        self._known: Knowledge | None = None
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether the deployment's profile was learnt from the backend."""
+        return self._known is not None
+
+    async def ready(self, backend: Callable[[], Backend | None], wait: float) -> None:
+        """Ask where that is due, and wait for the first answer.
+
+        Args:
+            backend: Tells whom to ask; None where that cannot be told.
+            wait: For how many seconds after the start of the asking.
+        """
+        if not self._is_asking() and time.monotonic() >= self._due:
+            self._start(backend)
+        # Whoever waited in vain once does not hold up requests again.
+        if self._known is None and not self._failures:
+            await self._wait(self._started + wait - time.monotonic())
+
+    def contradicted(self, backend: Callable[[], Backend | None]) -> None:
+        """Take note that the backend refused what it was learnt to take: another is there now."""
+        if self._known is None:
+            return
+        self._refusals += 1
+        self._doubted = True
+        self._due = min(self._due, self._peace)
+        if not self._is_asking() and time.monotonic() >= self._peace:
+            self._start(backend)
+
+    async def asked_again(
+        self,
+        backend: Callable[[], Backend | None],
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        words: str,
+        wait: float,
+    ) -> None:
+        """Wait for what the backend says now, if a refusal was its template's.
+
+        Args:
+            backend: Tells whom to ask.
+            messages: What was refused.
+            tools: The tool definitions that went with it.
+            words: The words of the refusal.
+            wait: For how many seconds at most.
+        """
+        until = time.monotonic() + wait
+        if not self._is_asking():
+            if self._known is None or time.monotonic() < self._peace:
+                return
+            if wait <= 0:
+                self.contradicted(backend)
+                return
+            with contextlib.suppress(asyncio.TimeoutError):
+                if await asyncio.wait_for(_uttered(backend(), messages, tools, words), wait):
+                    self.contradicted(backend)
+        await self._wait(until - time.monotonic())
+
+    def stop(self) -> None:
+        """Ask no more: the deployment was forgotten."""
+        task, self._task = self._task, None
+        self._busy.discard(self)
+        if task is not None and not task.done():
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def _is_asking(self) -> bool:
+        task = self._task
+        if task is None or task.done() or task.get_loop().is_closed():
+            return False
+        return time.monotonic() < self._started + _ABANDONED_SECONDS
+
+    async def _wait(self, seconds: float) -> None:
+        task = self._task
+        # A task of another event loop cannot be waited for.
+        if task is not None and seconds > 0 and task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait({task}, timeout=seconds)
+
+    def _start(self, backend: Callable[[], Backend | None]) -> None:
+        for other in [other for other in self._busy if not other._is_asking()]:
+            self._busy.discard(other)
+        if len(self._busy) >= AT_ONCE:
+            return
+        try:
+            whom = backend()
+        except Exception as error:  # another version of LiteLLM
+            log_failure("role guard cannot tell how a backend is asked", error)
+            self._failed(None, None)
+            return
+        if whom is None:
+            return
+        self._started = time.monotonic()
+        self._busy.add(self)
+        # In a context of its own: what the request has in its is not the learner's.
+        start = asyncio.get_running_loop().create_task
+        self._task = contextvars.Context().run(start, self._run(whom))
+
+    async def _run(self, backend: Backend) -> None:
+        try:
+            async with backend.client() as client:
+                # A backend that sends its answer byte by byte never runs into a time limit of its.
+                await asyncio.wait_for(self._ask(backend, client), _TASK_SECONDS)
+        except asyncio.TimeoutError:
+            self._failed(backend, "its answers have no end")
+        except ModelNotServed as failure:
+            # Any client can make up names for a wildcard, and is told by the backend's own 404.
+            self._failed(backend, str(failure), logging.DEBUG)
+        except LearningFailed as failure:
+            self._failed(backend, str(failure))
+        except Exception as error:
+            log_failure(f"role guard failed to learn deployment={backend.name}", error)
+            self._failed(backend, None)
+        finally:
+            self._busy.discard(self)
+
+    async def _ask(self, backend: Backend, client: httpx.AsyncClient) -> None:
+        how: dict[str, Any] = {"client": client, "headers": backend.headers}
+        rounds = _ROUNDS
+        while True:
+            rounds -= 1
+            refusals = self._refusals
+            identity = await asyncio.wait_for(
+                read_identity(
+                    backend.url, backend.model, backend.api_key, seconds=LIMIT_SECONDS, **how
+                ),
+                _IDENTITY_SECONDS,
+            )
+            known, own = None, False
+            if not self._doubted:
+                if self._is_known(identity):
+                    self._failures, self._told = 0, None
+                    self._due = time.monotonic() + self._max_age
+                    return
+                known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
+            if known is None or known.age > self._max_age or self._is_older(known):
+                profile = await learn_from_vllm(
+                    backend.url,
+                    backend.model,
+                    backend.api_key,
+                    seconds=LIMIT_SECONDS,
+                    fields=backend.fields,
+                    **how,
+                )
+                known = Knowledge(profile=profile, identity=identity, learnt_at=time.time())
+                own = True
+            # A refusal in between may have come after some of the answers.
+            if self._refusals == refusals or not rounds:
+                self._learnt(backend, known, refusals)
+                if own:
+                    await self._shared.put(backend.url, backend.model, backend.fields, known)
+                return
+
+    def _is_known(self, identity: BackendIdentity) -> bool:
+        # A server that does not show its template may serve another one than before.
+        known = self._known
+        return known is not None and identity.template is not None and identity == known.identity
+
+    def _is_older(self, known: Knowledge) -> bool:
+        return self._known is not None and known.learnt_at <= self._known.learnt_at
+
+    def _learnt(self, backend: Backend, known: Knowledge, refusals: int) -> None:
+        now = time.monotonic()
+        in_vain = self._known is not None and known.profile == self._known.profile
+        self._due = now + self._max_age - known.age
+        self._in_vain = self._in_vain + 1 if in_vain and self._doubted else 0
+        self._peace = now + (_back_off(self._in_vain) or PEACE_SECONDS)
+        self._doubted = self._refusals != refusals
+        if self._doubted:
+            self._due = self._peace
+        self._failures, self._told = 0, None
+        self._known = known
+        self._counts.add("learnt")
+        if not in_vain:  # else the lessons of later refusals still hold
+            self._install(known.profile)
+        milliseconds = (now - self._started) * 1000
+        logger.info("learnt in %.0f ms deployment=%s", milliseconds, backend.name)
+
+    def _failed(
+        self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
+    ) -> None:
+        self._failures += 1
+        self._due = self._peace = time.monotonic() + _back_off(self._failures)
+        self._counts.add("learning_failed")
+        if backend is not None and reason is not None and reason != self._told:
+            self._told = reason
+            logger.log(level, "not learnt: %s deployment=%s", reason, backend.name)
+
+
+def _back_off(times: int) -> float:
+    if times == 0:
+        return 0.0
+    return min(BACK_OFF_SECONDS * 2.0 ** min(times - 1, 20), LONGEST_BACK_OFF_SECONDS)
+
+
+async def _uttered(
+    backend: Backend | None,
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, Any]] | None,
+    words: str,
+) -> bool:
+    """Tell whether a refusal is the template's own, by asking for it without an answer."""
+    if backend is None:
+        return False
+    try:
+        async with backend.client() as client:
+            said = await refusal_of(
+                backend.url,
+                backend.model,
+                messages,
+                backend.api_key,
+                tools=tools,
+                client=client,
+                fields=backend.fields,
+                headers=backend.headers,
+            )
+    except LearningFailed:
+        return False
+    return said is not None and said.strip() == words.strip()

@@ -1,0 +1,69 @@
+"""Reading the response object of a /v1/responses call on its way to the client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import httpx
+
+from ..observability.log import log_failure
+
+_LAST_EVENTS = (b"response.completed", b"response.incomplete")
+
+
+class _OverheardStream(httpx.AsyncByteStream):
+    """A /v1/responses stream whose last event is read before whoever reads the stream has it."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, hear: Callable[[object], None]) -> None:
+        self._inner = inner
+        self._hear = hear
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        line: list[bytes] = []
+        async for chunk in self._inner:
+            line.append(chunk)
+            if b"\n" in chunk:
+                *lines, rest = b"".join(line).split(b"\n")
+                line = [rest]
+                for whole in lines:
+                    self._read(whole)
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._inner.aclose()
+
+    def _read(self, line: bytes) -> None:
+        # The words may be part of a text as well; parsing each event would cost far more.
+        if not line.startswith(b"data:") or not any(kind in line for kind in _LAST_EVENTS):
+            return
+        try:
+            event = json.loads(line.removeprefix(b"data:"))
+        except ValueError:
+            return
+        if isinstance(event, Mapping) and str(event.get("type")).encode() in _LAST_EVENTS:
+            self._hear(event.get("response"))
+
+
+def overheard(response: httpx.Response, hear: Callable[[Mapping[str, Any]], None]) -> None:
+    """Let a response object be heard, now or at the end of its stream."""
+
+    def safely(heard: object) -> None:
+        try:
+            if isinstance(heard, Mapping):
+                hear(heard)
+        except Exception as error:  # the answer is the client's, whatever goes wrong here
+            log_failure("role guard failed; the response cannot be gone on from", error)
+
+    if response.is_stream_consumed or response.is_closed:
+        try:
+            safely(response.json())
+        except ValueError:
+            return  # what it is instead, LiteLLM will say
+        return
+    # Compressed, which vLLM's own is not, a stream cannot be read here.
+    is_plain = response.headers.get("content-encoding", "identity") == "identity"
+    if is_plain and isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _OverheardStream(response.stream, safely)

@@ -1,0 +1,232 @@
+"""What a user may write about the guard in config.yaml, and how a mistake there is named.
+
+Global settings stand under `callback_settings.role_guard`, those of one deployment under its
+`model_info.role_guard`. The deployment's own win, key by key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+KEY = "role_guard"
+"""Under which key the settings stand, in either place."""
+
+
+Mode = Literal["repair", "observe", "reject", "off"]
+
+
+Routing = Literal["prefix_affinity", "off"]
+
+
+ErrorTurns = Literal["keep", "drop"]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message starts with the setting's full path.
+
+    Attributes:
+        words_are_safe: The message holds no client's text, so that the log may show it.
+    """
+
+    words_are_safe = True
+
+
+def _regular_expression(pattern: str) -> str:
+    try:
+        matches_nothing = re.compile(pattern).search("") is not None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise PydanticCustomError(
+            "pattern", "must be a regular expression ({reason})", {"reason": str(error)}
+        ) from error
+    if matches_nothing:
+        raise PydanticCustomError("pattern", "must not match an empty text")
+    return pattern
+
+
+class DeploymentSettings(BaseModel):
+    """What may be set for one deployment, under `model_info.role_guard`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    mode: Mode = Field(
+        default="repair",
+        description="repair: change what the backend would refuse or not read. observe: only "
+        "report what would be changed. reject: answer 400 and explain. off: do nothing.",
+    )
+    chat_template: str | None = Field(
+        default=None,
+        description="Path of the backend's chat template: a .jinja file, a "
+        "tokenizer_config.json or a model directory. Without it the guard is cautious.",
+    )
+    separator: str = Field(
+        default="\n\n", description="What stands between the texts of messages that are joined."
+    )
+    placeholder: str = Field(
+        default="", description="The text of a turn that has to be invented to close a gap."
+    )
+    extra_roles: list[str] = Field(
+        default_factory=list,
+        description="Further role names that this backend's template knows.",
+    )
+    routing: Routing = Field(
+        default="off",
+        description="prefix_affinity: a group's requests go to the deployment whose KV cache has "
+        "seen their conversation, as far as its load allows it. off: as LiteLLM shares them out.",
+    )
+
+    learn: bool = Field(
+        default=True,
+        description="Whether a live vLLM is asked what its template takes where no chat_template "
+        "is set.",
+    )
+    learn_wait: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="For how many seconds a request may be held up until the backend has told.",
+    )
+    learn_max_age: float = Field(
+        default=3600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="After how many seconds the backend is asked again.",
+    )
+    verify: bool = Field(
+        default=False,
+        description="Whether each result is rendered by the chat_template before it is sent.",
+    )
+    remember_responses: bool = Field(
+        default=True,
+        description="Whether the conversation behind a previous_response_id is kept for a backend "
+        "that keeps none: in the memory of the proxy's process alone, for a day at most.",
+    )
+    error_turns: ErrorTurns = Field(
+        default="keep",
+        description="drop: take errors that a client keeps as the assistant's words out of the "
+        "conversation. keep: let the model read them.",
+    )
+    error_patterns: list[Annotated[str, AfterValidator(_regular_expression)]] = Field(
+        default_factory=list,
+        description="Regular expressions that match where such an error begins, beside those of "
+        "known clients.",
+    )
+
+    @field_validator("chat_template")
+    @classmethod
+    def _no_path(cls, path: str | None) -> str | None:
+        if path is not None and (not path.strip() or "\0" in path):
+            raise PydanticCustomError("path", "must be the path of a file or a directory")
+        return path
+
+    @field_validator("mode", "routing", mode="before")
+    @classmethod
+    def _yaml_off(cls, value: object) -> object:
+        # YAML 1.1 reads a bare `off` as the boolean false.
+        return "off" if value is False else value
+
+
+class GuardSettings(DeploymentSettings):
+    """What may be set for the whole guard, under `callback_settings.role_guard`."""
+
+    model_groups: list[str] | None = Field(
+        default=None,
+        description="Names or globs of the model groups to guard, whatever their provider. "
+        "Without it every hosted_vllm deployment is guarded.",
+    )
+
+    def names(self, group: str) -> bool:
+        """Tell whether `model_groups` names a model group, by its name or by a glob."""
+        return any(fnmatchcase(group, pattern) for pattern in self.model_groups or ())
+
+    def overridden(self, own: DeploymentSettings) -> DeploymentSettings:
+        """Give the settings of a deployment: its own where it has some, else these.
+
+        Args:
+            own: What the deployment's `model_info.role_guard` says.
+        """
+        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+
+_Settings = TypeVar("_Settings", bound=DeploymentSettings)
+
+
+def read_settings(written: object, path: str, model: type[_Settings]) -> _Settings:
+    """Read settings as written in a config.
+
+    Args:
+        written: What stands there, as YAML gives it; None counts as nothing set.
+        path: Where it stands, such as `callback_settings.role_guard`.
+        model: The settings that may stand there.
+
+    Raises:
+        SettingsError: A key is unknown or its value cannot be used.
+    """
+    if written is None:
+        written = {}
+    if not isinstance(written, Mapping):
+        raise SettingsError(f"{path}: must be a mapping, not {written!r}")
+    try:
+        return model.model_validate(dict(written))
+    except ValidationError as error:
+        faults = [_fault(detail, path, model) for detail in error.errors()]
+        raise SettingsError("\n".join(faults)) from None
+
+
+def misspelt(keys: Iterable[object], path: str) -> list[str]:
+    """Say of each key that is nearly, and not quite, `role_guard` that it is not read.
+
+    Args:
+        keys: The keys of a mapping that other plugins have settings in, too.
+        path: Where it stands.
+    """
+    return [
+        f"{path}.{key}: not read; did you mean {KEY!r}?"
+        for key in keys
+        if isinstance(key, str)
+        and key != KEY
+        and difflib.get_close_matches(key.lower(), [KEY], cutoff=0.7)
+    ]
+
+
+def _fault(detail: ErrorDetails, path: str, model: type[DeploymentSettings]) -> str:
+    where = path + "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"]
+    )
+    if detail["type"] != "extra_forbidden":
+        return f"{where}: {_expected(detail)}, not {detail['input']!r}"
+    name = str(detail["loc"][-1])
+    if name in GuardSettings.model_fields:
+        return f"{where}: can only be set under callback_settings.role_guard"
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return f"{where}: unknown setting; {guess}known are {', '.join(known)}"
+
+
+def _expected(detail: ErrorDetails) -> str:
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    if detail["type"] == "literal_error":
+        return f"must be {context['expected']}"
+    if "ge" in context or "gt" in context:
+        return f"must be {'at least' if 'ge' in context else 'more than'} {_bound(context)}"
+    if "le" in context:
+        return f"must be at most {_bound(context)}"
+    kinds = {
+        "string_type": "a string",
+        "list_type": "a list",
+        "bool_type": "true or false",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+    }
+    return f"must be {kinds[detail['type']]}" if detail["type"] in kinds else detail["msg"]
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    return f"{next(iter(context.values())):g}"

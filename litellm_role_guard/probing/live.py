@@ -1,0 +1,130 @@
+"""A live vLLM as an oracle: what it reads of a conversation, told without generating a token.
+
+`/tokenize` renders a conversation and refuses it as a chat request would be refused, and
+`/detokenize` gives back the text that the model would read. So the template is judged together
+with the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
+
+Messages are sent as LiteLLM sends those of a request: without `content` where that is null.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import httpx
+
+from ..backend.errors import LearningFailed
+from ..backend.identity import TEMPLATE_KEY
+from ..backend.server import SECONDS, VllmServer, connected
+from ..profile.template_profile import TemplateProfile
+from ..template.chat_template import ChatTemplate
+from ..template.errors import TemplateInvalid
+from .evidence import Witness
+from .oracle import CONCURRENCY, LiveOracle, same_rendering
+from .probe import Question, Reading, form_of
+from .speculation import look_ahead
+
+LONGEST_SECONDS = 600.0
+"""How long learning may take in all. In a proxy that has hundreds of requests to see to, each
+answer may come seconds late, and a backend that answers is one that can be learnt."""
+
+
+async def learn_from_vllm(
+    base_url: str,
+    model: str,
+    api_key: str | None = None,
+    *,
+    client: httpx.AsyncClient | None = None,
+    seconds: float = SECONDS,
+    longest_seconds: float = LONGEST_SECONDS,
+    concurrency: int = CONCURRENCY,
+    fields: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    witness: Witness | None = None,
+) -> TemplateProfile:
+    """Learn a profile from a running vLLM, at no generation cost.
+
+    Where the server shows its template, the questions are put to a copy of it, once it has
+    rendered one conversation of each form as the server does.
+
+    Args:
+        base_url: The server's address, with or without `/v1`.
+        model: The name of a served model.
+        api_key: Sent as the bearer token.
+        client: The connections to use, which stay the caller's.
+        seconds: How long each answer may take.
+        longest_seconds: The time limit for all of it.
+        concurrency: How many requests may be open at once, in a process that is not busy.
+        fields: Further fields of every `/tokenize` request, such as `chat_template` or
+            `chat_template_kwargs`.
+        headers: Further headers of every request.
+        witness: Is shown every question with its reading.
+
+    Raises:
+        LearningFailed: The backend cannot be reached or asked, or not in time.
+    """
+    witness = witness or Witness()
+    async with connected(base_url, api_key, client, headers, seconds) as server:
+        oracle = LiveOracle(server, model, concurrency, fields or {})
+        try:
+            return await asyncio.wait_for(_learn(server, oracle, witness), longest_seconds)
+        except asyncio.TimeoutError as error:  # the builtin TimeoutError from Python 3.11 on
+            told = f"{server.root}: not learnt within {longest_seconds:g} s"
+            raise LearningFailed(told) from error
+
+
+async def _learn(server: VllmServer, oracle: LiveOracle, witness: Witness) -> TemplateProfile:
+    await oracle.start()
+    # A template that the request brings is not the one that the server shows.
+    shown = {} if oracle.fields else await server.shown("/tokenizer_info")
+    # Rendering it is work for the processor, which would keep the event loop from all else.
+    local = await asyncio.to_thread(_local, shown) if TEMPLATE_KEY in shown else None
+    if local is not None:
+        sample = _sample(local.witness)
+        live = await oracle.read([question for question, _ in sample])
+        if all(map(same_rendering, live, (reading for _, reading in sample))):
+            witness.take(local.witness.readings)
+            return local.profile
+    await oracle.find_preamble()
+    while True:
+        outlook = look_ahead(oracle.readings, oracle.key, tools=oracle.takes_tools)
+        if outlook.profile is not None:
+            witness.take(outlook.answered)
+            return outlook.profile
+        await oracle.read(list(outlook.unknown.values()))
+
+
+class _Local(NamedTuple):
+    """What was learnt of a copy of a server's template, and how."""
+
+    profile: TemplateProfile
+    witness: Witness
+
+
+def _local(shown: Mapping[str, Any]) -> _Local | None:
+    try:
+        template = ChatTemplate.from_config(shown)
+    except TemplateInvalid:
+        return None  # none is shown, or one that only the server can compile
+    witness = Witness()
+    return _Local(witness.learn(template), witness)
+
+
+def _sample(witness: Witness) -> list[tuple[Question, Reading]]:
+    """Give one rendered and one refused question with each form of message.
+
+    What a server does to messages before the template goes by their form, so that a version that
+    does it otherwise is found out by them.
+    """
+    seen: set[Any] = set()
+    sample = []
+    for question, reading in witness.readings:
+        forms = {
+            (reading is None, question.tools, *form_of(message)) for message in question.messages
+        }
+        if not forms <= seen:
+            seen |= forms
+            sample.append((question, reading))
+    return sample

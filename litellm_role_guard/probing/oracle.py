@@ -1,0 +1,291 @@
+"""A live vLLM as an oracle: what it reads of a conversation, told without generating a token.
+
+`/tokenize` renders a conversation and refuses it as a chat request would be refused, and
+`/detokenize` gives back the text that the model would read. So the template is judged together
+with the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
+
+Messages are sent as LiteLLM sends those of a request: without `content` where that is null.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from litellm_role_guard.backend.server import one_line
+
+from ..backend.errors import BackendRefused, LearningFailed
+from ..backend.prompts import without_null_content
+from ..backend.server import VllmServer
+from ..backend.tasks import gather_or_cancel
+from ..messages.message import Message
+from ..profile.refusals import is_about_conversation
+from .probe import TOOLS, Question, Reading
+
+CONCURRENCY = 4
+"""Requests that are open at once. More of them do not make a vLLM answer any faster."""
+
+
+LATE_SECONDS = 0.01
+"""For each such time that this process takes to get back to what waits, one request more may be
+open: the backend has answered them long before anybody looks."""
+
+
+TOKENS_AT_ONCE = 8192
+"""How many tokens are turned back into text at once, so that no other request waits for long."""
+
+
+LONG_PREAMBLE_TOKENS = 128
+"""From how many tokens on what stands before the first message is not turned back into text for
+each question."""
+
+
+# More tokens than a mark can have; so near to one, nothing is left out.
+_MARGIN_TOKENS = 16
+
+# Stands between prompts that are turned back into text together. No template holds it.
+_SEPARATOR = "zqsepvx"
+
+_PLAIN = Question([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
+
+_OTHER_WORDS: list[Message] = [{"role": "user", "content": "Hello."}]
+
+_CALL = {"name": "look_up", "arguments": '{"word": "zq01vx"}'}
+
+_CALLS = [{"id": "call01000", "type": "function", "function": _CALL}]
+
+# Where templates show the definitions of tools: to the system, to the last user, beside calls.
+_SHOWING_TOOLS: tuple[list[Message], ...] = (
+    [{"role": "user", "content": "zq00vx"}],
+    [{"role": "system", "content": "zq00vx"}, {"role": "user", "content": "zq01vx"}],
+    [
+        {"role": "user", "content": "zq00vx"},
+        {"role": "assistant", "content": "zq01vx"},
+        {"role": "user", "content": "zq02vx"},
+    ],
+    [
+        {"role": "user", "content": "zq00vx"},
+        {"role": "assistant", "content": None, "tool_calls": _CALLS},
+        {"role": "tool", "tool_call_id": "call01000", "content": "zq02vx"},
+        {"role": "assistant", "content": "zq03vx"},
+        {"role": "user", "content": "zq04vx"},
+    ],
+)
+
+_ROUNDS = 3
+
+# Where pydantic puts a fault in a message; older releases name the kind of request in between.
+_ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
+
+
+def same_rendering(live: Reading, local: Reading) -> bool:
+    if live is None or local is None:
+        return live is local
+    # Some tokenizers drop blanks where a text begins, and the separator has some of its own.
+    return live.strip() == local.strip()
+
+
+class LiveOracle:
+    """Puts questions to `/tokenize`, a few at a time, and remembers what was asked.
+
+    Args:
+        server: The vLLM.
+        model: The name of the model.
+        concurrency: How many requests may be open at once, in a process that is not busy.
+        fields: Further fields of every request to `/tokenize`.
+
+    Attributes:
+        readings: What is known, by the `key` of the question.
+        takes_tools: Whether definitions of tools may change an answer.
+    """
+
+    def __init__(
+        self, server: VllmServer, model: str, concurrency: int, fields: Mapping[str, Any]
+    ) -> None:
+        self.fields = fields
+        self._server = server
+        self._model = model
+        self._concurrency = concurrency
+        self._slots = asyncio.Semaphore(concurrency)
+        self.readings: dict[str, Reading] = {}
+        self.takes_tools = True
+        self._separator: list[int] = []
+        self._plain: list[int] = []
+        self._preamble: list[int] = []
+
+    async def start(self) -> None:
+        """Ask what every template takes. A backend that does not is not to be judged.
+
+        Raises:
+            LearningFailed: The backend cannot be asked.
+        """
+        try:
+            tokens = await self._tokens(_PLAIN)
+        except BackendRefused as refusal:
+            raise LearningFailed(
+                f"{self._server.root}: refuses even a lone user message: {one_line(str(refusal))}"
+            ) from refusal
+        self._plain = tokens
+        asked: list[Coroutine[Any, Any, Any]] = [self._text(tokens)]
+        asked += [self._separating(), self._understands_tools()]
+        prompt, self._separator, self.takes_tools = await gather_or_cancel(asked)
+        if _PLAIN.marks[0] not in prompt:
+            raise LearningFailed(
+                f"{self._server.root}: the text of a lone user message is not in its prompt"
+            )
+        self.takes_tools = self.takes_tools and await self._reads_tools()
+
+    async def find_preamble(self) -> None:
+        """Find out what stands before every conversation: instructions, in some templates.
+
+        Readings of questions lack it from here on. It holds no mark, and there may be much of it.
+
+        Raises:
+            LearningFailed: The backend failed, or a refusal is about something else.
+        """
+        if len(self._plain) < LONG_PREAMBLE_TOKENS:
+            return
+        other = await self._taken(_PLAIN._replace(messages=_OTHER_WORDS))
+        shared = _shared(self._plain, other or []) - _MARGIN_TOKENS
+        if shared >= LONG_PREAMBLE_TOKENS:
+            self._preamble = self._plain[:shared]
+
+    def _without_preamble(self, tokens: list[int]) -> list[int]:
+        # Where system text stands within the preamble, less than all of it is shared.
+        return tokens[max(0, _shared(tokens, self._preamble) - _MARGIN_TOKENS) :]
+
+    async def _separating(self) -> list[int]:
+        body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
+        try:
+            return await self._tokenize(body)
+        except BackendRefused:
+            return []  # prompts are turned back one by one then
+
+    async def _understands_tools(self) -> bool:
+        """Tell whether this `/tokenize` takes definitions of tools; an older one does not."""
+        try:
+            await self._tokens(_PLAIN._replace(tools=True))
+        except BackendRefused as refusal:
+            return is_about_conversation(str(refusal))
+        return True
+
+    async def _reads_tools(self) -> bool:
+        """Tell whether definitions of tools change any of the prompts that would show them.
+
+        Where they do not, all questions need to be asked once only.
+
+        Raises:
+            LearningFailed: The backend failed, or a refusal is about something else.
+        """
+        plain = [Question(messages, [], tools=False) for messages in _SHOWING_TOOLS]
+        armed = [question._replace(tools=True) for question in plain]
+        readings = await self.read([*plain, *armed])
+        return not all(map(same_rendering, readings[: len(plain)], readings[len(plain) :]))
+
+    async def read(self, batch: Sequence[Question]) -> list[Reading]:
+        """Give the prompts that the server makes of conversations; None where it refuses.
+
+        After `find_preamble`, prompts lack what stands before every conversation.
+
+        Args:
+            batch: The conversations.
+
+        Raises:
+            LearningFailed: The backend failed, or a refusal is about something else.
+        """
+        new = {
+            key: question for question in batch if (key := self.key(question)) not in self.readings
+        }
+        late = min(len(new), int(await _lateness() / LATE_SECONDS))
+        self._slots = asyncio.Semaphore(max(self._concurrency, late))
+        taken = await gather_or_cancel(self._taken(question) for question in new.values())
+        prompts = [self._without_preamble(tokens) for tokens in taken if tokens is not None]
+        texts = iter(await self._texts(prompts))
+        for key, tokens in zip(new, taken, strict=True):
+            self.readings[key] = None if tokens is None else next(texts)
+        return [self.readings[self.key(question)] for question in batch]
+
+    def key(self, question: Question) -> str:
+        """Give what tells a question from those that have another answer."""
+        return json.dumps(
+            [without_null_content(question.messages), question.tools and self.takes_tools]
+        )
+
+    async def _taken(self, question: Question) -> list[int] | None:
+        try:
+            return await self._tokens(question)
+        except BackendRefused as refusal:
+            if not _is_answer(str(refusal)):
+                raise LearningFailed(f"{self._server.root}: {one_line(str(refusal))}") from refusal
+            return None
+
+    async def _tokens(self, question: Question) -> list[int]:
+        body = {
+            **self.fields,
+            "model": self._model,
+            "messages": without_null_content(question.messages),
+        }
+        if question.tools and self.takes_tools:
+            body["tools"] = TOOLS
+        return await self._tokenize(body)
+
+    async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
+        async with self._slots:
+            return await self._server.tokenize(body)
+
+    async def _texts(self, prompts: Sequence[list[int]]) -> list[str]:
+        """Turn tokens back into text, many prompts at once."""
+        texts = await gather_or_cancel(map(self._texts_of, self._chunks(prompts)))
+        return [text for some in texts for text in some]
+
+    def _chunks(self, prompts: Sequence[list[int]]) -> list[list[list[int]]]:
+        chunks: list[list[list[int]]] = []
+        room = 0
+        for prompt in prompts:
+            size = len(prompt) + len(self._separator)
+            if not chunks or not self._separator or size > room:
+                chunks.append([])
+                room = TOKENS_AT_ONCE
+            chunks[-1].append(prompt)
+            room -= size
+        return chunks
+
+    async def _texts_of(self, prompts: Sequence[list[int]]) -> list[str]:
+        if len(prompts) > 1:
+            joined = [*prompts[0]]
+            for prompt in prompts[1:]:
+                joined += [*self._separator, *prompt]
+            texts = (await self._text(joined)).split(_SEPARATOR)
+            if len(texts) == len(prompts):
+                return texts
+            self._separator = []  # the tokenizer does not keep it
+        return await gather_or_cancel(self._text(prompt) for prompt in prompts)
+
+    async def _text(self, tokens: list[int]) -> str:
+        async with self._slots:
+            return await self._server.detokenize(self._model, tokens)
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Give how many tokens two prompts begin with alike."""
+    for at, (token, another) in enumerate(zip(one, other, strict=False)):
+        if token != another:
+            return at
+    return min(len(one), len(other))
+
+
+def _is_answer(words: str) -> bool:
+    # A request model that takes no such message refuses it like a template.
+    return is_about_conversation(words) or _ABOUT_MESSAGES.search(words) is not None
+
+
+async def _lateness() -> float:
+    """Give how many seconds the event loop takes for one round of all that is to be done."""
+    began = time.perf_counter()
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
+    return (time.perf_counter() - began) / _ROUNDS

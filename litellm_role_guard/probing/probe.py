@@ -1,0 +1,92 @@
+"""A probe: a conversation whose texts are marks, and the judgement of its rendering."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..messages.message import Message
+from ..profile.rules import Answer
+
+TOOLS: tuple[dict[str, Any], ...] = (
+    {
+        "type": "function",
+        "function": {
+            "name": "look_up",
+            "description": "Look a word up.",
+            "parameters": {
+                "type": "object",
+                "properties": {"word": {"type": "string", "description": "The word."}},
+                "required": ["word"],
+            },
+        },
+    },
+)
+
+
+class Question(NamedTuple):
+    """A conversation whose texts are marks.
+
+    Attributes:
+        messages: The conversation, asked as if a reply were wanted.
+        marks: Its texts and tool arguments, in order.
+        tools: Whether tool definitions go with it.
+        adrift: How many of the first marks may stand anywhere in the prompt.
+        decides: The field of the rules that the answer goes into, then the keys in it; empty where
+            it goes into none.
+    """
+
+    messages: list[Message]
+    marks: list[str]
+    tools: bool
+    adrift: int = 0
+    decides: tuple[str, ...] = ()
+
+
+_MARK = re.compile(r"zq\d\dvx")
+
+
+Reading = str | None
+"""The prompt that the oracle rendered; None where it refused."""
+
+
+def form_of(message: Message) -> tuple[Any, ...]:
+    """Tell messages apart by what servers and templates go by: role, kind of content, calls."""
+    content = message.get("content")
+    calls = len(message.get("tool_calls", ()))
+    return message["role"], type(content).__name__, content == "", calls
+
+
+def marks_in(reading: str) -> list[str]:
+    """Give the marks that stand in a text, in order."""
+    return _MARK.findall(reading)
+
+
+def read_marks(reading: Reading) -> list[str] | None:
+    return None if reading is None else marks_in(reading)
+
+
+def judge(reading: Reading, marks: Sequence[str], adrift: int = 0) -> Answer:
+    """Give the answer that a reading is: were all marks found, each after the one before?
+
+    Args:
+        reading: The prompt, or None for a refusal.
+        marks: The words to look for, in order.
+        adrift: How many of the first ones may stand anywhere.
+    """
+    if reading is None:
+        return "refused"
+    if not all(mark in reading for mark in marks[:adrift]):
+        return "not_read"
+    at = 0
+    for mark in marks[adrift:]:
+        found = reading.find(mark, at)
+        if found < 0:
+            return "not_read"
+        at = found + len(mark)
+    return "accepted"
+
+
+def rank(answer: Answer | None) -> int:
+    return -1 if answer is None else ("refused", "not_read", "accepted").index(answer)

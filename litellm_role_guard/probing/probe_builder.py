@@ -1,0 +1,123 @@
+"""Building probes; every text that is added is a new mark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..messages.message import Message
+from .probe import Question
+
+
+class ProbeBuilder:
+    """A conversation in the making; every text that is added is a new mark."""
+
+    def __init__(self, *kinds: str, adrift: int = 0) -> None:
+        self.messages: list[Message] = []
+        self.marks: list[str] = []
+        self.adrift = adrift
+        for kind in kinds:
+            self.add(kind)
+
+    def question(self, tools: bool, decides: tuple[str, ...]) -> Question:
+        return Question(self.messages, self.marks, tools, self.adrift, decides)
+
+    def mark(self) -> str:
+        self.marks.append(f"zq{len(self.marks):02d}vx")
+        return self.marks[-1]
+
+    def add(self, kind: str) -> ProbeBuilder:
+        """Add a message of this kind; a tool message answers the call that is open."""
+        if kind == "call":
+            return self.call(1)
+        if kind == "empty":
+            return self.say("system", "")
+        if kind == "tool":
+            return self.answer(self._open_call())
+        message = {"role": kind, "content": self.mark()}
+        if kind == "function":
+            message["name"] = "look_up"
+        self.messages.append(message)
+        return self
+
+    def call(self, count: int, *, text: bool = False, call_id: str | None = None) -> ProbeBuilder:
+        content = self.mark() if text else None
+        calls = [
+            {
+                "id": call_id or f"call{len(self.messages):02d}{position:03d}",
+                "type": "function",
+                "function": {"name": "look_up", "arguments": f'{{"word": "{self.mark()}"}}'},
+            }
+            for position in range(count)
+        ]
+        self.messages.append({"role": "assistant", "content": content, "tool_calls": calls})
+        return self
+
+    def answer(self, call_id: str) -> ProbeBuilder:
+        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": self.mark()})
+        return self
+
+    def say(self, kind: str, content: object) -> ProbeBuilder:
+        """Add a message with this very content."""
+        if kind == "tool":
+            self.messages.append(
+                {"role": "tool", "tool_call_id": self._open_call(), "content": content}
+            )
+        else:
+            self.messages.append({"role": kind, "content": content})
+        return self
+
+    def moved(self, kind: str) -> ProbeBuilder:
+        """Expect the text of this kind's message before all others."""
+        at = next(at for at, message in enumerate(self.messages) if message["role"] == kind)
+        self.marks.insert(0, self.marks.pop(at))
+        return self
+
+    def parts(self, kind: str) -> ProbeBuilder:
+        return self.say(kind, [{"type": "text", "text": self.mark()} for _ in range(2)])
+
+    def refuse(self) -> ProbeBuilder:
+        return self.say("assistant", [{"type": "refusal", "refusal": self.mark()}])
+
+    def think(self) -> ProbeBuilder:
+        thought = {"reasoning": "A thought."}
+        self.messages.append({"role": "assistant", "content": self.mark(), **thought})
+        return self
+
+    def _open_call(self) -> str:
+        calls = [call for message in self.messages for call in message.get("tool_calls", ())]
+        return str(calls[-1]["id"]) if calls else "call00000"
+
+
+def on_path(way: Sequence[str], *kinds: str) -> ProbeBuilder:
+    """Go on from a way; the text of a system message at the front may be adrift."""
+    return ProbeBuilder(*way, *kinds, adrift=int(way[:1] == ("system",)))
+
+
+def parallel_round(count: int) -> ProbeBuilder:
+    talk = ProbeBuilder("user").call(count)
+    for call in talk.messages[-1]["tool_calls"]:
+        talk.answer(str(call["id"]))
+    return talk
+
+
+def half_answered() -> ProbeBuilder:
+    talk = ProbeBuilder("user").call(2)
+    call = talk.messages[-1]["tool_calls"][0]
+    return add_all(talk.answer(str(call["id"])), ("assistant", "user"))
+
+
+def repeated_id(count: int) -> ProbeBuilder:
+    talk = parallel_round(count)
+    seen = str(talk.messages[-1]["tool_call_id"])
+    return add_all(talk, ("assistant", "user")).call(1, call_id=seen).add("tool")
+
+
+def late_result(*before: str) -> ProbeBuilder:
+    talk = ProbeBuilder("user", "call", "tool", "assistant", *before).answer("another00")
+    return add_all(talk, ("assistant", "user") if before else ("user",))
+
+
+def add_all(talk: ProbeBuilder, kinds: Sequence[str]) -> ProbeBuilder:
+    for kind in kinds:
+        talk.add(kind)
+    return talk

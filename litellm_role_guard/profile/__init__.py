@@ -1,0 +1,1 @@
+"""What a chat template accepts, drops and knows, as plain data."""

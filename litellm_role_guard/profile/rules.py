@@ -1,0 +1,192 @@
+"""What a template does with each shape of a conversation, one field per question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .states import Kind, after
+
+Answer = Literal["accepted", "refused", "not_read"]
+"""`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
+missing from the prompt, or stands elsewhere than where it was said."""
+
+
+Follows = dict[str, dict[Kind, Answer]]
+
+
+class Rules(BaseModel):
+    """What a template does with the shapes of a conversation.
+
+    Every shape that a field does not name counts as accepted: an empty `Rules` changes nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    front: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Runs of system and developer messages before the first turn, by their roles.",
+    )
+    follows: Follows = Field(
+        default_factory=dict,
+        description="What may come next, by where the conversation stands.",
+    )
+    after_front: Follows = Field(
+        default_factory=dict,
+        description="What may come next besides where a system message stands at the front: some "
+        "templates move the first one there from wherever it stands, and no other.",
+    )
+    after_fronts: dict[Kind, Answer] = Field(
+        default_factory=dict,
+        description="What may follow several system messages at the front, though not a single "
+        "one: some templates take the last of them for the first user turn.",
+    )
+    ends: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Where a conversation may stand when a reply is asked for.",
+    )
+    front_ends: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="The same with a system message at the front, whose text may stand anywhere: "
+        "some templates show it in the last user turn only.",
+    )
+    without_user: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="A conversation without any user turn: one system message (`front`), "
+        "several (`fronts`), or one that the assistant opened (`assistant`).",
+    )
+    passed: dict[str, dict[Kind, str]] = Field(
+        default_factory=dict,
+        description="Where a conversation stands after an empty message of a kind that is not "
+        "read there: mostly where it stood before.",
+    )
+    gathered: list[Kind] = Field(
+        default_factory=list,
+        description="Kinds whose text is moved to the front from wherever it stands. `developer`: "
+        "one developer message, and all system text goes there, too.",
+    )
+    developer_then_system: Answer = Field(
+        default="accepted",
+        description="A leading developer message with a system message later on.",
+    )
+    developer_before_last: Answer = Field(
+        default="not_read",
+        description="A developer message right before the last user turn, where it is read only "
+        "because all system text is shown there.",
+    )
+    empty_developer: Answer = Field(
+        default="accepted",
+        description="An empty developer message after the first turn, where no other system text "
+        "is that it would take along.",
+    )
+    parts: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Content of several text parts, by the kind of message; `late system` is a "
+        "system message after the first turn.",
+    )
+    other_parts: Answer = Field(
+        default="accepted",
+        description="Text in a part whose type is not `text`, such as `refusal`.",
+    )
+    reasoning: Answer = Field(
+        default="accepted",
+        description="A message with `reasoning`, which few templates show again: that of its "
+        "content is what counts.",
+    )
+    null: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Content that is null, by the kind of message as for `parts`.",
+    )
+    blank: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="Content that is an empty string, by the kind of message as for `parts`.",
+    )
+    call_text: Answer = Field(
+        default="accepted",
+        description="Text in the same message as a tool call, once an answer has followed.",
+    )
+    open_call_text: Answer = Field(
+        default="accepted", description="The same as long as no answer has followed."
+    )
+    parallel_calls: Answer = Field(
+        default="accepted", description="Several tool calls in one message, then their results."
+    )
+    stray_results: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="A tool result that answers no open call, after a call or a result of another.",
+    )
+    half_answered: Answer = Field(
+        default="accepted", description="Several tool calls in one message, not all with a result."
+    )
+    late_results: Answer = Field(
+        default="not_read",
+        description="A tool result in a later turn than all calls, where none is taken unless "
+        "there was a call.",
+    )
+    long_call_ids: Answer = Field(
+        default="accepted", description="Tool call ids that are not 9 letters and digits."
+    )
+    long_result_ids: Answer = Field(
+        default="accepted", description="The same of a result that answers no call."
+    )
+    repeated_call_ids: Answer = Field(
+        default="accepted", description="A tool call id that an earlier call had, too."
+    )
+    repeated_lone_ids: Answer = Field(
+        default="accepted",
+        description="The same where the earlier call had only one result, or the first of several.",
+    )
+
+    def after(self, state: str, kind: Kind, *, passed: bool = False) -> str:
+        """Give the state in which a conversation stands after a message of this kind.
+
+        Args:
+            state: Where it stood.
+            kind: The message's kind.
+            passed: Whether it is empty and passed over.
+        """
+        return self.passed.get(state, {}).get(kind, state) if passed else after(state, kind)
+
+    def may_follow(self, state: str, kind: Kind, *, fronted: bool = False) -> bool:
+        """Tell whether a message of this kind is taken and read in this state.
+
+        Args:
+            state: Where the conversation stands.
+            kind: The message's kind.
+            fronted: Whether a system message stands at the front.
+        """
+        if self.follows.get(state, {}).get(kind, "accepted") == "accepted":
+            return True
+        return fronted and self.after_front.get(state, {}).get(kind) == "accepted"
+
+    def may_end(self, state: str) -> bool:
+        """Tell whether a reply may be asked for in this state."""
+        return self.ends.get(state, "accepted") == "accepted"
+
+    def forbid(
+        self, states: Iterable[str], kinds: Iterable[Kind], answer: Answer = "refused"
+    ) -> Follows:
+        """Give `follows` with these kinds ruled out in these states."""
+        follows = {state: dict(row) for state, row in self.follows.items()}
+        for state in states:
+            row = follows.setdefault(state, {})
+            for kind in kinds:
+                if row.get(kind, "accepted") == "accepted":
+                    row[kind] = answer
+        return follows
+
+
+def strict_turns(rules: Rules) -> Follows:
+    """Give `follows` for a template that wants user and assistant turns to alternate."""
+    for states, kinds in _NOT_IN_STRICT_TURNS:
+        rules = Rules(follows=rules.forbid(states, kinds))
+    return rules.follows
+
+
+_NOT_IN_STRICT_TURNS: tuple[tuple[tuple[str, ...], tuple[Kind, ...]], ...] = (
+    (("start", "front"), ("assistant", "call", "tool")),
+    (("user", "user+call", "user+system"), ("user",)),
+    (("assistant", "assistant+system"), ("assistant",)),
+)

@@ -1,0 +1,43 @@
+"""Stricter and stricter profiles, for a conversation that a template did not take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .refusals import Refusal, read_refusal, teach
+from .rules import Rules
+from .states import FRONTS, KINDS, STATES
+from .template_profile import TemplateProfile
+
+_AFTER_LOSS = tuple(map(Refusal, ("no_tools", "system_place", "system_role")))
+"""What to learn from a text that is not in the prompt: calls and results are the likeliest not to
+be shown, then system text."""
+
+
+def stepped_down(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
+    """Give stricter and stricter profiles for a conversation that the template did not take.
+
+    Args:
+        profile: What was thought that it takes.
+        fault: As given by `fault_of`.
+    """
+    refusal = read_refusal(fault) if fault else None
+    for lesson in [refusal] if refusal is not None else _AFTER_LOSS:
+        while (taught := teach(profile, lesson)) is not profile:
+            profile = taught
+            yield profile
+    yield _transcript()
+
+
+def _transcript() -> TemplateProfile:
+    """Give the profile of a template that reads nothing but one user turn."""
+    nothing = Rules().forbid(STATES, KINDS)
+    nothing["start"] = {**nothing["start"], "user": "accepted"}
+    return TemplateProfile(
+        front=dict.fromkeys(FRONTS, "refused"),
+        follows=nothing,
+        ends=dict.fromkeys((state for state in STATES if state != "user"), "refused"),
+        without_user={"front": "refused", "assistant": "refused"},
+        developer_then_system="refused",
+        parts=dict.fromkeys(("system", "developer", "assistant", "tool"), "refused"),
+    )

@@ -1,0 +1,72 @@
+"""A template's profile: its rules, for requests with and without tools."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from pydantic import Field
+
+from .rules import Answer, Rules, strict_turns
+from .states import FRONTS, LATE_ROLES, STATES
+
+
+class TemplateProfile(Rules):
+    """What one chat template, or one backend, accepts and drops.
+
+    The fields are the answers for requests without `tools`; `with_tools` holds those for requests
+    that bring some, where they differ.
+    """
+
+    with_tools: Rules | None = Field(
+        default=None, description="The answers for requests that bring tools, where they differ."
+    )
+
+    @classmethod
+    def learn(cls, template: Any) -> TemplateProfile:
+        """Learn a profile from a `ChatTemplate`: `litellm_role_guard.learn_from_template`."""
+        profile: TemplateProfile = _public("learn_from_template")(template)
+        return profile
+
+    @classmethod
+    async def learn_from_vllm(
+        cls, base_url: str, model: str, api_key: str | None = None
+    ) -> TemplateProfile:
+        """Learn a profile from a running vLLM: `litellm_role_guard.learn_from_vllm`.
+
+        Args:
+            base_url: The server's address, with or without `/v1`.
+            model: The name of a served model.
+            api_key: Sent as the bearer token.
+
+        Raises:
+            LearningFailed: The backend cannot be reached or asked, or not in time.
+        """
+        profile: TemplateProfile = await _public("learn_from_vllm")(base_url, model, api_key)
+        return profile
+
+    @classmethod
+    def cautious(cls) -> TemplateProfile:
+        """Give the profile for a backend of which nothing is known.
+
+        It is strict where a repair costs a lenient template nothing (turns alternate, one system
+        message at the front), and trusts the backend with tools, which a repair would degrade.
+        """
+        front: dict[str, Answer] = dict.fromkeys(FRONTS, "not_read")
+        return cls(
+            # Not even an empty one may stand beside another at the front.
+            front={**front, "system": "accepted", "system empty": "refused"},
+            follows=Rules(follows=strict_turns(Rules())).forbid(STATES, LATE_ROLES, "not_read"),
+            without_user={"front": "not_read", "assistant": "refused"},
+            developer_then_system="not_read",
+            parts={"system": "not_read"},
+        )
+
+    def rules(self, *, tools: bool) -> Rules:
+        """Give the answers for a request with or without tools."""
+        return self.with_tools if tools and self.with_tools is not None else self
+
+
+def _public(name: str) -> Any:
+    # By name: what learns a profile needs this module, and an import back would be a circle.
+    return getattr(import_module(__name__.partition(".")[0]), name)

@@ -1,0 +1,1 @@
+"""The repairs of a profile, written as Jinja in front of a template."""

@@ -1,0 +1,1 @@
+"""`repair(messages, profile)`: a pure chain of small named steps."""

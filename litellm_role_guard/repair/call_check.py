@@ -1,0 +1,91 @@
+"""A cheap check that a conversation's tool calls need no step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..messages.message import Message, tool_calls
+from ..profile.rules import Rules
+from .call_ids import NINE_CHARS
+from .tool_calls import is_well_formed
+
+
+class _CallCheck:
+    """Tells at a glance that a conversation's calls are in a form that is read, as most are."""
+
+    def __init__(self, rules: Rules) -> None:
+        takes_calls = rules.may_follow("user", "call")
+        self.takes_long = not takes_calls or rules.long_call_ids == "accepted"
+        self.takes_repeated = not takes_calls or rules.repeated_call_ids == "accepted"
+        self.takes_text = not takes_calls or rules.call_text == "accepted"
+        self.takes_several = not takes_calls or rules.parallel_calls == "accepted"
+        self.wants_all = takes_calls and rules.half_answered != "accepted"
+        self.called: set[object] = set()
+        self.answered: set[object] = set()
+        self.waiting: set[object] = set()
+
+    def passes(self, messages: Iterable[Message]) -> bool:
+        """Tell that `settle_calls` would change nothing; it may be so where this is False, too."""
+        for message in messages:
+            role = message["role"]
+            if role == "tool":
+                if not self._passes_result(message.get("tool_call_id")):
+                    return False
+            elif self.waiting:
+                return False
+            elif role != "assistant" or (len(message) == 2 and "content" in message):
+                pass  # nothing but a text
+            elif not self._passes_reply(message):
+                return False
+        return not self.waiting
+
+    def _passes_reply(self, message: Message) -> bool:
+        if message.get("function_call"):
+            return False
+        calls = tool_calls(message)
+        if not calls:
+            return True
+        if not all(map(is_well_formed, calls)):
+            return False
+        if not self.takes_text and (message.get("content") or message.get("refusal")):
+            return False
+        if len(calls) > 1:
+            if not self.takes_several:
+                return False
+            if self.wants_all:
+                self.waiting = {call.get("id") for call in calls}
+        if self.takes_long and self.takes_repeated:
+            return True
+        for call in calls:
+            call_id = call.get("id")
+            if not self._takes_id(call_id) or call_id in self.called:
+                return False
+            if not self.takes_repeated:
+                self.called.add(call_id)
+        return True
+
+    def _passes_result(self, call_id: object) -> bool:
+        self.waiting.discard(call_id)
+        if self.takes_long and self.takes_repeated:
+            return True
+        if not self.takes_repeated:
+            if call_id not in self.called or call_id in self.answered:
+                return False
+            self.answered.add(call_id)
+        return self._takes_id(call_id)
+
+    def _takes_id(self, call_id: object) -> bool:
+        return isinstance(call_id, str) and (self.takes_long or bool(NINE_CHARS.fullmatch(call_id)))
+
+
+def need_no_settling(messages: Sequence[Message], called: Sequence[Message], rules: Rules) -> bool:
+    """Tell at a glance that `settle_calls` has nothing to do, as it has for most conversations.
+
+    Args:
+        messages: The conversation.
+        called: Its messages that hold more than a text: all calls and results are among them.
+        rules: What the template takes.
+    """
+    check = _CallCheck(rules)
+    # What stands between a call and its results makes a difference to few templates.
+    return check.passes(messages if check.wants_all else called)

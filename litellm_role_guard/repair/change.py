@@ -1,0 +1,21 @@
+"""One thing that a repair did."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """One thing that a repair did.
+
+    Attributes:
+        what: `merged`, `system`, `developer`, `function`, `tools`, `content`, `filled`,
+            `transcript`, `error`, `verify` or `unverified` of rendered results, or `bad_input`
+            where mode observe lets a request pass.
+        messages: The positions of the input messages concerned, counted from 0.
+        why: The reason, in words that hold no message text.
+    """
+
+    what: str
+    messages: tuple[int, ...]
+    why: str

@@ -1,0 +1,126 @@
+"""Turns on their way to the backend: a message, what it is to the template, and whence it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ..messages.message import (
+    Message,
+    content_parts,
+    part_text,
+)
+from ..profile.states import Kind
+from .change import Change
+
+REASONING = ("reasoning", "reasoning_content")
+"""Where an assistant's message keeps what it thought; the second one in older releases."""
+
+
+class Turn(NamedTuple):
+    """A message on its way to the backend.
+
+    Attributes:
+        kind: What it is to the template.
+        message: The message, the input's own object as long as it is unchanged.
+        origins: The positions of the input messages that are in it.
+        labelled: Whether its text begins with a label that tells who said it.
+        folded: Whether the server joins its text to that of others at the front.
+        passed: Whether it is empty and the template passes over it.
+    """
+
+    kind: Kind
+    message: Message
+    origins: tuple[int, ...]
+    labelled: bool = False
+    folded: bool = False
+    passed: bool = False
+
+    @classmethod
+    def of(cls, message: Message, at: int) -> Turn:
+        """Give the turn that a message of the input is.
+
+        Args:
+            message: The message.
+            at: Its position.
+        """
+        kind: Kind = message["role"]
+        if kind == "assistant" and message.get("tool_calls"):
+            kind = "call"
+        return cls(kind, message, (at,))
+
+
+def as_role(turn: Turn, role: Kind) -> Turn:
+    """Give the same message in another role."""
+    return Turn(role, {**turn.message, "role": role}, turn.origins)
+
+
+def joins(turns: Iterable[Turn]) -> Iterator[Change]:
+    """Give the changes that turns are of which several messages were joined."""
+    for turn in turns:
+        if len(turn.origins) > 1:
+            why = "two turns in a row that the template does not take"
+            yield Change("merged", turn.origins, why)
+
+
+def join(turns: Sequence[Turn], separator: str) -> Turn:
+    """Join turns into one of the first one's kind; parts stay parts."""
+    first = turns[0]
+    if len(turns) == 1:
+        return first
+    contents: list[Any] = []
+    origins: list[int] = []
+    plain = True  # a role and a content, and nothing else
+    for turn in turns:
+        contents.append(turn.message.get("content"))
+        origins += turn.origins
+        plain = plain and len(turn.message) == 2
+    message = {**first.message, "content": join_contents(contents, separator)}
+    if not plain:
+        _join_others(message, turns, separator)
+    at = tuple(dict.fromkeys(origins))
+    return Turn(first.kind, message, at, first.labelled, first.folded, first.passed)
+
+
+def _join_others(message: dict[str, Any], turns: Sequence[Turn], separator: str) -> None:
+    for key in REASONING:
+        texts = [turn.message.get(key) for turn in turns]
+        said = [text for text in texts if text and isinstance(text, str)]
+        if said:
+            message[key] = separator.join(said)
+    if len({turn.message.get("name") for turn in turns}) > 1:
+        message.pop("name", None)  # or one would be given what another said
+
+
+def join_contents(contents: Sequence[Any], separator: str) -> Any:
+    """Join contents with a boundary between the texts that meet."""
+    said = [content for content in contents if content]
+    if len(said) < 2:
+        return said[0] if said else ""
+    if set(map(type, said)) == {str}:
+        return separator.join(said)
+    parts: list[Any] = []
+    meeting: list[Any] = []  # text parts of different messages that have nothing between them
+
+    def close_meeting() -> None:
+        if len(meeting) > 1:
+            text = separator.join(part_text(part) or "" for part in meeting)
+            parts.append({"type": "text", "text": text})
+        else:
+            parts.extend(_part(part) for part in meeting)
+        meeting.clear()
+
+    for content in said:
+        for position, part in enumerate(content_parts({"content": content})):
+            if position > 0 or part_text(part) is None:
+                close_meeting()
+            if part_text(part) is None:
+                parts.append(part)
+            else:
+                meeting.append(part)
+    close_meeting()
+    return parts
+
+
+def _part(part: Any) -> Any:
+    return {"type": "text", "text": part} if isinstance(part, str) else part

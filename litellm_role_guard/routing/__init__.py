@@ -1,0 +1,1 @@
+"""Which healthy deployment has a conversation in its prefix cache."""

@@ -1,0 +1,180 @@
+"""A LiteLLM request's deployments, put in the order in which its conversation should try them.
+
+LiteLLM asks its callbacks before most of its own filters (session pins, budgets, context windows,
+tags, `order`, what a retry has to skip; `Router.async_get_healthy_deployments`), and raises if
+nothing is left in the end. A callback that gives a single deployment would overrule all of them.
+So all deployments are given back, with weights of which each is a billionth of the one before:
+LiteLLM's default strategy, `simple-shuffle`, then draws the best of those that the filters leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..backend import backend as asked_backend
+from ..endpoints.responses import ResponsesInput, UnreadableInputError
+from ..observability.log import logger
+from .backend_load import BackendLoads
+from .in_flight import Flight, InFlight
+from .prefix import Backend, Choice, choose, opening
+
+STEP = 1e-9
+"""What a deployment weighs in proportion to the next better one."""
+
+
+_LEAST = 1e-300
+
+_WEIGHTS = ("weight", "rpm", "tpm")  # in the order of LiteLLM's `router_strategy/simple_shuffle.py`
+
+_CLIENTS_OWN = ("api_key", "api_base", "base_url")
+
+_PROVIDER = "hosted_vllm/"
+
+
+class PrefixAffinity:
+    """Sends each conversation where its KV cache is, as far as the load allows it.
+
+    Args:
+        asked: Tells how the backend of a deployment is asked for its load; None for one that
+            is not.
+
+    Attributes:
+        in_flight: The requests that are on their way.
+    """
+
+    def __init__(
+        self, asked: Callable[[Mapping[str, Any]], asked_backend.Backend | None] = lambda _: None
+    ) -> None:
+        self.in_flight = InFlight()
+        self._asked = asked
+        self._loads = BackendLoads(self.in_flight)
+        # By LiteLLM's logging object, which is the same for all hooks of a request: which backend
+        # it should go to, and whether that is the home of its conversation.
+        self._plans: WeakKeyDictionary[Any, tuple[str, bool]] = WeakKeyDictionary()
+        self._has_warned = False
+
+    def ranked(
+        self, deployments: Sequence[Mapping[str, Any]], messages: Any, request: Mapping[str, Any]
+    ) -> list[dict[str, Any]] | None:
+        """Give all the deployments with weights that rank them; None where there is no choice.
+
+        Args:
+            deployments: Those that LiteLLM calls healthy. They are not changed.
+            messages: The messages that LiteLLM gives its callbacks.
+            request: The request's further arguments.
+        """
+        logging_object = request.get("litellm_logging_obj")
+        if logging_object is not None:
+            self._plans.pop(logging_object, None)
+        if len(deployments) < 2 or any(name in request for name in _CLIENTS_OWN):
+            return None
+        start = _opening(messages, request, getattr(logging_object, "call_type", "acompletion"))
+        if start is None:
+            return None
+        backends = [
+            Backend(_key(deployment["litellm_params"], deployment.get("model_info")), weight)
+            for deployment, weight in zip(deployments, _weights(deployments), strict=True)
+        ]
+        for backend, deployment in zip(backends, deployments, strict=True):
+            self._loads.watch(backend.key, partial(self._asked, deployment))
+        loads = {backend.key: self.in_flight.load(backend.key) for backend in backends}
+        choice = choose(start, backends, loads, tried=_tried(deployments, request))
+        if logging_object is not None:
+            best = backends[choice.order[0]].key
+            self._plans[logging_object] = best, choice.home
+            # From now on, or many requests that come at once would all find room in one place.
+            self.in_flight.begin(best, logging_object)
+        return _weighted(deployments, choice)
+
+    def sent(self, kwargs: Mapping[str, Any]) -> tuple[Flight, str | None]:
+        """Take note of the deployment that LiteLLM chose in the end.
+
+        Args:
+            kwargs: The arguments of LiteLLM's call to it.
+
+        Returns:
+            The request on its way, to be ended when the backend is through with it; and how it
+            was routed: `home`, `moved` (by the load, or after a failure), `overruled` by LiteLLM,
+            or None if there was no choice.
+        """
+        logging_object = kwargs["litellm_logging_obj"]
+        key = _key(kwargs, kwargs.get("model_info"))
+        flight = self.in_flight.begin(key, logging_object)
+        planned, home = self._plans.pop(logging_object, (None, False))
+        if planned is None:
+            return flight, None
+        if planned != key:
+            self._warn()
+            return flight, "overruled"
+        return flight, "home" if home else "moved"
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "routing: LiteLLM chose another deployment than prefix affinity: a filter of its "
+                "own had its say, or the routing_strategy is not simple-shuffle (the default)"
+            )
+
+
+def _opening(messages: Any, request: Mapping[str, Any], call_type: str) -> bytes | None:
+    if call_type == "aresponses":
+        if request.get("previous_response_id"):
+            return None  # the conversation is known to one backend only, and LiteLLM knows to which
+        try:
+            given = ResponsesInput(request["input"], request.get("instructions"))
+        except UnreadableInputError:
+            return None
+        return opening(given.messages)
+    if not messages:
+        return None
+    if call_type == "anthropic_messages" and request.get("system"):
+        return opening([{"role": "system", "content": request["system"]}, *messages])
+    return opening(messages) if call_type in ("acompletion", "anthropic_messages") else None
+
+
+def _key(params: Mapping[str, Any], info: Any) -> str:
+    """Name a backend by what is the same in every process that knows it.
+
+    LiteLLM's own ids are not: they are hashes of all parameters, API keys included.
+    """
+    address = params.get("api_base")
+    if not address:
+        return str(info.get("id")) if isinstance(info, Mapping) else ""
+    return f"{str(address).rstrip('/')} {str(params.get('model')).removeprefix(_PROVIDER)}"
+
+
+def _weights(deployments: Sequence[Mapping[str, Any]]) -> list[float]:
+    for name in _WEIGHTS:
+        weights = [float(each["litellm_params"].get(name) or 0) for each in deployments]
+        if any(weight > 0 for weight in weights):
+            return weights
+    return [1.0] * len(deployments)
+
+
+def _tried(deployments: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> set[int]:
+    """Give the positions of deployments that this request has failed at (`Router.log_retry`)."""
+    failed = set()
+    for name in ("metadata", "litellm_metadata"):
+        metadata = request.get(name)
+        attempts = metadata.get("previous_models") if isinstance(metadata, Mapping) else None
+        for attempt in attempts if isinstance(attempts, (list, tuple)) else ():
+            if isinstance(attempt, Mapping):
+                failed.add(attempt.get("deployment_id"))
+    failed.discard(None)
+    return {
+        at
+        for at, deployment in enumerate(deployments)
+        if (deployment.get("model_info") or {}).get("id") in failed
+    }
+
+
+def _weighted(deployments: Sequence[Mapping[str, Any]], choice: Choice) -> list[dict[str, Any]]:
+    weights = {at: max(STEP**place, _LEAST) for place, at in enumerate(choice.order)}
+    return [
+        {**deployment, "litellm_params": {**deployment["litellm_params"], "weight": weights[at]}}
+        for at, deployment in enumerate(deployments)
+    ]

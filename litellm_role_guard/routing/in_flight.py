@@ -1,0 +1,72 @@
+"""The requests that are on their way, counted by backend."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+from weakref import WeakKeyDictionary
+
+
+class Flight:
+    """A request that is on its way to a backend, until it is ended or nobody holds it any more."""
+
+    def __init__(self, backend: str, counts: Counter[str]) -> None:
+        self.backend = backend
+        self._counts: Counter[str] | None = counts
+        counts[backend] += 1
+
+    def end(self) -> None:
+        """Take note that the backend has nothing to do with the request any more."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            counts[self.backend] -= 1
+            if counts[self.backend] <= 0:
+                del counts[self.backend]
+
+    def __del__(self) -> None:
+        self.end()
+
+
+class InFlight:
+    """The requests that are on their way, counted by backend.
+
+    A count cannot leak: it goes with the `Flight`, and that goes with whatever holds it, the
+    request at the latest.
+
+    Attributes:
+        counts: How many of this process's requests each backend has, by its key.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._elsewhere: dict[str, int] = {}
+        self._flights: WeakKeyDictionary[Any, Flight] = WeakKeyDictionary()
+
+    def begin(self, backend: str, request: Any) -> Flight:
+        """Count a request, which is on its way to one backend at a time.
+
+        Args:
+            backend: The backend's key.
+            request: An object that lives as long as the request.
+        """
+        earlier = self._flights.get(request)
+        if earlier is not None:
+            earlier.end()
+        self._flights[request] = flight = Flight(backend, self.counts)
+        return flight
+
+    def report(self, backend: str, elsewhere: int) -> None:
+        """Take note of the requests that a backend has from others, as it tells.
+
+        Args:
+            backend: The backend's key.
+            elsewhere: How many it has beyond those of this process.
+        """
+        if elsewhere > 0:
+            self._elsewhere[backend] = elsewhere
+        else:
+            self._elsewhere.pop(backend, None)
+
+    def load(self, backend: str) -> int:
+        """Give how many requests a backend has: this process's now, and others' as last told."""
+        return self.counts[backend] + self._elsewhere.get(backend, 0)

@@ -1,0 +1,157 @@
+"""Which of several backends should take a conversation: the one whose KV cache has seen it.
+
+    conversation ─► opening ─► a rank for each backend ─► the first one that has room
+
+A backend's rank for an opening is a hash of the two (rendezvous, or highest random weight, hashing;
+Thaler and Ravishankar, 1998): every process computes the same, in whatever order it knows the
+backends, and one that comes or goes moves no conversations but its own. Room is what consistent
+hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2016) leaves: no backend takes more
+than `LOAD_BOUND` times its share of what is in flight, once that is more than `ROOM`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..messages.message import Message, content_parts, is_empty, part_text, tool_calls
+
+LOAD_BOUND = 1.25
+"""How many times its share of the requests in flight a backend may have."""
+
+
+ROOM = 8
+"""How many requests a backend may have whatever its share is. With few in flight, how they spread
+over the backends is chance and no load (vLLM reads up to 256 at a time by default), and each one
+that is sent away from its cache is read anew."""
+
+
+OPENING_CHARS = 64
+"""How much has to be said before an opening is over. Who begins with "Hi" is not told from others
+who do. Up to here nothing is in a KV cache either, but the system text, which is in all of them:
+vLLM keeps it in blocks of 16 tokens and more. So it costs little that the next message may send
+such a conversation elsewhere."""
+
+
+_HASHED_CHARS = 65536
+
+_MEDIA_CHARS = OPENING_CHARS  # an image says enough by itself
+
+
+class Backend(NamedTuple):
+    """One that may be chosen.
+
+    Attributes:
+        key: Its name, the same in every process: its address and its model.
+        weight: Its share of the conversations, in proportion to that of others; 0 for none as long
+            as others are there.
+    """
+
+    key: str
+    weight: float = 1.0
+
+
+class Choice(NamedTuple):
+    """In which order to try backends.
+
+    Attributes:
+        order: Their positions in the list that was given, the best first; all of them.
+        home: Whether the first is the one that the conversation has in its cache, and not another
+            that has room.
+    """
+
+    order: tuple[int, ...]
+    home: bool
+
+
+def opening(messages: Sequence[Message]) -> bytes | None:
+    """Give the hash of how a conversation begins; None where nothing is said.
+
+    It stays the same while the conversation grows, and where a repair would bring two forms to the
+    same: system text is read whatever role brings it, empty messages are passed over, a
+    string is its text part. It ends with the user message that brings what is said after the
+    system text to `OPENING_CHARS`. System text alone does not tell a conversation from others.
+
+    Args:
+        messages: The conversation as the client sent it, in OpenAI's or Anthropic's form.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    said = 0
+    at_front = True
+    for message in messages:
+        if is_empty(message):
+            continue
+        role = "system" if message["role"] == "developer" else message["role"]
+        at_front = at_front and role == "system"
+        digest.update(f"\0\0{role}".encode(errors="replace"))
+        for text in _said(message):
+            digest.update(f"\0{len(text)}\0{text[:_HASHED_CHARS]}".encode(errors="replace"))
+            said += 0 if at_front else len(text)
+        if role == "user" and said >= OPENING_CHARS:
+            return digest.digest()
+    return None if at_front else digest.digest()
+
+
+def choose(
+    start: bytes,
+    backends: Sequence[Backend],
+    in_flight: Mapping[str, int],
+    *,
+    tried: Collection[int] = (),
+) -> Choice:
+    """Give the order in which backends should be tried for a conversation.
+
+    Args:
+        start: Its `opening`.
+        backends: Those that may be chosen.
+        in_flight: How many requests each has now, by its key (`InFlight.load`).
+        tried: Positions of backends that have failed this request already; they come last.
+    """
+    ranked = sorted(range(len(backends)), key=lambda at: _rank(start, backends[at]))
+    shares: dict[str, float] = {}
+    for backend in backends:
+        shares[backend.key] = shares.get(backend.key, 0.0) + backend.weight
+    whole = sum(shares.values()) or 1.0
+    flying = 1 + sum(in_flight.get(key, 0) for key in shares)
+
+    def is_full(at: int) -> bool:
+        key = backends[at].key
+        share = flying * shares[key] / whole
+        return not share or in_flight.get(key, 0) + 1 > max(ROOM, math.ceil(LOAD_BOUND * share))
+
+    order = tuple(sorted(ranked, key=lambda at: (at in tried, is_full(at))))
+    return Choice(order, home=order[:1] == tuple(ranked[:1]))
+
+
+def _rank(start: bytes, backend: Backend) -> tuple[float, str]:
+    """Give a number that is the smaller the better, exponential with the weight as its rate.
+
+    The least of such numbers is a backend's with a probability in proportion to its weight, and a
+    weight that changes moves no conversations between others.
+    """
+    if backend.weight <= 0:
+        return math.inf, _hash(start, backend).hex()
+    number = int.from_bytes(_hash(start, backend), "big")
+    return -math.log((number + 1) / 2**64) / backend.weight, backend.key
+
+
+def _hash(start: bytes, backend: Backend) -> bytes:
+    # Not Python's own hash, which is salted in each process.
+    key = backend.key.encode(errors="replace")
+    return hashlib.blake2b(key, key=start, digest_size=8).digest()
+
+
+def _said(message: Message) -> Iterator[str]:
+    for part in content_parts(message):
+        text = part_text(part)
+        if text is not None:
+            yield text
+        elif isinstance(part, Mapping):
+            # What clients move from message to message as a conversation grows is no part of it.
+            shown = {key: value for key, value in part.items() if key != "cache_control"}
+            yield json.dumps(shown, sort_keys=True, default=str).ljust(_MEDIA_CHARS)
+    for call in tool_calls(message):
+        yield json.dumps(call, sort_keys=True, default=str)

@@ -1,0 +1,1 @@
+"""A chat template, rendered as vLLM renders it, and what a prompt holds of a conversation."""

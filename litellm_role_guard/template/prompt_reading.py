@@ -1,0 +1,291 @@
+"""What of a conversation is in a prompt, told message by message.
+
+Its texts are no marks that nobody else says: "yes" may be said twice, and stand in another text or
+in the template's own words. So each is looked for behind what was said before it, in the way that
+finds most, and no place in the prompt counts for two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from typing import Any, Literal, NamedTuple
+
+from ..messages.message import Message, call_arguments, call_name, texts, tool_calls
+from ..profile.states import FRONT_KINDS
+
+State = Literal["read", "moved", "lost"]
+"""`moved`: all of it is in the prompt, but not where it was said."""
+
+
+_END_OF_THOUGHT = "</think>"
+
+_TAKEN = "\0"  # stands in a prompt where something was found
+
+_WAYS_AT_ONCE = 64  # which bounds the time that a long chat of repeated words takes
+
+
+class MessageReading(NamedTuple):
+    """What becomes of one message.
+
+    Attributes:
+        state: The worst that becomes of anything it says.
+        missing: What of it is lost or moved.
+        leading: Whether it is one of the system and developer messages at the beginning, which a
+            template may show anywhere.
+    """
+
+    state: State
+    missing: tuple[str, ...]
+    leading: bool
+
+
+def said(message: Message) -> Iterator[str]:
+    """Give the texts of a message as they have to be in a prompt.
+
+    They come without the blanks around them, which a template may strip, and without what a model
+    thought before it answered, which is left out of later prompts on purpose.
+    """
+    for text in texts(message):
+        if message["role"] == "assistant":
+            text = text.rpartition(_END_OF_THOUGHT)[2]
+        if text := text.strip():
+            yield text
+
+
+def read_in(prompt: str, messages: Sequence[Message]) -> list[MessageReading]:
+    """Tell what becomes of each message.
+
+    Looked for are texts, the names of called tools and the texts in their arguments. Blanks do not
+    count. Media leave no trace in a prompt.
+
+    Args:
+        prompt: The prompt.
+        messages: The conversation as the client means it.
+    """
+    prompt = _plain(prompt)
+    leading = sum(1 for _ in takewhile(lambda each: each["role"] in FRONT_KINDS, messages))
+    steps = _steps(messages)
+    pieces = [piece for step in steps for piece in step]
+    found, moved = min(_ways_to_read(prompt, steps, leading), key=lambda way: way.fault(pieces))
+    missing = [piece for piece in pieces if piece not in found]
+    return [
+        _reading([piece for piece in missing if piece.message == at], moved, at < leading)
+        for at in range(len(messages))
+    ]
+
+
+class _Piece(NamedTuple):
+    """One thing that a message says.
+
+    Attributes:
+        message: The position of the message.
+        place: Which of the message's pieces it is.
+        text: What is said.
+        late: Whether it is system text that does not stand at the beginning.
+    """
+
+    message: int
+    place: int
+    text: str
+    late: bool = False
+
+
+_Span = tuple[int, int]
+
+
+_Found = dict[_Piece, _Span]
+
+
+class _Read(NamedTuple):
+    """One way to read a prompt.
+
+    Attributes:
+        found: What stands where it was said.
+        moved: What stands elsewhere.
+    """
+
+    found: _Found
+    moved: _Found
+
+    def fault(self, pieces: Iterable[_Piece]) -> tuple[int, int, int]:
+        """Give how much is lost, and how much was moved; system text is what templates move."""
+        missing = [piece for piece in pieces if piece not in self.found]
+        lost = _size(piece for piece in missing if piece not in self.moved)
+        return lost, _size(piece for piece in missing if not piece.late), _size(missing)
+
+
+def _ways_to_read(prompt: str, steps: Sequence[list[_Piece]], leading: int) -> Iterator[_Read]:
+    """Give ways to read a prompt, the likeliest first; one that finds all is the only one."""
+    pieces = [piece for step in steps for piece in step]
+    front = [piece for piece in pieces if piece.message < leading]
+    rest = [step for step in steps if step[0].message >= leading]
+    turns = [step for step in rest if not step[0].late]
+    first = _in_order(prompt, steps)
+    if len(first) == len(pieces):
+        yield _Read(first, {})
+        return
+    early = _anywhere(prompt, front)
+    for found in (
+        first,
+        _with_anywhere(prompt, _in_order(prompt, rest), front),
+        early | _in_order(_without(prompt, early.values()), rest),
+        _with_anywhere(prompt, _in_order(prompt, turns), front),
+    ):
+        missing = [piece for piece in pieces if piece not in found]
+        yield _Read(found, _anywhere(_without(prompt, found.values()), missing))
+
+
+def _with_anywhere(prompt: str, found: _Found, pieces: Iterable[_Piece]) -> _Found:
+    return found | _anywhere(_without(prompt, found.values()), pieces)
+
+
+def _reading(missing: Sequence[_Piece], moved: _Found, leading: bool) -> MessageReading:
+    state: State = "read"
+    if missing:
+        state = "moved" if all(piece in moved for piece in missing) else "lost"
+    return MessageReading(state, tuple(piece.text for piece in missing), leading)
+
+
+def _steps(messages: Sequence[Message]) -> list[list[_Piece]]:
+    """Give what is said, in order.
+
+    A round of calls and results is one step, since a template may pair each call with its result.
+    """
+    steps: list[list[_Piece]] = []
+    opening, in_round = True, False
+    for at, message in enumerate(messages):
+        opening = opening and message["role"] in FRONT_KINDS
+        late = not opening and message["role"] in FRONT_KINDS
+        pieces = [_Piece(at, place, text, late) for place, text in enumerate(said(message))]
+        in_round = in_round and message["role"] == "tool"
+        if in_round:
+            steps[-1] += pieces
+        else:
+            steps += [[piece] for piece in pieces]
+        if calls := tool_calls(message):
+            called = [text for call in calls for text in _called(call)]
+            steps.append([_Piece(at, -1 - place, text) for place, text in enumerate(called)])
+            in_round = True
+    return steps
+
+
+def _called(call: Mapping[str, Any]) -> Iterator[str]:
+    yield call_name(call)
+    arguments = call_arguments(call)
+    try:
+        read = json.loads(arguments)
+    except ValueError:
+        read = arguments  # vLLM drops what is no JSON, and its text is lost
+    for text in _leaves(read):
+        if text := text.strip():
+            yield text
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+
+
+class _Way(NamedTuple):
+    """A way to find the pieces of the first steps.
+
+    Attributes:
+        lost: How much of them it does not find.
+        end: Where the last one ends that it does find.
+        found: Those it finds in the last step.
+        before: The way to the steps before that.
+    """
+
+    lost: int
+    end: int
+    found: _Found
+    before: _Way | None
+
+
+def _in_order(prompt: str, steps: Iterable[Sequence[_Piece]]) -> _Found:
+    """Find as much as there can be found, each step behind the one before."""
+    there = [[piece for piece in step if _find(prompt, piece.text, 0)] for step in steps]
+    ways = [_Way(0, 0, {}, None)]
+    for choosing in (False, True):
+        for step in there:
+            ways = [way for before in ways for way in _next(prompt, step, before, choosing)]
+            ways = _best(ways)
+        if ways[0].lost == 0 or choosing:
+            break
+        ways = [_Way(0, 0, {}, None)]  # some piece was found too far on, so try without it
+    found: _Found = {}
+    way: _Way | None = ways[0]
+    while way is not None:
+        found |= way.found
+        way = way.before
+    return found
+
+
+def _next(prompt: str, step: Sequence[_Piece], way: _Way, choosing: bool) -> Iterator[_Way]:
+    found = _anywhere(prompt, step, way.end)
+    end = max((end for _, end in found.values()), default=way.end)
+    size = _size(step)
+    yield _Way(way.lost + size - _size(found), end, found, way)
+    if choosing and found:
+        yield _Way(way.lost + size, way.end, {}, way)
+
+
+def _size(pieces: Iterable[_Piece]) -> int:
+    """Give how many characters are said: a long text is hardly ever found by chance."""
+    return sum(len(piece.text) for piece in pieces)
+
+
+def _best(ways: Iterable[_Way]) -> list[_Way]:
+    """Leave out the ways that another one is as good as, and gets there sooner."""
+    best: list[_Way] = []
+    for way in sorted(ways, key=lambda way: (way.lost, way.end)):
+        if not best or way.end < best[-1].end:
+            best.append(way)
+    return best[:_WAYS_AT_ONCE]
+
+
+def _anywhere(prompt: str, pieces: Iterable[_Piece], at: int = 0) -> _Found:
+    """Find pieces in any order, none of them within another."""
+    found: _Found = {}
+    for piece in sorted(pieces, key=lambda piece: -len(piece.text)):
+        span = _find(prompt, piece.text, at)
+        while span and any(span[0] < end and start < span[1] for start, end in found.values()):
+            span = _find(prompt, piece.text, span[0] + 1)
+        if span:
+            found[piece] = span
+    return found
+
+
+def _find(prompt: str, text: str, at: int) -> _Span | None:
+    places = [(prompt.find(form, at), len(form)) for form in _forms(text)]
+    return min(((at, at + size) for at, size in places if at >= 0), default=None)
+
+
+@lru_cache(maxsize=4096)
+def _forms(text: str) -> tuple[str, ...]:
+    """Give the forms that a text may have in a prompt: templates write some of it as JSON."""
+    forms = (
+        text,
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        json.dumps(text)[1:-1],
+        repr(text)[1:-1],
+    )
+    return tuple(dict.fromkeys(map(_plain, forms)))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _without(prompt: str, spans: Iterable[_Span]) -> str:
+    kept, at = [], 0
+    for start, end in sorted(spans):
+        kept += [prompt[at:start], _TAKEN * (end - start)]
+        at = end
+    return "".join([*kept, prompt[at:]])

@@ -1,0 +1,35 @@
+"""What a tokenizer_config.json says of the template and its special tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import TemplateInvalid
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TemplateInvalid(f"{path}: not JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise TemplateInvalid(f"{path}: not a JSON object")
+    return read
+
+
+def special_tokens_beside(config: Path) -> dict[str, str] | None:
+    return special_tokens_of(read_json_object(config)) if config.is_file() else None
+
+
+def special_tokens_of(config: Mapping[str, Any]) -> dict[str, str]:
+    tokens = {}
+    for key in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token"):
+        token = config.get(key)
+        if isinstance(token, Mapping):  # a serialised AddedToken
+            token = token.get("content")
+        if isinstance(token, str):
+            tokens[key] = token
+    return tokens
