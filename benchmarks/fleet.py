@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from demo.processes import simulator
-from litellm_role_guard.routing.prefix import Backend, choose, opening
+from litellm_role_guard.routing.prefix import Candidate, choose, prefix_key
 from tests.processes import MASTER_KEY, start_proxy
 
 from .page import write
@@ -109,8 +109,8 @@ async def run(
                     if reply.status_code != 200:
                         outcome.failures.append(reply.status_code)
                         continue
-                    home = reply.headers.get("x-litellm-model-api-base", "")
-                    outcome.homes.setdefault(number, []).append(home)
+                    preferred = reply.headers.get("x-litellm-model-api-base", "")
+                    outcome.homes.setdefault(number, []).append(preferred)
                     for said in reply.headers.get("x-role-guard", "").split("; "):
                         if said.startswith("routed="):
                             outcome.routed[said] = outcome.routed.get(said, 0) + 1
@@ -160,8 +160,8 @@ def moved(before: Mapping[int, Sequence[str]], after: Mapping[int, Sequence[str]
 
 def hashed_homes(count: int, name: str, backends: Sequence[str]) -> list[int]:
     """Give the backend that each conversation has by its hash, whatever the load is."""
-    known = [Backend(f"{backend}/v1 simulated") for backend in backends]
-    openings = (opening(next(each)) for each in talks(name, count, 1, chars=CHARS))
+    known = [Candidate(f"{backend}/v1 simulated") for backend in backends]
+    openings = (prefix_key(next(each)) for each in talks(name, count, 1, chars=CHARS))
     return [choose(start or b"", known, {}).order[0] for start in openings]
 
 

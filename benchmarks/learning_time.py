@@ -24,7 +24,7 @@ import httpx
 
 from demo.processes import REPOSITORY
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.probing.evidence import Witness
+from litellm_role_guard.probing.evidence import ProbeRecorder
 from litellm_role_guard.probing.live import learn_from_vllm
 from tests.real_templates import GEMMA_3, REAL, name
 from tests.vllm.conftest import MODEL, serving_with
@@ -55,13 +55,13 @@ class FromFile(NamedTuple):
         load: To read and compile the template.
         cold: To learn it, in a process that has rendered nothing yet.
         warm: To learn it again.
-        questions: How many conversations are put to it.
+        probe_plan: How many conversations are put to it.
     """
 
     load: float
     cold: float
     warm: float
-    questions: int
+    probe_plan: int
 
 
 class Live(NamedTuple):
@@ -123,9 +123,9 @@ def from_files(paths: Sequence[Path]) -> dict[Path, FromFile]:
 
 
 def _questions(template: ChatTemplate) -> int:
-    witness = Witness()
-    witness.learn(template)
-    return len(witness.readings)
+    recorder = ProbeRecorder()
+    recorder.learn(template)
+    return len(recorder.renderings)
 
 
 async def from_live(url: str, paths: Sequence[Path]) -> tuple[dict[Path, Live], Live]:
@@ -210,7 +210,7 @@ def report(files: dict[Path, FromFile], live: dict[Path, Live], served: Live) ->
     ]
     loads = [figures.load for figures in files.values()]
     warm = [figures.warm for figures in files.values()]
-    asked = [figures.questions for figures in files.values()]
+    asked = [figures.probe_plan for figures in files.values()]
     trips = [figures.trips for figures in live.values()]
     single = [figures.trip for figures in live.values()]
     summary = [
@@ -225,7 +225,7 @@ def report(files: dict[Path, FromFile], live: dict[Path, Live], served: Live) ->
         (
             title(path),
             f"{files[path].cold:.0f}",
-            files[path].questions,
+            files[path].probe_plan,
             f"{live[path].milliseconds:.0f}",
             live[path].trips,
             f"{live[path].trip:.1f}",

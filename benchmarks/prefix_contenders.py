@@ -14,7 +14,7 @@ from litellm.llms.hosted_vllm.chat.transformation import HostedVLLMChatConfig
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused, repair
 from litellm_role_guard.messages.message import Message, plain_text, tool_calls
-from litellm_role_guard.profile.states import FRONT_KINDS
+from litellm_role_guard.profile.states import SYSTEM_KINDS
 
 from .breaks import Talk, talk
 
@@ -95,12 +95,12 @@ def hoisted(requests: Talk, _: Backend) -> Talk:
 
 
 def _hoisted(messages: Sequence[Message]) -> list[Message]:
-    fronts = [message for message in messages if message["role"] in FRONT_KINDS]
+    fronts = [message for message in messages if message["role"] in SYSTEM_KINDS]
     text = "\n\n".join(plain_text(message) for message in fronts)
     turns: list[Message] = [{"role": "system", "content": text}]
     for message in messages:
         role = message["role"]
-        if role in FRONT_KINDS:
+        if role in SYSTEM_KINDS:
             continue
         plain = role != "tool" and not tool_calls(message) and not tool_calls(turns[-1])
         if plain and role == turns[-1]["role"]:

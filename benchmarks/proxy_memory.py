@@ -55,7 +55,7 @@ WITHOUT, WITH = "without", "with the guard"
 
 
 @dataclass
-class Memory:
+class ResponseStore:
     """What one proxy holds, and what became of its requests.
 
     Attributes:
@@ -142,7 +142,7 @@ def conversations(requests: int) -> Iterator[tuple[list[Any], Sequence[Any], boo
 
 
 @contextmanager
-def proxies(backend: str, folder: Path) -> Iterator[dict[str, tuple[str, Memory]]]:
+def proxies(backend: str, folder: Path) -> Iterator[dict[str, tuple[str, ResponseStore]]]:
     """Run a proxy without the guard and one with it; give their addresses."""
     params = {"model": f"hosted_vllm/{GROUP}", "api_base": backend, "api_key": "none"}
     info = {"role_guard": {"chat_template": str(STRICT)}}
@@ -163,14 +163,14 @@ def proxies(backend: str, folder: Path) -> Iterator[dict[str, tuple[str, Memory]
         yield {
             name: (
                 stack.enter_context(running(process, url, "/health/liveliness", log)),
-                Memory(process.pid),
+                ResponseStore(process.pid),
             )
             for name, process, url, log in started
         }
 
 
 async def feed(
-    session: aiohttp.ClientSession, url: str, memory: Memory, requests: int, *, guarded: bool
+    session: aiohttp.ClientSession, url: str, memory: ResponseStore, requests: int, *, guarded: bool
 ) -> None:
     """Send all conversations to one proxy.
 
@@ -205,7 +205,7 @@ async def feed(
     await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
 
-async def measure(folder: Path, requests: int) -> tuple[dict[str, Memory], float]:
+async def measure(folder: Path, requests: int) -> tuple[dict[str, ResponseStore], float]:
     """Feed both proxies at once; give what each held, and how many seconds it took."""
     async with strict_backend() as backend, client(2 * CONCURRENCY, PATIENCE_SECONDS) as session:
         with proxies(backend, folder) as started:
@@ -224,7 +224,7 @@ async def measure(folder: Path, requests: int) -> tuple[dict[str, Memory], float
             return memories, time.monotonic() - began
 
 
-async def _tell(memories: dict[str, Memory]) -> None:
+async def _tell(memories: dict[str, ResponseStore]) -> None:
     began = time.monotonic()
     while True:
         await asyncio.sleep(15)
@@ -235,7 +235,7 @@ async def _tell(memories: dict[str, Memory]) -> None:
         print(f"{time.monotonic() - began:.0f} s:", "; ".join(told), flush=True)
 
 
-def report(memories: dict[str, Memory], seconds: float, requests: int) -> str:
+def report(memories: dict[str, ResponseStore], seconds: float, requests: int) -> str:
     """Write it down."""
     without, guarded = memories[WITHOUT], memories[WITH]
     rows = []

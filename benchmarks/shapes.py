@@ -22,7 +22,7 @@ from litellm.litellm_core_utils.prompt_templates.common_utils import get_complet
 
 from litellm_role_guard import ChatTemplate, TemplateRefused
 from litellm_role_guard.messages.message import is_empty, tool_calls
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from tests.conversations import CASES, FURTHER, Case, Message
@@ -124,7 +124,7 @@ def measure() -> tuple[Counts, dict[str, list[Case]]]:
     """Give what was seen, and the cases of each shape."""
     cases: dict[str, list[Case]] = {}
     for case in CASES + FURTHER:
-        if find_fault(case.messages) is None:  # the guard answers the others with a 400
+        if find_validation_error(case.messages) is None:  # the guard answers the others with a 400
             cases.setdefault(shape(case), []).append(case)
     counts: Counts = {}
     for path in REAL:

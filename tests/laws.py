@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from hypothesis import strategies as st
 
 from litellm_role_guard.messages.message import is_empty
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.states import Kind
 from litellm_role_guard.profile.template_profile import TemplateProfile
@@ -209,7 +209,7 @@ def unstable_prefixes(
     earlier: Sequence[Any] = ()
     for length in range(1, len(conversation.messages) + 1):
         part = conversation.cut(length)
-        if find_fault(part.messages) is not None:
+        if find_validation_error(part.messages) is not None:
             continue
         repaired = repair(part.messages, profile, tools=TOOLS if tools else None).messages
         prompt = read(template, repaired, tools=tools)

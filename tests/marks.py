@@ -17,18 +17,18 @@ class Marked:
 
     Attributes:
         messages: The messages, of the same shape as the case's.
-        adrift: The marks of the leading system and developer messages, which may be shown anywhere.
+        unordered_marks: The marks of the leading system and developer messages, which may be shown anywhere.
         steps: The other marks in order; those of a round of tool calls and results are one step,
             since a template may pair each call with its result.
     """
 
     messages: list[Message]
-    adrift: list[str]
+    unordered_marks: list[str]
     steps: list[list[str]]
 
     def unread(self, prompt: str) -> list[str]:
         """Give the marks that are not in a prompt, or stand before what was said earlier."""
-        missing = [mark for mark in self.adrift if mark not in prompt]
+        missing = [mark for mark in self.unordered_marks if mark not in prompt]
         at = 0
         for step in self.steps:
             places = {mark: prompt.find(mark, at) for mark in step}
@@ -40,7 +40,7 @@ class Marked:
 def marked(case: Case) -> Marked:
     """Give a case with a mark in each text that is more than white space."""
     count = itertools.count()
-    adrift: list[str] = []
+    unordered_marks: list[str] = []
     steps: list[list[str]] = []
     messages = []
 
@@ -53,7 +53,7 @@ def marked(case: Case) -> Marked:
 
     def into() -> list[str]:
         if opening:
-            return adrift
+            return unordered_marks
         if not in_round:
             steps.append([])
         return steps[-1]
@@ -77,7 +77,7 @@ def marked(case: Case) -> Marked:
             in_round = True
             message["tool_calls"] = [_marked_call(call, mark, steps[-1]) for call in calls]
         messages.append(message)
-    return Marked(messages, adrift, steps)
+    return Marked(messages, unordered_marks, steps)
 
 
 def _marked_call(call: Any, mark: Callable[[str, list[str]], str], into: list[str]) -> Any:

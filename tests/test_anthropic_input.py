@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from litellm_role_guard.endpoints.anthropic import find_anthropic_fault, translatable
+from litellm_role_guard.endpoints.anthropic import find_anthropic_error, translatable
 
 USER = {"role": "user", "content": "hi"}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "42"}
@@ -25,7 +25,7 @@ CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 )
 def test_a_fault_is_named_by_its_message(messages: object, system: object, words: str) -> None:
     """The message's index and the fault, counted as the client sent them."""
-    assert str(find_anthropic_fault(messages, system)).startswith(words)
+    assert str(find_anthropic_error(messages, system)).startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_fault_is_named_by_its_message(messages: object, system: object, words
 )
 def test_what_says_something_is_no_fault(messages: object, system: object) -> None:
     """Tool blocks, later system messages and system text beside the messages are all fine."""
-    assert find_anthropic_fault(messages, system) is None
+    assert find_anthropic_error(messages, system) is None
 
 
 def test_a_developer_message_is_renamed_where_it_stands() -> None:

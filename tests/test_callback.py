@@ -20,7 +20,7 @@ from litellm.proxy._types import ProxyException
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, TemplateRefused
-from litellm_role_guard.plugin.retrying_client import RetryingClient, as_given
+from litellm_role_guard.plugin.retrying_client import RetryingClient, original_arguments
 from litellm_role_guard.plugin.settings import SettingsError
 from litellm_role_guard.profile.refusals import Refusal
 from litellm_role_guard.simulator import create_app
@@ -505,7 +505,7 @@ async def test_only_a_repair_looks_at_a_continued_response(backend: Backend, mod
 
 def remembering(guard: RoleGuard, request_input: Any, name: str = "resp_1") -> None:
     """Have a guard remember a response with an empty answer to somebody without a key."""
-    question = guard._memory.question((None, None, None), request_input)
+    question = guard._responses.begin((None, None, None), request_input)
     assert question is not None
     question.answered({"id": name, "status": "completed", "output": []})
 
@@ -522,7 +522,7 @@ async def test_what_continues_a_known_response_is_repaired_as_a_whole(
         assert changed is not None
         assert changed["input"] == [{"role": "user", "content": "hi\n\nhi"}]
         assert changed["previous_response_id"] is None
-        assert as_given(changed) == given
+        assert original_arguments(changed) == given
         kwargs = changed
     headers = await guard.async_post_call_response_headers_hook(given, None, None)
     assert headers == {"x-role-guard": "merged=1; remembered=1"}

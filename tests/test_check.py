@@ -12,11 +12,11 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.cli.conversation_file import (
     BadConversation,
-    Conversation,
+    FileConversation,
     read_conversations,
 )
 from litellm_role_guard.cli.verdict import Checked, asking_template, asking_vllm, check
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.simulator import create_app
 from tests.conversations import CASES, FURTHER, Case, assistant, parts, system, user
 from tests.real_templates import GEMMA_3
@@ -43,7 +43,7 @@ LOST = {"14a-system-only"}
 async def checked(template: ChatTemplate, *messages: Any, **fields: Any) -> Checked:
     """Check a conversation against a template."""
     profile = TemplateProfile.learn(template)
-    return await check(Conversation(messages, **fields), asking_template(template), profile)
+    return await check(FileConversation(messages, **fields), asking_template(template), profile)
 
 
 @pytest.mark.skipif(GEMMA_3 is None, reason="`make test` fetches the templates")
@@ -98,9 +98,9 @@ async def test_a_backend_is_asked_as_the_template_is() -> None:
         async with httpx.AsyncClient() as client:
             ask = asking_vllm(f"{url}/v1", "m", client=client)
             for case in (*CASES, *FURTHER):
-                if find_fault(case.messages) is not None:
+                if find_validation_error(case.messages) is not None:
                     continue
-                conversation = Conversation(case.messages, case.tools)
+                conversation = FileConversation(case.messages, case.tools)
                 live = await check(conversation, ask, profile)
                 local = await check(conversation, asking_template(template), profile)
                 assert live.verdict == local.verdict, case.name
@@ -112,7 +112,7 @@ async def test_a_backend_that_is_gone_is_no_refusal() -> None:
     async with httpx.AsyncClient() as client:
         ask = asking_vllm("http://127.0.0.1:1", "m", client=client)
         with pytest.raises(LearningFailed, match="cannot be reached"):
-            await check(Conversation(RUN), ask, TemplateProfile())
+            await check(FileConversation(RUN), ask, TemplateProfile())
 
 
 def test_a_conversation_is_a_list_or_an_object() -> None:
@@ -125,14 +125,14 @@ def test_a_conversation_is_a_list_or_an_object() -> None:
         "tools": tools,
         "continue_final_message": True,
     }
-    assert _read(RUN) == [Conversation(RUN)]
-    assert _read({"messages": RUN, "tools": []}) == [Conversation(RUN)]
-    assert _read(written) == [Conversation(opening, tools, prefill=True)]
+    assert _read(RUN) == [FileConversation(RUN)]
+    assert _read({"messages": RUN, "tools": []}) == [FileConversation(RUN)]
+    assert _read(written) == [FileConversation(opening, tools, prefill=True)]
     assert _read([*RUN, {**assistant("Well,"), "prefix": True}])[0].prefill
     assert not _read({**written, "messages": RUN})[0].prefill
 
 
-def _read(value: Any) -> list[Conversation]:
+def _read(value: Any) -> list[FileConversation]:
     return read_conversations(json.dumps(value, indent=1).encode(), "chat.json")
 
 
@@ -142,16 +142,16 @@ def test_lines_hold_a_conversation_each(name: str) -> None:
     odd = [user("one\u2028two")]
     written = f"{json.dumps(RUN)}\n\n{json.dumps({'messages': odd}, ensure_ascii=False)}\r\n"
     assert read_conversations(written.encode(), name) == [
-        Conversation(RUN, line=1),
-        Conversation(odd, line=3),
+        FileConversation(RUN, line=1),
+        FileConversation(odd, line=3),
     ]
 
 
 def test_a_single_line_of_lines_is_numbered() -> None:
     """By its name, since as JSON it would be a whole file."""
     written = json.dumps(RUN).encode()
-    assert read_conversations(written, "a.jsonl") == [Conversation(RUN, line=1)]
-    assert read_conversations(b"\xef\xbb\xbf" + written, "a.json") == [Conversation(RUN)]
+    assert read_conversations(written, "a.jsonl") == [FileConversation(RUN, line=1)]
+    assert read_conversations(b"\xef\xbb\xbf" + written, "a.json") == [FileConversation(RUN)]
 
 
 @pytest.mark.parametrize(

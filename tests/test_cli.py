@@ -144,7 +144,7 @@ def test_profile_names_the_conversation_behind_each_answer() -> None:
         "start → system accepted system, user, assistant, user",
         "user → user refused user, user",
         "user → developer not_read user, developer, assistant, user, assistant, user",
-        "front not_read system",
+        "leading_system not_read system",
         "developer yes user, developer, assistant, user",
         "user accepted user (2 parts), assistant, user",
         "user accepted user (empty), assistant, user",

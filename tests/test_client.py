@@ -15,13 +15,13 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 from litellm.types.utils import CredentialItem
 
 from litellm_role_guard.plugin.backend_of import backend_of
-from litellm_role_guard.plugin.litellm_internals import as_sent, named_by_backend
+from litellm_role_guard.plugin.litellm_internals import named_by_backend, to_vllm_messages
 from litellm_role_guard.plugin.retrying_client import (
     MAX_LESSONS,
     RetryingClient,
-    as_given,
-    retrying,
-    watching,
+    observing_client,
+    original_arguments,
+    retrying_client,
 )
 
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
@@ -238,8 +238,8 @@ async def test_the_borrowed_connections_outlive_the_client() -> None:
 async def test_a_client_is_never_put_around_another() -> None:
     """Around the arguments of a call that is repeated goes a client for the same connections."""
     own = AsyncHTTPHandler()
-    first = retrying({"client": own}, Lessons())
-    second = retrying({"client": first}, Lessons())
+    first = retrying_client({"client": own}, Lessons())
+    second = retrying_client({"client": first}, Lessons())
     assert second is not None
     assert second.given == {"client": own}
     assert not isinstance(second._inner, RetryingClient)
@@ -251,12 +251,12 @@ async def test_a_calls_arguments_can_be_given_back(own: Any) -> None:
     """What was replaced when the client was put in is given as it was, in a deep copy as well."""
     client = own and own()
     kwargs = {"model": "m", "messages": [{"role": "user"}], **({"client": client} if own else {})}
-    assert as_given(kwargs) is kwargs
+    assert original_arguments(kwargs) is kwargs
     changes: dict[str, Any] = {"messages": [], "instructions": None}
-    made = retrying(kwargs, Lessons(), changes)
+    made = retrying_client(kwargs, Lessons(), changes)
     called = {**kwargs, **changes, "client": made}
-    assert as_given(called) == kwargs
-    again = as_given({**called, "client": copy.deepcopy(made)})
+    assert original_arguments(called) == kwargs
+    again = original_arguments({**called, "client": copy.deepcopy(made)})
     assert again == kwargs
     assert again["messages"][0] is not kwargs["messages"][0]
     if client is not None:
@@ -273,7 +273,7 @@ def test_the_client_looks_like_the_inner_handler_and_can_be_copied() -> None:
 
 async def test_litellms_own_handler_is_wrapped() -> None:
     """Without a client in the arguments LiteLLM's cached handler is used, always the same."""
-    first, second = retrying({}, Lessons()), retrying({}, Lessons())
+    first, second = retrying_client({}, Lessons()), retrying_client({}, Lessons())
     assert isinstance(first, RetryingClient)
     assert isinstance(second, RetryingClient)
     assert first.client is second.client
@@ -282,10 +282,10 @@ async def test_litellms_own_handler_is_wrapped() -> None:
 async def test_a_users_own_handler_is_wrapped_and_anything_else_left_alone() -> None:
     """A handler in the arguments is used; an OpenAI client, say, is not touched."""
     own = AsyncHTTPHandler()
-    client = retrying({"client": own}, Lessons())
+    client = retrying_client({"client": own}, Lessons())
     assert isinstance(client, RetryingClient)
     assert client.client is own.client
-    assert retrying({"client": object()}, Lessons()) is None
+    assert retrying_client({"client": object()}, Lessons()) is None
     await own.client.aclose()
 
 
@@ -295,7 +295,7 @@ def test_retried_messages_are_brought_into_litellms_form() -> None:
         {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"x": 1}}]},
         {"role": "assistant", "content": [{"type": "text", "text": "b"}]},
     ]
-    assert as_sent(messages, "m") == [
+    assert to_vllm_messages(messages, "m") == [
         {"role": "user", "content": [{"type": "text", "text": "a"}]},
         {"role": "assistant", "content": "b"},
     ]
@@ -510,7 +510,7 @@ def test_a_backend_is_asked_with_all_of_a_deployments_headers() -> None:
 def test_a_client_that_only_watches_learns_nothing() -> None:
     """So that the callback still learns from a refusal that such a client has seen."""
     kwargs = {"model": "hosted_vllm/gemma3", "api_base": URL}
-    only_watching, trying = watching(kwargs), retrying(kwargs, Lessons())
+    only_watching, trying = observing_client(kwargs), retrying_client(kwargs, Lessons())
     assert only_watching is not None
     assert trying is not None
     assert (only_watching.learns, trying.learns) == (False, True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard.messages.message import texts
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 
 GOOD: dict[str, Any] = {"role": "user", "content": "hello"}
 
@@ -48,7 +48,7 @@ GOOD: dict[str, Any] = {"role": "user", "content": "hello"}
 )
 def test_a_fault_is_named_with_its_place(messages: object, words: str) -> None:
     """The index of the message and what is wrong with it."""
-    assert str(find_fault(messages)).startswith(words)
+    assert str(find_validation_error(messages)).startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,19 @@ def test_a_fault_is_named_with_its_place(messages: object, words: str) -> None:
 )
 def test_what_a_template_can_judge_is_no_fault(messages: list[Any]) -> None:
     """A conversation with some text, an image or a call is left to the template."""
-    assert find_fault(messages) is None
+    assert find_validation_error(messages) is None
 
 
 def test_further_roles_can_be_known() -> None:
     """A template with roles of its own is served by a setting."""
-    assert find_fault([{"role": "critic", "content": "x"}], extra_roles=["critic"]) is None
+    assert (
+        find_validation_error([{"role": "critic", "content": "x"}], extra_roles=["critic"]) is None
+    )
 
 
 def test_a_fault_holds_no_message_text() -> None:
     """Only the role, which is a name by contract, and never more than its beginning."""
-    fault = str(find_fault([{"role": "secret" * 50, "content": "x"}]))
+    fault = str(find_validation_error([{"role": "secret" * 50, "content": "x"}]))
     assert len(fault) < 200
 
 

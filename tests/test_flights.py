@@ -11,8 +11,8 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from litellm_role_guard.plugin.retrying_client import watching
-from litellm_role_guard.routing.in_flight import Flight
+from litellm_role_guard.plugin.retrying_client import observing_client
+from litellm_role_guard.routing.in_flight import InFlightRequest
 
 URL = "http://backend/v1/chat/completions"
 
@@ -46,9 +46,9 @@ def response(body: Any) -> httpx.Response:
 
 async def send(given: httpx.Response | BaseException, counts: Counter[str]) -> httpx.Response:
     """Send a call that is counted."""
-    client = watching({"client": Inner(given)})
+    client = observing_client({"client": Inner(given)})
     assert client is not None
-    client.flight = Flight("a", counts)
+    client.flight = InFlightRequest("a", counts)
     answer: httpx.Response = await client.post(URL, data="{}")
     return answer
 

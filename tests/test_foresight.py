@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from litellm_role_guard import ChatTemplate
-from litellm_role_guard.probing.evidence import Witness
-from litellm_role_guard.probing.probe import TOOLS, Question, Reading
-from litellm_role_guard.probing.speculation import look_ahead
+from litellm_role_guard.probing.evidence import ProbeRecorder
+from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering
+from litellm_role_guard.probing.speculation import speculate
 from litellm_role_guard.template.errors import TemplateRefused
 from tests.real_templates import REAL, name
 
@@ -17,9 +17,9 @@ STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "stric
 OWN = [*sorted((Path(__file__).parent / "templates").glob("*.jinja")), STRICT]
 
 
-def key(question: Question) -> str:
+def key(probe: Probe) -> str:
     """Tell questions apart."""
-    return repr((question.messages, question.tools))
+    return repr((probe.messages, probe.tools))
 
 
 @pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)
@@ -28,31 +28,31 @@ def test_what_is_foreseen_is_what_is_asked_one_by_one(path: Path) -> None:
     at most, and few more questions than the course has."""
     template = ChatTemplate.from_path(path)
 
-    def read(question: Question) -> Reading:
+    def read(probe: Probe) -> Rendering:
         try:
-            return template.render(question.messages, tools=TOOLS if question.tools else None)
+            return template.render(probe.messages, tools=TOOLS if probe.tools else None)
         except TemplateRefused:
             return None
 
-    readings: dict[str, Reading] = {}
+    renderings: dict[str, Rendering] = {}
     trips = 0
     while True:
-        outlook = look_ahead(readings, key, tools=template.reads_tools)
+        outlook = speculate(renderings, key, tools=template.reads_tools)
         if outlook.profile is not None:
             break
         trips += 1
-        assert not set(outlook.unknown) & set(readings)
-        readings |= {at: read(question) for at, question in outlook.unknown.items()}
-    witness = Witness()
-    assert outlook.profile == witness.learn(template)
-    assert outlook.answered == list(witness.readings)
+        assert not set(outlook.unknown) & set(renderings)
+        renderings |= {at: read(probe) for at, probe in outlook.unknown.items()}
+    recorder = ProbeRecorder()
+    assert outlook.profile == recorder.learn(template)
+    assert outlook.answered == list(recorder.renderings)
     assert trips <= 10
-    assert len(readings) <= 1.6 * len({key(question) for question, _ in outlook.answered})
+    assert len(renderings) <= 1.6 * len({key(probe) for probe, _ in outlook.answered})
 
 
 def test_a_course_that_is_not_over_has_no_profile() -> None:
     """A guess is never taken for an answer."""
-    outlook = look_ahead({}, key)
+    outlook = speculate({}, key)
     assert outlook.unknown
     assert outlook.answered == []
     assert outlook.profile is None

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import SEPARATOR, Repair, repair, repaired_by_steps
-from litellm_role_guard.repair.context import Draft
+from litellm_role_guard.repair.context import RepairContext
 from litellm_role_guard.template.chat_template import ChatTemplate
 
 from .laws import Conversation, conversations
@@ -113,7 +113,7 @@ def nearly_sound(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 def check(messages: list[dict[str, Any]], profile: TemplateProfile) -> None:
     """Compare."""
-    assume(find_fault(messages, extra_roles=["guest"]) is None)
+    assume(find_validation_error(messages, extra_roles=["guest"]) is None)
     before, own = json.dumps(messages), set(map(id, messages))
 
     def kept(repaired: Repair) -> list[bool]:  # what is not changed is not copied
@@ -123,7 +123,9 @@ def check(messages: list[dict[str, Any]], profile: TemplateProfile) -> None:
         for placeholder in ("", "(nothing)"):
             told = repair(messages, profile, tools=tools, placeholder=placeholder)
             rules = profile.rules(tools=bool(tools))
-            step_by_step = repaired_by_steps(messages, Draft(rules, SEPARATOR, placeholder, False))
+            step_by_step = repaired_by_steps(
+                messages, RepairContext(rules, SEPARATOR, placeholder, False)
+            )
             assert told == step_by_step
             assert (told.messages is messages) == (step_by_step.messages is messages)
             assert kept(told) == kept(step_by_step)

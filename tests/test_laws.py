@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.template.chat_template import ChatTemplate
@@ -42,7 +42,7 @@ def test_every_conversation_is_repaired_within_the_laws(
     path: Path, conversation: Conversation
 ) -> None:
     """Accepted, whole, minimal, pure, idempotent, and no text in a turn of more authority."""
-    assume(find_fault(conversation.messages) is None)
+    assume(find_validation_error(conversation.messages) is None)
     template, profile = learnt(path)
     for tools in (False, True):
         broken = broken_laws(template, profile, conversation, tools=tools)
@@ -77,7 +77,7 @@ def test_the_cautious_profile_makes_what_strict_templates_read(conversation: Con
         for at, message in enumerate(conversation.messages)
         if message["role"] != "tool" and not message.get("tool_calls")
     ]
-    assume(chat and find_fault([message for _, message in chat]) is None)
+    assume(chat and find_validation_error([message for _, message in chat]) is None)
     template, _ = learnt(OURS[-1])
     messages = [message for _, message in chat]
     prompt = read(template, repair(messages, TemplateProfile.cautious()).messages, tools=False)

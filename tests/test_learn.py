@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.probing.local import answered, learn
-from litellm_role_guard.probing.probe import TOOLS, Question, Reading, judge
+from litellm_role_guard.probing.local import learn, run_plan
+from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering, judge
 from litellm_role_guard.probing.rules_plan import rules_plan
 from litellm_role_guard.template.errors import TemplateRefused
 from tests.real_templates import REAL, name
@@ -28,7 +28,7 @@ def test_all_three_answers_are_told_apart() -> None:
     assert judge(None, ["a"]) == "refused"
     assert judge("<a>", ["a", "b"]) == "not_read"
     assert judge("<b><a>", ["a", "b"]) == "not_read"
-    assert judge("<b><a>", ["a", "b"], adrift=1) == "accepted"
+    assert judge("<b><a>", ["a", "b"], unordered_marks=1) == "accepted"
 
 
 def test_alternation_is_learnt_with_what_counts_as_a_turn() -> None:
@@ -45,21 +45,21 @@ def test_alternation_is_learnt_with_what_counts_as_a_turn() -> None:
 
 def test_system_text_is_learnt_by_its_place() -> None:
     """At the front, twice, later, at all, alone."""
-    assert learnt("plain").front["system system"] == "accepted"
-    assert learnt("alternating").front["system"] == "accepted"
-    assert learnt("alternating").front["system system"] == "refused"
+    assert learnt("plain").leading_system["system system"] == "accepted"
+    assert learnt("alternating").leading_system["system"] == "accepted"
+    assert learnt("alternating").leading_system["system system"] == "refused"
     assert learnt("system_first").follows["assistant"]["system"] == "refused"
-    assert learnt("no_system").front["system"] == "refused"
-    assert learnt("system_first").without_user["front"] == "refused"
-    assert learnt("plain").without_user["front"] == "accepted"
+    assert learnt("no_system").leading_system["system"] == "refused"
+    assert learnt("system_first").without_user["leading_system"] == "refused"
+    assert learnt("plain").without_user["leading_system"] == "accepted"
 
 
 def test_the_strict_template_drops_a_lone_system_message() -> None:
     """Taken, and not read: the answer that no error tells of."""
     strict = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
     profile = TemplateProfile.learn(ChatTemplate.from_path(strict))
-    assert profile.without_user["front"] == "not_read"
-    assert profile.front["system"] == "accepted"
+    assert profile.without_user["leading_system"] == "not_read"
+    assert profile.leading_system["system"] == "accepted"
 
 
 def with_tools(only: str = "", unless: str = "", text: str = "true") -> ChatTemplate:
@@ -105,16 +105,16 @@ MADE = {
 def test_tools_are_asked_about_where_they_matter(template: ChatTemplate) -> None:
     """The profile is the one for which every question would have been asked with tools, too."""
 
-    def read(question: Question) -> Reading:
+    def read(probe: Probe) -> Rendering:
         try:
-            return template.render(question.messages, tools=TOOLS if question.tools else None)
+            return template.render(probe.messages, tools=TOOLS if probe.tools else None)
         except TemplateRefused:
             return None
 
     profile = learn(read, tools=True)
-    plain, armed = (answered(rules_plan(tools=tools), read) for tools in (False, True))
+    plain, with_tools = (run_plan(rules_plan(tools=tools), read) for tools in (False, True))
     assert dict(profile.rules(tools=False)) == {**dict(plain), "with_tools": profile.with_tools}
-    assert (profile.with_tools or plain) == armed
+    assert (profile.with_tools or plain) == with_tools
 
 
 def test_unknown_roles_are_refused_or_not_read() -> None:
@@ -149,6 +149,6 @@ def test_rules_for_requests_with_tools_are_kept_apart_where_they_differ() -> Non
         "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}"
     )
     profile = TemplateProfile.learn(ChatTemplate(text))
-    assert profile.rules(tools=False).front["system"] == "accepted"
-    assert profile.rules(tools=True).front["system"] == "refused"
+    assert profile.rules(tools=False).leading_system["system"] == "accepted"
+    assert profile.rules(tools=True).leading_system["system"] == "refused"
     assert learnt("plain").with_tools is None

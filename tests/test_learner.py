@@ -19,8 +19,8 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_refresher as learner
-from litellm_role_guard.plugin.profile_cache import SharedProfiles
-from litellm_role_guard.plugin.profile_refresher import Learner
+from litellm_role_guard.plugin.profile_cache import ProfileCache
+from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
 from litellm_role_guard.simulator import create_app
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -64,15 +64,17 @@ class Vllm(httpx.AsyncBaseTransport):
 class Known:
     """What a learner has found so far, the oldest first."""
 
-    def __init__(self, *, max_age: float = 3600.0, busy: set[Learner] | None = None) -> None:
+    def __init__(
+        self, *, max_age: float = 3600.0, busy: set[ProfileRefresher] | None = None
+    ) -> None:
         self.profiles: list[TemplateProfile] = []
         self.counts = Counts()
-        self.learner = Learner(
+        self.learner = ProfileRefresher(
             self.profiles.append,
             max_age=max_age,
             counts=self.counts,
             busy=set() if busy is None else busy,
-            shared=SharedProfiles(lambda: None, max_age),
+            shared=ProfileCache(lambda: None, max_age),
         )
 
     async def settled(self) -> None:
@@ -218,8 +220,8 @@ async def test_a_refusal_of_what_was_learnt_has_the_backend_asked_again() -> Non
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
     vllm.serve(STRICT)
-    known.learner._peace = 0.0
-    known.learner.contradicted(vllm.backend)
+    known.learner._cooldown_until = 0.0
+    known.learner.on_refusal(vllm.backend)
     await known.settled()
     assert known.profiles == [TemplateProfile.learn(PLAIN), TemplateProfile.learn(STRICT)]
 
@@ -229,10 +231,10 @@ async def test_a_refusal_that_comes_too_soon_is_not_forgotten() -> None:
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
     vllm.serve(STRICT)
-    known.learner.contradicted(vllm.backend)
+    known.learner.on_refusal(vllm.backend)
     await known.settled()
     assert len(known.profiles) == 1
-    await asyncio.sleep(learner.PEACE_SECONDS)
+    await asyncio.sleep(learner.COOLDOWN_SECONDS)
     await known.learner.ready(vllm.backend, 0)
     await known.settled()
     assert known.profiles[1:] == [TemplateProfile.learn(STRICT)]
@@ -256,7 +258,7 @@ async def test_the_task_has_nothing_of_the_request_that_started_it() -> None:
 async def test_a_backend_that_was_never_learnt_is_not_asked_about_words() -> None:
     """It has no `/tokenize`, most likely."""
     vllm, known = Vllm(PLAIN), Known()
-    await known.learner.asked_again(vllm.backend, [USER], None, "Speak, friend.", LONG)
+    await known.learner.confirm_refusal(vllm.backend, [USER], None, "Speak, friend.", LONG)
     assert vllm.asked.total() == 0
 
 
@@ -266,9 +268,9 @@ async def test_refusals_in_vain_have_the_backend_asked_ever_less_often() -> None
     vllm, known = Vllm(STRICT), Known()
     await known.learner.ready(vllm.backend, LONG)
     asked = vllm.asked["/v1/models"]
-    known.learner._peace = 0.0
+    known.learner._cooldown_until = 0.0
     for _ in range(20):
-        known.learner.contradicted(vllm.backend)
+        known.learner.on_refusal(vllm.backend)
         await known.settled()
     assert vllm.asked["/v1/models"] == asked + 1
     assert len(known.profiles) == 1
@@ -278,7 +280,7 @@ async def test_a_refusal_amid_the_learning_has_it_done_once_more() -> None:
     """Some of the answers may be those of the template before."""
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
-    known.learner._peace = 0.0
+    known.learner._cooldown_until = 0.0
     replaced = False
 
     async def replace(request: httpx.Request) -> None:
@@ -286,10 +288,10 @@ async def test_a_refusal_amid_the_learning_has_it_done_once_more() -> None:
         if not replaced and request.url.path == "/detokenize":
             replaced = True
             vllm.serve(STRICT)
-            known.learner.contradicted(vllm.backend)
+            known.learner.on_refusal(vllm.backend)
 
     vllm.fail = replace
-    known.learner.contradicted(vllm.backend)
+    known.learner.on_refusal(vllm.backend)
     await known.settled()
     assert known.profiles[1:] == [TemplateProfile.learn(STRICT)]
 
@@ -345,7 +347,7 @@ async def test_the_task_of_another_loop_is_not_waited_for() -> None:
 
 async def test_a_forgotten_deployment_asks_no_more() -> None:
     """Its task is cancelled, and its place is free for another."""
-    vllm, busy = Vllm(STRICT), set[Learner]()
+    vllm, busy = Vllm(STRICT), set[ProfileRefresher]()
     known = Known(busy=busy)
     vllm.fail = hang
     await known.learner.ready(vllm.backend, 0)
@@ -359,7 +361,7 @@ async def test_a_forgotten_deployment_asks_no_more() -> None:
 
 async def test_only_so_many_backends_are_asked_at_once() -> None:
     """The rest is asked when one of its later requests finds a place."""
-    vllm, busy = Vllm(STRICT), set[Learner]()
+    vllm, busy = Vllm(STRICT), set[ProfileRefresher]()
     vllm.fail = hang
     known = [Known(busy=busy) for _ in range(learner.AT_ONCE + 3)]
     for each in known:
@@ -380,8 +382,8 @@ async def test_unknown_words_of_the_template_are_a_reason_to_ask_again() -> None
         ChatTemplate("{{ raise_exception('Speak, friend.') if messages[1:] }}{{ messages }}")
     )
     run = [USER, USER]
-    ask = known.learner.asked_again
-    known.learner._peace = 0.0
+    ask = known.learner.confirm_refusal
+    known.learner._cooldown_until = 0.0
     await ask(vllm.backend, run, None, "Something else.", LONG)
     assert len(known.profiles) == 1
     await ask(vllm.backend, [USER], None, "Speak, friend.", LONG)
@@ -394,8 +396,8 @@ async def test_who_cannot_wait_does_not_ask_about_words() -> None:
     """The budget holds for the whole of it."""
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
-    known.learner._peace = 0.0
+    known.learner._cooldown_until = 0.0
     vllm.fail = hang
-    asked = known.learner.asked_again(vllm.backend, [USER], None, "Speak, friend.", 0.05)
+    asked = known.learner.confirm_refusal(vllm.backend, [USER], None, "Speak, friend.", 0.05)
     await asyncio.wait_for(asked, 5)
     assert len(known.profiles) == 1

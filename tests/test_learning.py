@@ -121,7 +121,7 @@ def rested(guard: RoleGuard) -> None:
     """Let the time pass in which a refusal is no reason to ask again."""
     for _, deployment in guard._deployments._known.values():
         assert deployment.learner is not None
-        deployment.learner._peace = 0.0
+        deployment.learner._cooldown_until = 0.0
 
 
 async def test_the_first_request_is_repaired_for_the_template_that_is_there(

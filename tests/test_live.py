@@ -23,7 +23,7 @@ from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.backend.identity import read_identity, served_models
 from litellm_role_guard.backend.prompts import refusal_of
 from litellm_role_guard.probing import oracle
-from litellm_role_guard.probing.evidence import Witness
+from litellm_role_guard.probing.evidence import ProbeRecorder
 from litellm_role_guard.probing.live import learn_from_vllm
 from litellm_role_guard.probing.oracle import CONCURRENCY
 from litellm_role_guard.simulator import create_app
@@ -83,7 +83,7 @@ async def test_no_more_requests_are_open_than_allowed(monkeypatch: pytest.Monkey
     async def lateness() -> float:
         return late
 
-    monkeypatch.setattr(oracle, "_lateness", lateness)
+    monkeypatch.setattr(oracle, "event_loop_lag", lateness)
     inner = httpx.ASGITransport(create_app(ChatTemplate.from_path(STRICT), model=MODEL))
 
     class Counting(httpx.AsyncBaseTransport):
@@ -127,8 +127,8 @@ async def test_tools_that_no_prompt_shows_are_asked_about_once() -> None:
     async with behind(template, log) as client:
         profile = await learn_from_vllm("http://vllm", MODEL, client=client)
     assert profile == TemplateProfile.learn(template)
-    armed = [request for request in log if b'"tools"' in request.content]
-    assert 0 < len(armed) < 10
+    with_tools = [request for request in log if b'"tools"' in request.content]
+    assert 0 < len(with_tools) < 10
 
 
 async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,12 +236,12 @@ async def test_a_template_that_is_shown_is_asked_here() -> None:
     text = STRICT.read_text()
     template = ChatTemplate(text, special_tokens=TOKENS)
     log: list[httpx.Request] = []
-    witness = Witness()
+    recorder = ProbeRecorder()
     async with behind(template, log, chat_template=text, **TOKENS) as client:
-        learnt = await learn_from_vllm("http://vllm", MODEL, client=client, witness=witness)
+        learnt = await learn_from_vllm("http://vllm", MODEL, client=client, recorder=recorder)
     assert learnt == TemplateProfile.learn(template)
     asked = sum(request.url.path == "/tokenize" for request in log)
-    assert asked < len(witness.readings) / 2
+    assert asked < len(recorder.renderings) / 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
-from litellm_role_guard.endpoints.response_store import TURN_BYTES, Memory
+from litellm_role_guard.endpoints.response_store import TURN_BYTES, ResponseStore
 
 
 class Clock:
@@ -48,36 +48,36 @@ def answer(name: str, *output: dict[str, Any], status: str = "completed") -> dic
 
 
 def turn(
-    memory: Memory, name: str, text: str, *, before: str | None = None, owner: str = "me"
+    memory: ResponseStore, name: str, text: str, *, before: str | None = None, owner: str = "me"
 ) -> None:
     """Have one message asked, and answered with one of the same length."""
-    question = memory.question(owner, text, before)
-    assert question is not None
-    question.answered(answer(name, said(text.upper())))
+    begin = memory.begin(owner, text, before)
+    assert begin is not None
+    begin.answered(answer(name, said(text.upper())))
 
 
-def known(memory: Memory, name: str, owner: str = "me") -> Sequence[Any] | None:
+def known(memory: ResponseStore, name: str, owner: str = "me") -> Sequence[Any] | None:
     """Give what stands before a new message that goes on from a response."""
-    question = memory.question(owner, [], name)
-    return None if question is None else question.items()
+    begin = memory.begin(owner, [], name)
+    return None if begin is None else begin.items()
 
 
 def test_a_conversation_is_known_whole() -> None:
     """Each response stands for all that was asked and answered up to it, in order."""
-    memory = Memory()
+    memory = ResponseStore()
     turn(memory, "r1", "one")
     turn(memory, "r2", "two", before="r1")
     first = [user("one"), heard("ONE")]
     assert known(memory, "r1") == first
     assert known(memory, "r2") == [*first, user("two"), heard("TWO")]
-    question = memory.question("me", [user("three")], "r2")
-    assert question is not None
-    assert question.items() == [*first, user("two"), heard("TWO"), user("three")]
+    begin = memory.begin("me", [user("three")], "r2")
+    assert begin is not None
+    assert begin.items() == [*first, user("two"), heard("TWO"), user("three")]
 
 
 def test_one_response_can_be_gone_on_from_twice() -> None:
     """Two branches share their beginning and nothing else."""
-    memory = Memory()
+    memory = ResponseStore()
     turn(memory, "r1", "one")
     turn(memory, "left", "this", before="r1")
     turn(memory, "right", "that", before="r1")
@@ -87,12 +87,12 @@ def test_one_response_can_be_gone_on_from_twice() -> None:
 
 def test_what_is_given_is_a_copy() -> None:
     """LiteLLM may write into what it gets; what is remembered stays as it was."""
-    memory = Memory()
+    memory = ResponseStore()
     asked = [user("one")]
-    question = memory.question("me", asked)
-    assert question is not None
+    begin = memory.begin("me", asked)
+    assert begin is not None
     asked[0]["content"] = "changed"
-    question.answered(answer("r1"))
+    begin.answered(answer("r1"))
     items = known(memory, "r1")
     assert items == [user("one")]
     items[0]["content"] = "changed"
@@ -105,17 +105,17 @@ def test_an_input_of_pydantic_objects_is_read() -> None:
     item = ResponseOutputMessage(
         id="m", type="message", role="assistant", status="completed", content=[part]
     )
-    question = Memory().question("me", [item, user("one")])
-    assert question is not None
-    assert question.items() == [item.model_dump(exclude_none=True), user("one")]
+    begin = ResponseStore().begin("me", [item, user("one")])
+    assert begin is not None
+    assert begin.items() == [item.model_dump(exclude_none=True), user("one")]
 
 
 def test_an_answer_without_text_is_remembered_as_none() -> None:
     """The question stands alone then."""
-    memory = Memory()
-    question = memory.question("me", "one")
-    assert question is not None
-    question.answered(answer("r1"))
+    memory = ResponseStore()
+    begin = memory.begin("me", "one")
+    assert begin is not None
+    begin.answered(answer("r1"))
     assert known(memory, "r1") == [user("one")]
 
 
@@ -134,16 +134,16 @@ def test_an_answer_without_text_is_remembered_as_none() -> None:
 )
 def test_only_an_answer_that_is_over_is_kept(response: dict[str, Any], kept: bool) -> None:
     """One that failed, or is to be fetched later, cannot be gone on from."""
-    memory = Memory()
-    question = memory.question("me", "one")
-    assert question is not None
-    question.answered(response)
+    memory = ResponseStore()
+    begin = memory.begin("me", "one")
+    assert begin is not None
+    begin.answered(response)
     assert (known(memory, "r") is not None) is kept
 
 
 def test_owners_do_not_see_each_other() -> None:
     """A response id in another's hands is one that nobody knows."""
-    memory = Memory()
+    memory = ResponseStore()
     turn(memory, "r1", "mine", owner="me")
     assert known(memory, "r1", "you") is None
     turn(memory, "r1", "yours", owner="you")
@@ -153,7 +153,7 @@ def test_owners_do_not_see_each_other() -> None:
 
 def test_the_number_of_responses_is_bounded() -> None:
     """The oldest response goes first, and what later ones need of it stays."""
-    memory = Memory(max_responses=2)
+    memory = ResponseStore(max_responses=2)
     turn(memory, "r1", "one")
     turn(memory, "r2", "two", before="r1")
     turn(memory, "r3", "three", before="r2")
@@ -169,7 +169,7 @@ def test_the_number_of_responses_is_bounded() -> None:
 def test_the_bytes_are_bounded() -> None:
     """All that is held stays below the limit, whatever the texts are."""
     limit = 20 * TURN_BYTES
-    memory = Memory(max_bytes=limit)
+    memory = ResponseStore(max_bytes=limit)
     for number in range(100):
         turn(memory, f"r{number}", "ü" * (number * 20))
         assert memory.size <= limit
@@ -179,7 +179,7 @@ def test_the_bytes_are_bounded() -> None:
 
 def test_a_chat_is_held_once() -> None:
     """What is held of a chat grows with its text, and not with its square."""
-    memory = Memory()
+    memory = ResponseStore()
     turn(memory, "r0", "x" * 1000)
     first = memory.size
     for number in range(1, 50):
@@ -190,7 +190,7 @@ def test_a_chat_is_held_once() -> None:
 
 def test_a_conversation_above_the_limit_is_not_kept() -> None:
     """It costs nobody else theirs."""
-    memory = Memory(max_bytes=5 * TURN_BYTES)
+    memory = ResponseStore(max_bytes=5 * TURN_BYTES)
     turn(memory, "small", "one", owner="you")
     turn(memory, "large", "x" * 5 * TURN_BYTES)
     assert known(memory, "large") is None
@@ -199,7 +199,7 @@ def test_a_conversation_above_the_limit_is_not_kept() -> None:
 
 def test_who_asks_much_makes_room_themselves() -> None:
     """A batch job under one key does not end the chats of the others."""
-    memory = Memory(max_responses=50)
+    memory = ResponseStore(max_responses=50)
     turn(memory, "chat", "hello", owner="person")
     for number in range(500):
         turn(memory, f"r{number}", "work", owner="batch")
@@ -210,7 +210,7 @@ def test_who_asks_much_makes_room_themselves() -> None:
 def test_what_is_too_old_is_forgotten() -> None:
     """A response is known for as long as was said and no longer, and then nothing of it is held."""
     clock = Clock()
-    memory = Memory(max_age=60, clock=clock)
+    memory = ResponseStore(max_age=60, clock=clock)
     turn(memory, "r1", "one")
     clock.now += 60
     assert known(memory, "r1") is not None
@@ -222,7 +222,7 @@ def test_what_is_too_old_is_forgotten() -> None:
 def test_a_chat_that_goes_on_does_not_age() -> None:
     """Its first turn is read for as long as its last one is known."""
     clock = Clock()
-    memory = Memory(max_age=60, clock=clock)
+    memory = ResponseStore(max_age=60, clock=clock)
     turn(memory, "r0", "one")
     for number in range(1, 5):
         clock.now += 50
@@ -236,21 +236,21 @@ def test_a_chat_that_goes_on_does_not_age() -> None:
 def test_what_was_forgotten_meanwhile_is_held_again() -> None:
     """An answer that comes late still stands for its whole conversation, and counts in full."""
     clock = Clock()
-    memory = Memory(max_age=60, clock=clock)
+    memory = ResponseStore(max_age=60, clock=clock)
     turn(memory, "r1", "one")
-    question = memory.question("me", "two", "r1")
+    begin = memory.begin("me", "two", "r1")
     held = memory.size
     clock.now += 61
     assert known(memory, "r1") is None
-    assert question is not None
-    question.answered(answer("r2", said("TWO")))
+    assert begin is not None
+    begin.answered(answer("r2", said("TWO")))
     assert known(memory, "r2") == [user("one"), heard("ONE"), user("two"), heard("TWO")]
     assert memory.size == 2 * held
 
 
 def test_half_a_surrogate_pair_is_text_like_any_other() -> None:
     """JSON may hold one, which UTF-8 cannot."""
-    memory = Memory()
+    memory = ResponseStore()
     text = json.loads('"\\ud83d"')
     turn(memory, "r1", text)
     assert known(memory, "r1") == [user(text), heard(text)]
@@ -271,22 +271,22 @@ STEPS = st.lists(
 def test_what_is_held_is_what_is_known(steps: list[tuple[str, int, int, float]]) -> None:
     """The count of bytes is exact, within its limit, and nothing is held that no id leads to."""
     clock = Clock()
-    memory = Memory(max_bytes=25 * TURN_BYTES, max_responses=8, max_age=20, clock=clock)
+    memory = ResponseStore(max_bytes=25 * TURN_BYTES, max_responses=8, max_age=20, clock=clock)
     told: dict[tuple[str, str], list[Any]] = {}
     names: dict[str, list[str]] = {"a": [], "b": [], "c": []}
     for number, (owner, back, length, passed) in enumerate(steps):
         before = names[owner][-back] if 0 < back <= len(names[owner]) else None
-        question = memory.question(owner, "x" * length, before)
-        if question is not None:
+        begin = memory.begin(owner, "x" * length, before)
+        if begin is not None:
             name = f"r{number}"
             earlier = told.get((owner, before or ""), [])
-            question.answered(answer(name, said("y")))
+            begin.answered(answer(name, said("y")))
             told[owner, name] = [*earlier, user("x" * length), heard("y")]
             names[owner].append(name)
         clock.now += passed
         reachable = {}
         for (whose, called), items in told.items():
-            if (kept := memory.question(whose, [], called)) is not None:
+            if (kept := memory.begin(whose, [], called)) is not None:
                 assert kept.items() == items
                 reachable[whose, called] = kept
         turns = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused
-from litellm_role_guard.probing.evidence import Proof, Witness
+from litellm_role_guard.probing.evidence import Evidence, ProbeRecorder
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.rules import Rules
 from tests.real_templates import REAL, name
@@ -28,11 +28,11 @@ OF_CALLS = {
 OWN = sorted((Path(__file__).parent / "templates").glob("*.jinja"))
 
 
-def witnessed(path: Path) -> tuple[ChatTemplate, TemplateProfile, list[Proof]]:
+def witnessed(path: Path) -> tuple[ChatTemplate, TemplateProfile, list[Evidence]]:
     """Give a template, its profile and the proofs of that."""
-    template, witness = ChatTemplate(path.read_text()), Witness()
-    profile = witness.learn(template)
-    return template, profile, witness.proofs(profile)
+    template, recorder = ChatTemplate(path.read_text()), ProbeRecorder()
+    profile = recorder.learn(template)
+    return template, profile, recorder.evidence(profile)
 
 
 def unproved(rules: Rules, proved: set[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -53,9 +53,9 @@ def unproved(rules: Rules, proved: set[tuple[str, ...]]) -> list[tuple[str, ...]
 @pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)
 def test_a_proof_put_again_gives_its_answer(path: Path) -> None:
     """It is refused exactly where the answer says so."""
-    template, profile, proofs = witnessed(path)
+    template, profile, evidence = witnessed(path)
     assert profile == TemplateProfile.learn(template)
-    for proof in proofs:
+    for proof in evidence:
         if proof.answer in ("yes", "no"):
             continue  # what such a field lists is more than one conversation tells
         try:
@@ -69,9 +69,9 @@ def test_a_proof_put_again_gives_its_answer(path: Path) -> None:
 @pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)
 def test_every_answer_has_a_proof(path: Path) -> None:
     """But for states that the template never gets to, and calls where it reads none."""
-    _, profile, proofs = witnessed(path)
-    proved = {(proof.field, *proof.shape) for proof in proofs if not proof.tools}
-    asked = {proof.shape[0] for proof in proofs if proof.field == "follows" and not proof.tools}
+    _, profile, evidence = witnessed(path)
+    proved = {(proof.field, *proof.shape) for proof in evidence if not proof.tools}
+    asked = {proof.shape[0] for proof in evidence if proof.field == "follows" and not proof.tools}
     reads_calls = profile.follows["user"]["call"] == "accepted"
     for field, *keys in unproved(profile, proved):
         never_there = field == "follows" and keys[0] not in asked
@@ -85,11 +85,11 @@ def test_the_way_of_asking_that_was_read_is_the_proof() -> None:
         "{{ raise_exception('unanswered') }}{% endif %}"
         "{% for m in messages %}{{ m.role }}{{ m.content }}{{ m.tool_calls }}{% endfor %}"
     )
-    witness = Witness()
-    proofs = witness.proofs(witness.learn(ChatTemplate(text)))
+    recorder = ProbeRecorder()
+    evidence = recorder.evidence(recorder.learn(ChatTemplate(text)))
     (proof,) = [
         proof
-        for proof in proofs
+        for proof in evidence
         if (proof.field, *proof.shape) == ("follows", "user", "call") and not proof.tools
     ]
     assert (proof.answer, proof.conversation) == ("accepted", "user, call, tool, assistant, user")

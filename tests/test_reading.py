@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateRefused
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.template.prompt_reading import read_in
 from tests.conversations import (
     CASES,
@@ -39,7 +39,7 @@ def test_it_agrees_with_marks_on_real_templates(path: Any) -> None:
     template = ChatTemplate.from_path(path)
     differ = []
     for case in (*CASES, *FURTHER):
-        if case.name not in UNMARKED and find_fault(case.messages) is None:
+        if case.name not in UNMARKED and find_validation_error(case.messages) is None:
             whole = _is_whole(template, case)
             if whole is not None and whole != _is_read_whole(template, case):
                 differ.append(case.name)
@@ -113,13 +113,13 @@ def test_blanks_do_not_count() -> None:
 
 def test_forms_of_json_count_as_the_text() -> None:
     """Arguments and some results are written as JSON, or as Python writes a dict."""
-    said = 'Århus, "the town"\nof smiles'
+    expected_texts = 'Århus, "the town"\nof smiles'
     for written in (
         '{"output": "Århus, \\"the town\\"\\nof smiles"}',
         '{"output": "\\u00c5rhus, \\"the town\\"\\nof smiles"}',
         "{'output': 'Århus, \"the town\"\\nof smiles'}",
     ):
-        assert states(written, result("a", said)) == ["read"]
+        assert states(written, result("a", expected_texts)) == ["read"]
 
 
 def test_a_round_of_calls_may_pair_each_with_its_result() -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from litellm_role_guard.cli.main import main
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.relax.relax import NotRelaxable, relax
@@ -39,7 +39,7 @@ from .serving import serving
 
 STRICT = Path(__file__).parents[1] / "litellm_role_guard" / "simulator" / "strict.jinja"
 OURS = [*sorted((Path(__file__).parent / "templates").glob("*.jinja")), STRICT]
-SOUND = [case for case in CASES + FURTHER if find_fault(case.messages) is None]
+SOUND = [case for case in CASES + FURTHER if find_validation_error(case.messages) is None]
 
 # What vLLM does not hand to a template, and where a repair shows it.
 LOST_BEFORE = {
@@ -89,10 +89,10 @@ def test_every_conversation_is_rendered_as_its_repair(
     path: Path, conversation: Conversation, tools: Any
 ) -> None:
     """Whatever the order of roles, with contents, calls and results missing."""
-    assume(find_fault(conversation.messages) is None)
+    assume(find_validation_error(conversation.messages) is None)
     template, profile, lenient = made(path)
     known = as_known(template, conversation.messages)
-    assume(find_fault(known) is None)
+    assume(find_validation_error(known) is None)
     prompt = rendered(lenient, conversation.messages, tools=tools)
     assert prompt == expected(template, profile, known, tools=tools)
 

@@ -8,7 +8,7 @@ import pytest
 from openai.types.responses import ResponseFunctionToolCall
 
 from litellm_role_guard.endpoints.responses import ResponsesInput, UnreadableInputError
-from litellm_role_guard.endpoints.responses_validation import find_input_fault
+from litellm_role_guard.endpoints.responses_validation import find_input_error
 
 USER = {"role": "user", "content": "hi"}
 TYPED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "yo"}]}
@@ -156,7 +156,7 @@ def test_reasoning_of_another_form_is_not_guessed_at(thought: dict[str, Any]) ->
     items = [USER, {"type": "reasoning", "id": "r1", **thought}]
     with pytest.raises(UnreadableInputError, match=r"input\[1\]"):
         ResponsesInput(items, None)
-    assert find_input_fault(items, None) is None
+    assert find_input_error(items, None) is None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_reasoning_of_another_form_is_not_guessed_at(thought: dict[str, Any]) ->
 )
 def test_a_continued_response_may_say_nothing_itself(items: Any, words: str | None) -> None:
     """With earlier messages on the backend only the form of the new ones is judged."""
-    fault = find_input_fault(items, None, continued=True)
+    fault = find_input_error(items, None, continued=True)
     assert (fault is None) if words is None else str(fault).startswith(words)
 
 
@@ -181,13 +181,13 @@ def test_any_sequence_of_items_is_an_input() -> None:
     """In Python a tuple is as good as a list, for the items and for their parts."""
     parts = ({"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"})
     items = (USER, {**ANSWER, "content": parts})
-    assert find_input_fault(items, None) is None
+    assert find_input_error(items, None) is None
     written = ResponsesInput(items, None)
     assert written.arguments(written.messages)["input"] == [
         USER,
         {"role": "assistant", "content": "one\ntwo"},
     ]
-    assert find_input_fault(b"hi", None) is not None
+    assert find_input_error(b"hi", None) is not None
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_an_item_that_vllm_does_not_know_is_not_guessed_at() -> None:
     items = [USER, {"type": "item_reference", "id": "x"}]
     with pytest.raises(UnreadableInputError, match=r"input\[1\]"):
         ResponsesInput(items, None)
-    assert find_input_fault(items, None) is None
+    assert find_input_error(items, None) is None
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_fault_is_named_by_its_item(
     request_input: object, instructions: object, words: str | None
 ) -> None:
     """What is no conversation is named by the position in `input`; everything else is no fault."""
-    fault = find_input_fault(request_input, instructions)
+    fault = find_input_error(request_input, instructions)
     if words is None:
         assert fault is None
     else:
@@ -264,4 +264,4 @@ def test_a_fault_is_named_by_its_item(
 def test_an_extra_role_is_no_fault() -> None:
     """A role that the backend is said to know is let through."""
     items = [{"role": "wizard", "content": "hi"}]
-    assert find_input_fault(items, None, extra_roles=["wizard"]) is None
+    assert find_input_error(items, None, extra_roles=["wizard"]) is None

@@ -23,21 +23,21 @@ from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, repair
 from litellm_role_guard.observability.report import Report
 from litellm_role_guard.plugin.settings import SettingsError
 from litellm_role_guard.routing.affinity import PrefixAffinity
-from litellm_role_guard.routing.in_flight import Flight, InFlight
+from litellm_role_guard.routing.in_flight import InFlight, InFlightRequest
 from litellm_role_guard.routing.prefix import (
     LOAD_BOUND,
     OPENING_CHARS,
     ROOM,
-    Backend,
+    Candidate,
     choose,
-    opening,
+    prefix_key,
 )
 from litellm_role_guard.simulator import create_app
 from tests.conversations import assistant, parts, system, user
 from tests.serving import serving
 
 LONG = "x" * OPENING_CHARS
-BACKENDS = [Backend(f"http://gpu-{at}:8000/v1 gemma3") for at in range(8)]
+BACKENDS = [Candidate(f"http://gpu-{at}:8000/v1 gemma3") for at in range(8)]
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 messages = st.lists(
@@ -51,7 +51,7 @@ messages = st.lists(
 )
 backends = st.lists(
     st.builds(
-        Backend,
+        Candidate,
         st.text(max_size=30),
         st.one_of(st.just(0.0), st.floats(min_value=0.1, max_value=9)),
     ),
@@ -63,12 +63,12 @@ starts = st.binary(min_size=16, max_size=16)
 loads = st.lists(st.integers(min_value=0, max_value=50), min_size=9, max_size=9)
 
 
-def in_flight(chosen_from: list[Backend], counts: list[int]) -> dict[str, int]:
+def in_flight(chosen_from: list[Candidate], counts: list[int]) -> dict[str, int]:
     """Give each backend a load."""
     return {backend.key: count for backend, count in zip(chosen_from, counts, strict=False)}
 
 
-def first(start: bytes, chosen_from: list[Backend]) -> str:
+def first(start: bytes, chosen_from: list[Candidate]) -> str:
     """Give the key of the backend that comes first while nothing is in flight."""
     return chosen_from[choose(start, chosen_from, {}).order[0]].key
 
@@ -76,7 +76,7 @@ def first(start: bytes, chosen_from: list[Backend]) -> str:
 class TestChoice:
     @given(starts, backends, loads, st.sets(st.integers(min_value=0, max_value=8)))
     def test_every_backend_stays_in_the_order(
-        self, start: bytes, chosen_from: list[Backend], counts: list[int], tried: set[int]
+        self, start: bytes, chosen_from: list[Candidate], counts: list[int], tried: set[int]
     ) -> None:
         """Whatever the load and the failures are, no backend is left out, and none comes twice."""
         order = choose(start, chosen_from, in_flight(chosen_from, counts), tried=tried).order
@@ -84,7 +84,7 @@ class TestChoice:
 
     @given(starts, backends, loads, st.randoms(use_true_random=False))
     def test_the_order_of_the_list_does_not_matter(
-        self, start: bytes, chosen_from: list[Backend], counts: list[int], random: Any
+        self, start: bytes, chosen_from: list[Candidate], counts: list[int], random: Any
     ) -> None:
         """The same backends in any order are tried in the same order."""
         load = in_flight(chosen_from, counts)
@@ -92,11 +92,11 @@ class TestChoice:
         random.shuffle(shuffled)
         plain, other = choose(start, chosen_from, load), choose(start, shuffled, load)
         assert [chosen_from[at] for at in plain.order] == [shuffled[at] for at in other.order]
-        assert plain.home == other.home
+        assert plain.preferred == other.preferred
 
     @given(starts, backends, st.data())
     def test_only_the_conversations_of_a_backend_that_left_move(
-        self, start: bytes, chosen_from: list[Backend], data: st.DataObject
+        self, start: bytes, chosen_from: list[Candidate], data: st.DataObject
     ) -> None:
         """Without one backend, all others keep their conversations; it is the same when it joins.
 
@@ -110,7 +110,7 @@ class TestChoice:
 
     @given(starts, backends, loads)
     def test_no_backend_gets_more_than_the_bound(
-        self, start: bytes, chosen_from: list[Backend], counts: list[int]
+        self, start: bytes, chosen_from: list[Candidate], counts: list[int]
     ) -> None:
         """The first has at most 1.25 times its share, rounded up, or 8, with the next request."""
         load = in_flight(chosen_from, counts)
@@ -123,12 +123,12 @@ class TestChoice:
 
     def test_a_full_home_gives_its_next_request_to_the_second(self) -> None:
         """What the load moves goes where it would go if the home were gone, and is called moved."""
-        start = opening([user(LONG)])
+        start = prefix_key([user(LONG)])
         assert start is not None
-        home, second, *_ = choose(start, BACKENDS, {}).order
-        moved = choose(start, BACKENDS, {BACKENDS[home].key: ROOM})
-        assert (moved.order[0], moved.home) == (second, False)
-        assert moved.order[-1] == home
+        preferred, second, *_ = choose(start, BACKENDS, {}).order
+        moved = choose(start, BACKENDS, {BACKENDS[preferred].key: ROOM})
+        assert (moved.order[0], moved.preferred) == (second, False)
+        assert moved.order[-1] == preferred
 
     def test_a_backend_that_failed_the_request_comes_last(self) -> None:
         """A retry goes to the next backend, even where that is full."""
@@ -136,12 +136,12 @@ class TestChoice:
         load = {backend.key: 9 for at, backend in enumerate(BACKENDS) if at != order[0]}
         retried = choose(b"start", BACKENDS, load, tried={order[0]})
         assert retried.order == (*order[1:], order[0])
-        assert not retried.home
+        assert not retried.preferred
 
     def test_weights_share_out_the_conversations(self) -> None:
         """A backend of three times the weight has three times the conversations; one of none has
         none."""
-        unequal = [Backend("small", 1.0), Backend("big", 3.0), Backend("resting", 0.0)]
+        unequal = [Candidate("small", 1.0), Candidate("big", 3.0), Candidate("resting", 0.0)]
         homes = Counter(first(str(at).encode(), unequal) for at in range(4000))
         assert homes["resting"] == 0
         assert 2.7 < homes["big"] / homes["small"] < 3.3
@@ -151,10 +151,10 @@ class TestChoice:
         talks = [[user(f"{at} {LONG}")] for at in range(50)]
         script = (
             "import json, sys\n"
-            "from litellm_role_guard.routing.prefix import Backend, choose, opening\n"
+            "from litellm_role_guard.routing.prefix import Candidate, choose, prefix_key\n"
             "keys, talks = json.load(sys.stdin)\n"
-            "backends = [Backend(key) for key in keys]\n"
-            "print(json.dumps([choose(opening(t), backends, {}).order for t in talks]))\n"
+            "backends = [Candidate(key) for key in keys]\n"
+            "print(json.dumps([choose(prefix_key(t), backends, {}).order for t in talks]))\n"
         )
         told = json.dumps([[backend.key for backend in BACKENDS], talks])
         orders = [
@@ -168,7 +168,7 @@ class TestChoice:
             ).stdout
             for seed in ("1", "2")
         ]
-        here = [choose(opening(talk) or b"", BACKENDS, {}).order for talk in talks]
+        here = [choose(prefix_key(talk) or b"", BACKENDS, {}).order for talk in talks]
         assert orders[0] == orders[1]
         assert json.loads(orders[0]) == [list(order) for order in here]
 
@@ -181,7 +181,7 @@ class TestOpening:
     ) -> None:
         """Once a user message ends it, nothing that is said later changes it."""
         begun = [user("hello"), *begun, user(LONG)]
-        assert opening(begun) == opening([*begun, *more])
+        assert prefix_key(begun) == prefix_key([*begun, *more])
 
     @pytest.mark.parametrize(
         "other",
@@ -197,7 +197,7 @@ class TestOpening:
     )
     def test_forms_that_a_repair_brings_together_are_one(self, other: list[Any]) -> None:
         """What a template reads the same, or a repair makes the same, has one opening."""
-        assert opening(other) == opening([system("be kind"), user(LONG)])
+        assert prefix_key(other) == prefix_key([system("be kind"), user(LONG)])
 
     def test_a_repair_does_not_change_it(self) -> None:
         """A repaired conversation begins as the broken one did."""
@@ -205,35 +205,35 @@ class TestOpening:
         repaired = repair(broken, TemplateProfile.cautious())
         assert repaired.changes
         beginning = [system("be kind"), user(LONG)]
-        assert opening(broken) == opening(beginning)
+        assert prefix_key(broken) == prefix_key(beginning)
         joined = repaired.messages[1]["content"]
         assert str(joined).startswith(LONG)
 
     def test_system_text_alone_is_no_opening(self) -> None:
         """A thousand agents with one long system prompt are a thousand conversations."""
-        assert opening([system(LONG)]) is None
-        assert opening([system(LONG), user("a")]) != opening([system(LONG), user("b")])
+        assert prefix_key([system(LONG)]) is None
+        assert prefix_key([system(LONG), user("a")]) != prefix_key([system(LONG), user("b")])
 
     def test_a_greeting_is_not_all_of_an_opening(self) -> None:
         """Those who begin with the same few words are told apart by what they say next."""
         first_talk = [user("Hi"), assistant("Hello!"), user(f"first {LONG}")]
         second_talk = [user("Hi"), assistant("Hello!"), user(f"second {LONG}")]
-        assert opening(first_talk[:1]) == opening(second_talk[:1])
-        assert opening(first_talk) != opening(second_talk)
+        assert prefix_key(first_talk[:1]) == prefix_key(second_talk[:1])
+        assert prefix_key(first_talk) != prefix_key(second_talk)
 
     def test_an_image_says_enough(self) -> None:
         """A message with an image ends an opening, and another image makes another one."""
         image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         talk = [{"role": "user", "content": [image]}]
-        assert opening(talk) == opening([*talk, assistant("a cat"), user("sure?")])
+        assert prefix_key(talk) == prefix_key([*talk, assistant("a cat"), user("sure?")])
         other = {"type": "image_url", "image_url": {"url": "data:image/png;base64,BBBB"}}
-        assert opening(talk) != opening([{"role": "user", "content": [other]}])
+        assert prefix_key(talk) != prefix_key([{"role": "user", "content": [other]}])
 
     def test_a_marked_cache_breakpoint_changes_nothing(self) -> None:
         """Clients move `cache_control` on as a conversation grows."""
         part = {"type": "text", "text": LONG}
         marked = {**part, "cache_control": {"type": "ephemeral"}}
-        assert opening([{"role": "user", "content": [part]}]) == opening(
+        assert prefix_key([{"role": "user", "content": [part]}]) == prefix_key(
             [{"role": "user", "content": [marked]}]
         )
 
@@ -270,7 +270,7 @@ class TestInFlight:
     def test_a_dropped_flight_ends(self) -> None:
         """A flight that nobody holds is no flight."""
         counts: Counter[str] = Counter()
-        flight: Flight | None = Flight("a", counts)
+        flight: InFlightRequest | None = InFlightRequest("a", counts)
         assert counts == {"a": 1}
         flight = None
         gc.collect()

@@ -14,8 +14,8 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.identity import BackendIdentity
 from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_cache as shared
-from litellm_role_guard.plugin.profile_cache import MAX_CHARS, Knowledge, SharedProfiles
-from litellm_role_guard.plugin.profile_refresher import Learner
+from litellm_role_guard.plugin.profile_cache import MAX_CHARS, CachedProfile, ProfileCache
+from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
 from tests.test_learner import LONG, Vllm
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -66,20 +66,20 @@ class Hung(Redis):
         await asyncio.sleep(3600)
 
 
-def knowledge(**fields: Any) -> Knowledge:
+def knowledge(**fields: Any) -> CachedProfile:
     """Give what may have been learnt."""
     told = {"profile": TemplateProfile.learn(STRICT), "identity": IDENTITY}
-    return Knowledge(**{**told, "learnt_at": time.time(), **fields})
+    return CachedProfile(**{**told, "learnt_at": time.time(), **fields})
 
 
-def learner_with(redis: Redis | None, profiles: list[TemplateProfile]) -> Learner:
+def learner_with(redis: Redis | None, profiles: list[TemplateProfile]) -> ProfileRefresher:
     """Give the learner of a proxy with this cache."""
-    return Learner(
+    return ProfileRefresher(
         profiles.append,
         max_age=HOUR,
         counts=Counts(),
         busy=set(),
-        shared=SharedProfiles(lambda: redis, HOUR),
+        shared=ProfileCache(lambda: redis, HOUR),
     )
 
 
@@ -103,8 +103,8 @@ async def test_what_a_refusal_contradicts_is_asked_and_shared_anew() -> None:
     learner = learner_with(redis, profiles)
     await learner.ready(vllm.backend, LONG)
     vllm.serve(STRICT)
-    learner._peace = 0.0
-    learner.contradicted(vllm.backend)
+    learner._cooldown_until = 0.0
+    learner.on_refusal(vllm.backend)
     while learner._is_asking():
         await asyncio.sleep(0.01)
     other: list[TemplateProfile] = []
@@ -129,7 +129,7 @@ async def test_a_cache_that_litellm_does_not_have_is_none() -> None:
     def moved() -> Any:
         raise AttributeError("redis_cache")
 
-    profiles = SharedProfiles(moved, HOUR)
+    profiles = ProfileCache(moved, HOUR)
     await profiles.put("http://vllm", "m", {}, knowledge())
     assert await profiles.get("http://vllm", "m", {}, IDENTITY) is None
 
@@ -137,7 +137,7 @@ async def test_a_cache_that_litellm_does_not_have_is_none() -> None:
 async def test_an_entry_is_given_back_as_it_was_kept() -> None:
     """With everything that it holds for."""
     redis, known = Redis(), knowledge()
-    profiles = SharedProfiles(lambda: redis, HOUR)
+    profiles = ProfileCache(lambda: redis, HOUR)
     await profiles.put("http://vllm/v1/", "m", {"a": 1}, known)
     assert await profiles.get("http://vllm/v1", "m", {"a": 1}, IDENTITY) == known
 
@@ -158,7 +158,7 @@ async def test_what_holds_for_another_backend_is_not_given(
 ) -> None:
     """An entry is found only where all that makes it true is the same."""
     redis = Redis()
-    profiles = SharedProfiles(lambda: redis, HOUR)
+    profiles = ProfileCache(lambda: redis, HOUR)
     await profiles.put("http://vllm", "m", {}, knowledge())
     assert await profiles.get("http://vllm", "m", {}, IDENTITY) is not None
     assert await profiles.get(url, model, fields, identity) is None
@@ -180,21 +180,21 @@ def poisoned(**fields: Any) -> str:
         "{}",
         "[" * 100_000,
         poisoned(more=1),
-        poisoned(profile={"front": {"system": "perhaps"}}),
+        poisoned(profile={"leading_system": {"system": "perhaps"}}),
         poisoned(profile={"unknown": 1}),
         poisoned(identity=["0.31.0", "m", None]),
         poisoned(learnt_at="soon"),
         poisoned(learnt_at=-1),
         poisoned(learnt_at=float("nan")),
         poisoned(learnt_at=time.time() + 10 * HOUR),
-        poisoned(profile={"front": {"x" * MAX_CHARS: "accepted"}}),
+        poisoned(profile={"leading_system": {"x" * MAX_CHARS: "accepted"}}),
     ],
     ids=range(16),
 )
 async def test_a_poisoned_or_foreign_entry_is_ignored(entry: Any) -> None:
     """What is no profile of this very backend is as good as nothing."""
     redis = Redis()
-    profiles = SharedProfiles(lambda: redis, HOUR)
+    profiles = ProfileCache(lambda: redis, HOUR)
     await profiles.put("http://vllm", "m", {}, knowledge())
     (key,) = redis.kept
     redis.kept[key] = entry
@@ -216,6 +216,6 @@ async def test_an_entry_that_is_too_old_is_learnt_anew() -> None:
 async def test_an_entry_takes_little_room() -> None:
     """Far below what is believed."""
     redis = Redis()
-    await SharedProfiles(lambda: redis, HOUR).put("http://vllm", "m", {}, knowledge())
+    await ProfileCache(lambda: redis, HOUR).put("http://vllm", "m", {}, knowledge())
     (entry,) = redis.kept.values()
     assert len(entry) < MAX_CHARS / 4

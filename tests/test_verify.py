@@ -9,8 +9,8 @@ import pytest
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, repair
 from litellm_role_guard.plugin.settings import SettingsError
-from litellm_role_guard.profile.stricter import stepped_down
-from litellm_role_guard.template.rendering_fault import fault_of
+from litellm_role_guard.profile.stricter import stricter_profiles
+from litellm_role_guard.template.rendering_fault import rendering_fault
 from tests.test_callback import LoggingObject
 
 USER = {"role": "user", "content": "hi"}
@@ -148,7 +148,7 @@ def test_thoughts_may_be_left_out() -> None:
         "{% for m in messages %}{{ m.content.split('</think>')[-1] }}{% endfor %}"
     )
     reply = {"role": "assistant", "content": "<think>hm</think>\nhello"}
-    assert fault_of(template, [USER, reply, USER], [USER, reply, USER]) is None
+    assert rendering_fault(template, [USER, reply, USER], [USER, reply, USER]) is None
 
 
 def test_a_prefill_is_rendered_as_one() -> None:
@@ -157,13 +157,13 @@ def test_a_prefill_is_rendered_as_one() -> None:
         "{% for m in messages %}{% if loop.last and m.role == 'assistant' and add_generation_prompt"
         " %}{{ raise_exception('no') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     )
-    assert fault_of(template, [USER, REPLY], [USER, REPLY], prefill=True) is None
-    assert fault_of(template, [USER, REPLY], [USER, REPLY]) == "no"
+    assert rendering_fault(template, [USER, REPLY], [USER, REPLY], prefill=True) is None
+    assert rendering_fault(template, [USER, REPLY], [USER, REPLY]) == "no"
 
 
 def test_the_last_step_down_is_a_transcript() -> None:
     """One user turn that holds everything, labelled."""
-    *_, last = stepped_down(TemplateProfile(), "no words that anybody knows")
+    *_, last = stricter_profiles(TemplateProfile(), "no words that anybody knows")
     messages: list[dict[str, Any]] = [SYSTEM, USER, CALLED, RESULT, REPLY, USER]
     (turn,) = repair(messages, last).messages
     assert turn["role"] == "user"
@@ -181,4 +181,4 @@ def test_a_result_that_is_written_as_json_is_not_missed() -> None:
     """Templates that show a tool's result with `tojson` read it, line breaks and quotes and all."""
     template = ChatTemplate("{% for m in messages %}{{ m.content | tojson }}{% endfor %}")
     messages = [{"role": "user", "content": 'say "so"\nand ü'}]
-    assert fault_of(template, messages, messages) is None
+    assert rendering_fault(template, messages, messages) is None

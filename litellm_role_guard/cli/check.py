@@ -19,7 +19,7 @@ from .common import (
     template_or_backend,
     want_either,
 )
-from .conversation_file import BadConversation, Conversation, read_conversations
+from .conversation_file import BadConversation, FileConversation, read_conversations
 from .verdict import Checked
 
 
@@ -72,7 +72,7 @@ def check(
         context.exit(1)
 
 
-def _read(path: Path, name: str) -> list[Conversation]:
+def _read(path: Path, name: str) -> list[FileConversation]:
     try:
         with click.open_file(str(path), "rb") as file:
             return read_conversations(file.read(), name)
@@ -82,7 +82,9 @@ def _read(path: Path, name: str) -> list[Conversation]:
         raise BadStart(f"{name}: {error.strerror}") from error
 
 
-async def _check_with_file(given: Sequence[Conversation], template: ChatTemplate) -> list[Checked]:
+async def _check_with_file(
+    given: Sequence[FileConversation], template: ChatTemplate
+) -> list[Checked]:
     from .verdict import asking_template, check
 
     profile, ask = TemplateProfile.learn(template), asking_template(template)
@@ -90,7 +92,7 @@ async def _check_with_file(given: Sequence[Conversation], template: ChatTemplate
 
 
 async def _check_with_backend(
-    given: Sequence[Conversation], backend: str, model: str | None, api_key: str | None
+    given: Sequence[FileConversation], backend: str, model: str | None, api_key: str | None
 ) -> list[Checked]:
     import httpx
 

@@ -50,7 +50,7 @@ def print_checks(
     """
     for checked in checks:
         line = checked.conversation.line
-        console.print(_told(source if line is None else f"{source}:{line}", checked.verdict))
+        console.print(_last_error(source if line is None else f"{source}:{line}", checked.verdict))
         if checked.verdict.outcome != "fine" or len(checks) == 1:
             console.print(_table(checked))
             _print_repair(checked, console)
@@ -64,7 +64,7 @@ def print_checks(
         console.print(f"{len(checks)} conversations: {told}")
 
 
-def _told(name: str, verdict: Verdict) -> Text:
+def _last_error(name: str, verdict: Verdict) -> Text:
     words = {
         "fine": "fine: taken, and read whole",
         "lost": "lost: taken, but some of it is not read where it was said",
@@ -113,7 +113,7 @@ def _print_repair(checked: Checked, console: Console) -> None:
     for change in checked.repair.changes:
         where = ", ".join(f"#{at}" for at in change.messages)
         console.print(Text(f"  {change.what} {where}: {change.why}"))
-    console.print(_told("and then", checked.repaired))
+    console.print(_last_error("and then", checked.repaired))
 
 
 def _diff(checked: Checked) -> Iterator[str]:

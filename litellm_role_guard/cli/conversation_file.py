@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ..messages.message import Message
-from ..messages.validation import find_fault
+from ..messages.validation import find_validation_error
 
 _LINES = (".jsonl", ".ndjson")
 
@@ -24,11 +24,11 @@ class BadConversation(ValueError):  # noqa: N818 - named like its twin, Template
 
 
 @dataclass(frozen=True)
-class Conversation:
+class FileConversation:
     """A conversation as it was written down.
 
     Attributes:
-        messages: Messages in which `find_fault` finds none.
+        messages: Messages in which `find_validation_error` finds none.
         tools: The tool definitions that go with it.
         prefill: Whether the last message is the opening of the reply.
         line: The line that it stands on, counted from 1; None where it has a file to itself.
@@ -40,7 +40,7 @@ class Conversation:
     line: int | None = None
 
 
-def read_conversations(written: bytes, name: str) -> list[Conversation]:
+def read_conversations(written: bytes, name: str) -> list[FileConversation]:
     """Read the conversations of a file.
 
     Args:
@@ -90,12 +90,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _conversation(value: object, line: int | None) -> Conversation:
+def _conversation(value: object, line: int | None) -> FileConversation:
     body = value if isinstance(value, dict) else {"messages": value}
     if not isinstance(value, (dict, list)):
         raise _bad(line, "must be a list of messages, or an object with `messages`")
     messages, tools = body.get("messages"), body.get("tools")
-    fault = find_fault(messages)
+    fault = find_validation_error(messages)
     if fault is not None:
         raise _bad(line, str(fault))
     if tools is not None and not (
@@ -108,7 +108,7 @@ def _conversation(value: object, line: int | None) -> Conversation:
             raise _bad(line, f"messages[{at}]: {field} must be a string")
     last = messages[-1]
     continued = body.get("continue_final_message") or last.get("prefix")
-    return Conversation(
+    return FileConversation(
         messages, tools or None, last["role"] == "assistant" and bool(continued), line
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..probing.evidence import Learnt, Witness
+from ..probing.evidence import Learnt, ProbeRecorder
 from ..template.chat_template import ChatTemplate
 from .common import (
     BadStart,
@@ -57,9 +57,9 @@ def profile(
 
 
 def _learn_from_file(template: ChatTemplate, source: str) -> Learnt:
-    witness, start = Witness(), time.perf_counter()
-    learnt = witness.learn(template)
-    return Learnt(source, learnt, witness, time.perf_counter() - start)
+    recorder, start = ProbeRecorder(), time.perf_counter()
+    learnt = recorder.learn(template)
+    return Learnt(source, learnt, recorder, time.perf_counter() - start)
 
 
 async def _learn_from_backend(backend: str, model: str | None, api_key: str | None) -> Learnt:
@@ -68,8 +68,8 @@ async def _learn_from_backend(backend: str, model: str | None, api_key: str | No
 
     try:
         name = await served_model(backend, model, api_key)
-        witness, start = Witness(), time.perf_counter()
-        learnt = await learn_from_vllm(backend, name, api_key, witness=witness)
+        recorder, start = ProbeRecorder(), time.perf_counter()
+        learnt = await learn_from_vllm(backend, name, api_key, recorder=recorder)
     except LearningFailed as error:
         raise BadStart(str(error)) from error
-    return Learnt(f"{name} at {backend}", learnt, witness, time.perf_counter() - start)
+    return Learnt(f"{name} at {backend}", learnt, recorder, time.perf_counter() - start)

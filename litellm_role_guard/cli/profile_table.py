@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..probing.evidence import Finding, Learnt, Proof
+from ..probing.evidence import Evidence, Finding, Learnt
 from ..profile.rules import Rules
 
 _STYLES: Mapping[Finding, str] = {
@@ -30,15 +30,15 @@ def print_table(learnt: Learnt, console: Console) -> None:
     """
     console.print(Text(learnt.source, style="bold"))
     same = learnt.profile.with_tools is None
-    armed = "get the same answers" if same else "get another answer where two are given"
+    with_tools = "get the same answers" if same else "get another answer where two are given"
     console.print(
-        f"{learnt.cost}. Requests with tools {armed}.",
+        f"{learnt.cost}. Requests with tools {with_tools}.",
         _legend(),
         sep="\n",
     )
-    proofs = learnt.proofs()
+    evidence = learnt.evidence()
     for field, info in Rules.model_fields.items():
-        of_field = [proof for proof in proofs if proof.field == field]
+        of_field = [proof for proof in evidence if proof.field == field]
         if of_field:
             console.print(Text.assemble("\n", (field, "bold"), "  ", info.description or ""))
             console.print(_table(of_field))
@@ -55,17 +55,17 @@ def _legend() -> Text:
     )
 
 
-def _table(proofs: Sequence[Proof]) -> Table:
+def _table(evidence: Sequence[Evidence]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    with_shapes = any(proof.shape for proof in proofs)
+    with_shapes = any(proof.shape for proof in evidence)
     if with_shapes:
         table.add_column("shape", no_wrap=True)
     table.add_column("answer", no_wrap=True)
     table.add_column("proved by")
-    plain = {proof.shape: proof for proof in proofs if not proof.tools}
-    armed = {proof.shape: proof for proof in proofs if proof.tools}
-    for shape in {**plain, **armed}:
-        shown = [asked[shape] for asked in (plain, armed) if shape in asked]
+    plain = {proof.shape: proof for proof in evidence if not proof.tools}
+    with_tools = {proof.shape: proof for proof in evidence if proof.tools}
+    for shape in {**plain, **with_tools}:
+        shown = [asked[shape] for asked in (plain, with_tools) if shape in asked]
         if len({proof.answer for proof in shown}) == 1:
             shown = shown[:1]
         for proof in shown:

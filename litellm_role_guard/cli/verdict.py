@@ -16,13 +16,13 @@ from ..repair.chain import Repair, repair
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateRefused
 from ..template.prompt_reading import MessageReading, read_in
-from .conversation_file import Conversation
+from .conversation_file import FileConversation
 
 Outcome = Literal["fine", "lost", "refused"]
 """`lost`: taken, but some of it is not in the prompt, or not where it was said."""
 
 
-Ask = Callable[[Sequence[Message], Conversation], Awaitable[str]]
+Ask = Callable[[Sequence[Message], FileConversation], Awaitable[str]]
 """Gives the prompt that is made of messages, with the conversation's tools; raises
 `TemplateRefused`."""
 
@@ -58,7 +58,7 @@ class Checked:
         repaired: What then becomes of its messages.
     """
 
-    conversation: Conversation
+    conversation: FileConversation
     verdict: Verdict
     repair: Repair
     repaired: Verdict
@@ -89,7 +89,7 @@ class Checked:
 def asking_template(template: ChatTemplate) -> Ask:
     """Give the way to ask a template."""
 
-    async def ask(messages: Sequence[Message], conversation: Conversation) -> str:
+    async def ask(messages: Sequence[Message], conversation: FileConversation) -> str:
         return template.render(
             messages,
             tools=conversation.tools,
@@ -112,7 +112,7 @@ def asking_vllm(
         client: The connections to use, which stay the caller's.
     """
 
-    async def ask(messages: Sequence[Message], conversation: Conversation) -> str:
+    async def ask(messages: Sequence[Message], conversation: FileConversation) -> str:
         try:
             return await prompt_of(
                 base_url,
@@ -129,7 +129,7 @@ def asking_vllm(
     return ask
 
 
-async def check(conversation: Conversation, ask: Ask, profile: TemplateProfile) -> Checked:
+async def check(conversation: FileConversation, ask: Ask, profile: TemplateProfile) -> Checked:
     """Check a conversation.
 
     Args:
@@ -145,7 +145,7 @@ async def check(conversation: Conversation, ask: Ask, profile: TemplateProfile) 
     return Checked(conversation, before, repaired, after)
 
 
-async def _verdict(conversation: Conversation, sent: Sequence[Message], ask: Ask) -> Verdict:
+async def _verdict(conversation: FileConversation, sent: Sequence[Message], ask: Ask) -> Verdict:
     try:
         prompt = await ask(sent, conversation)
     except TemplateRefused as refusal:

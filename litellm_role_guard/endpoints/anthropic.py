@@ -9,26 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..messages.validation import find_fault
+from ..messages.validation import find_validation_error
 
 ROLES = ("user", "assistant", "system", "developer")
 """The roles that are translated: LiteLLM's three, and `developer`, which it would drop."""
 
 
-def find_anthropic_fault(messages: object, system: object) -> str | None:
+def find_anthropic_error(messages: object, system: object) -> str | None:
     """Say what makes a /v1/messages request no conversation, and at which message; None if nothing.
 
     Args:
         messages: What the client sent as `messages`.
         system: What the client sent as `system`.
     """
-    fault = find_fault(messages)
+    fault = find_validation_error(messages)
     if fault is not None and fault.index is None:
         return str(fault)
     assert isinstance(messages, Sequence)  # or it would be a fault of the whole
     # System text beside the messages says something, too.
     beside = [{"role": "system", "content": system}] if system else []
-    if fault is not None and find_fault([*beside, *messages]) is not None:
+    if fault is not None and find_validation_error([*beside, *messages]) is not None:
         return str(fault)
     for position, message in enumerate(messages):
         if message["role"] not in ROLES:

@@ -16,7 +16,7 @@ class ChatConversation:
         messages: The client's messages.
         prefill: Whether the last one is the opening of the reply.
         developer_is_system: Whether LiteLLM sends developer messages as system messages.
-        as_sent: What LiteLLM makes of messages before it sends them.
+        to_vllm_messages: What LiteLLM makes of messages before it sends them.
     """
 
     changes: tuple[Change, ...] = ()
@@ -27,7 +27,7 @@ class ChatConversation:
         *,
         prefill: bool,
         developer_is_system: bool,
-        as_sent: Callable[[list[Any]], list[Any]],
+        to_vllm_messages: Callable[[list[Any]], list[Any]],
     ) -> None:
         self.messages = messages
         if developer_is_system and "developer" in [message["role"] for message in messages]:
@@ -36,9 +36,9 @@ class ChatConversation:
                 for message in messages
             ]
         self.prefill = prefill
-        self._as_sent = as_sent
+        self._to_vllm_messages = to_vllm_messages
 
-    def place(self, message: int) -> str:
+    def location(self, message: int) -> str:
         """Name the place in the request where a message comes from."""
         return f"messages[{message}]"
 
@@ -48,7 +48,7 @@ class ChatConversation:
 
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Give the body's `messages`, as LiteLLM would have sent them."""
-        return {"messages": self._as_sent(copied(messages))}
+        return {"messages": self._to_vllm_messages(copied(messages))}
 
 
 def copied(value: Any) -> Any:

@@ -9,7 +9,7 @@ from ..messages.message import Message
 from ..repair.change import Change
 
 
-class Conversation(Protocol):
+class RequestConversation(Protocol):
     """A request read as messages, in the order and with the roles that the backend will see.
 
     Attributes:
@@ -24,7 +24,7 @@ class Conversation(Protocol):
     def messages(self) -> Sequence[Message]:
         """Give the messages as the client meant them."""
 
-    def place(self, message: int) -> str:
+    def location(self, message: int) -> str:
         """Name the place in the request where a message comes from."""
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:

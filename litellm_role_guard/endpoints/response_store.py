@@ -39,7 +39,7 @@ TURN_BYTES = 1_000
 _OVER = ("completed", "incomplete")
 
 
-class Turn:
+class StoredTurn:
     """What was asked and answered in one request, behind the turns that it goes on from.
 
     Args:
@@ -49,7 +49,7 @@ class Turn:
 
     __slots__ = ("before", "items", "users")
 
-    def __init__(self, before: Turn | None, items: Sequence[bytes]) -> None:
+    def __init__(self, before: StoredTurn | None, items: Sequence[bytes]) -> None:
         self.before = before
         self.items = items
         self.users = 0  # response ids and later turns that need it
@@ -60,7 +60,7 @@ class Turn:
         return TURN_BYTES + sum(map(len, self.items))
 
 
-class Question:
+class PendingResponse:
     """A request whose answer is to be remembered.
 
     Args:
@@ -70,7 +70,9 @@ class Question:
         before: The turn that it goes on from, or None.
     """
 
-    def __init__(self, memory: Memory, owner: Hashable, asked: bytes, before: Turn | None) -> None:
+    def __init__(
+        self, memory: ResponseStore, owner: Hashable, asked: bytes, before: StoredTurn | None
+    ) -> None:
         self._memory = memory
         self._owner = owner
         self._asked = asked
@@ -97,11 +99,11 @@ class Question:
         if not isinstance(response_id, str) or not isinstance(output, list):
             return
         if response.get("status") in _OVER:
-            turn = Turn(self._before, (self._asked, _json(_without_nulls(output))))
+            turn = StoredTurn(self._before, (self._asked, _json(_without_nulls(output))))
             self._memory.put(self._owner, response_id, turn)
 
 
-class Memory:
+class ResponseStore:
     """The latest responses, each with the conversation that it ends.
 
     What is too much or too old is let go of, the oldest first, and of those that have most: one
@@ -128,7 +130,7 @@ class Memory:
         self._max_age = max_age
         self._clock = clock
         # In the order of their age: by owner and response id, since when, and what.
-        self._known: OrderedDict[tuple[Hashable, str], tuple[float, Turn]] = OrderedDict()
+        self._known: OrderedDict[tuple[Hashable, str], tuple[float, StoredTurn]] = OrderedDict()
         self._names: dict[Hashable, OrderedDict[str, None]] = {}  # the same ids, by owner
         self._held: Counter[Hashable] = Counter()  # bytes by owner
         self._size = 0
@@ -141,9 +143,9 @@ class Memory:
         """How much is held, in bytes."""
         return self._size
 
-    def question(
+    def begin(
         self, owner: Hashable, request_input: str | Sequence[Any], before: str | None = None
-    ) -> Question | None:
+    ) -> PendingResponse | None:
         """Take note of a request; None where it goes on from a response that is not known.
 
         Args:
@@ -160,9 +162,9 @@ class Memory:
             if (owner, before) not in self._known:
                 return None
             _, turn = self._known[owner, before]
-        return Question(self, owner, _json(_as_items(request_input)), turn)
+        return PendingResponse(self, owner, _json(_as_items(request_input)), turn)
 
-    def put(self, owner: Hashable, response_id: str, turn: Turn) -> None:
+    def put(self, owner: Hashable, response_id: str, turn: StoredTurn) -> None:
         """Keep the turn that a response ends.
 
         Args:
@@ -201,7 +203,7 @@ class Memory:
         if not self._names[owner]:
             del self._names[owner], self._held[owner]
 
-    def _hold(self, owner: Hashable, used: Turn) -> None:
+    def _hold(self, owner: Hashable, used: StoredTurn) -> None:
         # An earlier turn may have been let go of while this one was on its way.
         for turn in _chain(used):
             turn.users += 1
@@ -211,7 +213,7 @@ class Memory:
             self._size += turn.size
 
 
-def _chain(turn: Turn | None) -> Iterator[Turn]:
+def _chain(turn: StoredTurn | None) -> Iterator[StoredTurn]:
     while turn is not None:
         yield turn
         turn = turn.before

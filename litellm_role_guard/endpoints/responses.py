@@ -70,7 +70,7 @@ class ResponsesInput:
         for position, item in enumerate(items):
             self._read(position, item, left_alone=self.prefill and position == len(items) - 1)
 
-    def place(self, message: int) -> str:
+    def location(self, message: int) -> str:
         """Name the place in the request where a message comes from: its first item."""
         if self._sources[message]:
             return f"input[{self._sources[message][0]}]"

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from ..messages.validation import Fault, find_fault
+from ..messages.validation import ValidationFault, find_validation_error
 from .responses import ResponsesInput, UnreadableInputError, as_mapping
 
 _SAYS_SOMETHING = {"role": "user", "content": "-"}
 
 
-def find_input_fault(
+def find_input_error(
     request_input: object,
     instructions: object,
     *,
@@ -44,10 +44,10 @@ def find_input_fault(
     except UnreadableInputError:
         return None  # vLLM names what it does not know better than this list could
     said = [_SAYS_SOMETHING] if continued else []
-    fault = find_fault([*conversation.messages, *said], extra_roles=extra_roles)
+    fault = find_validation_error([*conversation.messages, *said], extra_roles=extra_roles)
     if fault is None:
         return None
-    where = "input" if fault.index is None else conversation.place(fault.index)
+    where = "input" if fault.index is None else conversation.location(fault.index)
     return f"{where}: {fault.reason}"
 
 
@@ -58,5 +58,7 @@ def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:
     if "role" not in fields:
         return None if isinstance(fields.get("type"), str) else "has no role"
     # Whether anything is said at all is judged over the whole input, not item by item.
-    fault: Fault | None = find_fault([fields, _SAYS_SOMETHING], extra_roles=extra_roles)
+    fault: ValidationFault | None = find_validation_error(
+        [fields, _SAYS_SOMETHING], extra_roles=extra_roles
+    )
     return None if fault is None else fault.reason

@@ -13,7 +13,7 @@ _ROLES = frozenset(ROLES)
 
 
 @dataclass(frozen=True)
-class Fault:
+class ValidationFault:
     """What is wrong with a request's messages.
 
     Attributes:
@@ -29,7 +29,9 @@ class Fault:
         return f"{where}: {self.reason}"
 
 
-def find_fault(messages: object, *, extra_roles: Iterable[str] = ()) -> Fault | None:
+def find_validation_error(
+    messages: object, *, extra_roles: Iterable[str] = ()
+) -> ValidationFault | None:
     """Give the first fault that makes messages no conversation at all, or None.
 
     Args:
@@ -37,11 +39,11 @@ def find_fault(messages: object, *, extra_roles: Iterable[str] = ()) -> Fault | 
         extra_roles: Further role names that the backend's template is known to take.
     """
     if messages is None:
-        return Fault(None, "missing")
+        return ValidationFault(None, "missing")
     if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
-        return Fault(None, f"must be a list, not {_type_name(messages)}")
+        return ValidationFault(None, f"must be a list, not {_type_name(messages)}")
     if not messages:
-        return Fault(None, "empty; at least one message is needed")
+        return ValidationFault(None, "empty; at least one message is needed")
     roles = _ROLES.union(extra_roles)
     says_something = False
     for index, message in enumerate(messages):
@@ -51,11 +53,11 @@ def find_fault(messages: object, *, extra_roles: Iterable[str] = ()) -> Fault | 
         else:
             reason = _message_fault(message, roles)
         if reason is not None:
-            return Fault(index, reason)
+            return ValidationFault(index, reason)
         says_something = says_something or not is_empty(message)
     if not says_something:
         last = len(messages) - 1
-        return Fault(last, "no message has any text; at least one must say something")
+        return ValidationFault(last, "no message has any text; at least one must say something")
     return None
 
 

@@ -70,15 +70,15 @@ class Report:
         return ["observe", *done] if self.observed and done else done
 
 
-def explain(changes: Iterable[Change], place: Callable[[int], str]) -> str:
+def explain(changes: Iterable[Change], location: Callable[[int], str]) -> str:
     """Say for each change what the backend would refuse or not read, and where.
 
     Args:
         changes: What a repair would do.
-        place: Gives the place in the request where a message comes from.
+        location: Gives the place in the request where a message comes from.
     """
     return "; ".join(
-        f"{', '.join(map(place, change.messages))}: {change.what}: {change.why}"
+        f"{', '.join(map(location, change.messages))}: {change.what}: {change.why}"
         for change in changes
     )
 

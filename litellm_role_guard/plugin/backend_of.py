@@ -11,7 +11,7 @@ import litellm
 from ..backend.backend import Backend
 from . import litellm_internals
 from .litellm_internals import PROVIDER, http_handler, with_credential
-from .retrying_client import as_given
+from .retrying_client import original_arguments
 
 
 def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> Backend | None:
@@ -22,7 +22,7 @@ def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> 
         name: What the log calls the deployment.
         own: The arguments that the deployment has by itself, whatever a client brings along.
     """
-    kwargs = with_credential(as_given(kwargs))
+    kwargs = with_credential(original_arguments(kwargs))
     # As in `litellm.main` and `HostedVLLMChatConfig`.
     url = kwargs.get("api_base") or kwargs.get("base_url") or litellm.api_base
     url = url or os.environ.get("HOSTED_VLLM_API_BASE")

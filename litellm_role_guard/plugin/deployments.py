@@ -11,8 +11,8 @@ from ..observability.log import logger
 from ..profile.refusals import Refusal, teach
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
-from .profile_cache import Cache, SharedProfiles
-from .profile_refresher import Learner
+from .profile_cache import Cache, ProfileCache
+from .profile_refresher import ProfileRefresher
 from .settings import KEY, DeploymentSettings, GuardSettings, SettingsError, misspelt, read_settings
 
 GLOBAL_PATH = f"callback_settings.{KEY}"
@@ -47,7 +47,7 @@ class Deployment:
         self.settings = settings
         self.profile = profile
         self.template = template
-        self.learner: Learner | None = None
+        self.learner: ProfileRefresher | None = None
 
     def install(self, profile: TemplateProfile) -> None:
         """Take over what the backend told, in place of all lessons of earlier refusals."""
@@ -99,7 +99,7 @@ class Deployments:
         self.settings = settings
         self._counts = Counts() if counts is None else counts
         self._cache = cache
-        self._learning: set[Learner] = set()
+        self._learning: set[ProfileRefresher] = set()
         self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
         self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
         self._read: dict[str, DeploymentSettings] = {}
@@ -191,11 +191,11 @@ class Deployments:
         """Give a deployment whose template nobody has named."""
         deployment = Deployment(settings, TemplateProfile.cautious())
         if settings.learn:
-            deployment.learner = Learner(
+            deployment.learner = ProfileRefresher(
                 deployment.install,
                 max_age=settings.learn_max_age,
                 counts=self._counts,
                 busy=self._learning,
-                shared=SharedProfiles(self._cache, settings.learn_max_age),
+                shared=ProfileCache(self._cache, settings.learn_max_age),
             )
         return deployment

@@ -16,7 +16,7 @@ from litellm.exceptions import BadRequestError
 from litellm.integrations.custom_logger import CustomLogger
 
 from ..endpoints.anthropic import translatable
-from ..endpoints.response_store import Memory, Question
+from ..endpoints.response_store import PendingResponse, ResponseStore
 from ..observability.counts import Counts
 from ..observability.log import log_failure, logger, show
 from ..observability.report import HEADER, Report, explain
@@ -24,7 +24,7 @@ from ..profile.refusals import read_refusal
 from ..repair.change import Change
 from ..routing.affinity import PrefixAffinity
 from .deployments import GLOBAL_PATH, Deployment, Deployments
-from .guarded_call import Attempt
+from .guarded_call import GuardedCall
 from .litellm_internals import PROVIDER, named_by_backend
 from .request import (
     ANTHROPIC,
@@ -47,7 +47,7 @@ from .request import (
     owner_of,
     request_fault,
 )
-from .retrying_client import RetryingClient, as_given, retrying, watching
+from .retrying_client import RetryingClient, observing_client, original_arguments, retrying_client
 from .settings import KEY, DeploymentSettings, GuardSettings, SettingsError, misspelt, read_settings
 
 _UNKNOWN_RESPONSE = (
@@ -112,7 +112,7 @@ class RoleGuard(CustomLogger):
         # LiteLLM's logging object is the one thing that all hooks of a request share.
         self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
         self._affinity = PrefixAffinity(backend_of_deployment)
-        self._memory = Memory()
+        self._responses = ResponseStore()
 
     async def async_filter_deployments(
         self,
@@ -129,7 +129,7 @@ class RoleGuard(CustomLogger):
         """
         try:
             if self._routes(model, healthy_deployments):
-                request = self._recalled(request_kwargs or {})
+                request = self._with_stored_history(request_kwargs or {})
                 ranked = self._affinity.ranked(healthy_deployments, as_dicts(messages), request)
                 return healthy_deployments if ranked is None else ranked
         except Exception as error:
@@ -172,13 +172,13 @@ class RoleGuard(CustomLogger):
         given: Mapping[str, Any] = kwargs
         changed = None
         try:
-            given = as_given(kwargs)
+            given = original_arguments(kwargs)
             if given.get("litellm_logging_obj") in self._reports:
                 del self._reports[given["litellm_logging_obj"]]  # of an earlier deployment
             if self._guards(given):
                 changed = await self._repaired(given, endpoint)
                 if self._is_routed(given):
-                    changed = self._counted(given, changed)
+                    changed = self._track_in_flight(given, changed)
         except _DeliberateError as error:
             self.counts.add(error.event)
             raise BadRequestError(
@@ -212,7 +212,7 @@ class RoleGuard(CustomLogger):
                 deployment = self._deployment(request_data)
                 deployment.learn(refusal)
                 if deployment.learner is not None and is_asked(request_data):
-                    deployment.learner.contradicted(lambda: backend_of_call(request_data))
+                    deployment.learner.on_refusal(lambda: backend_of_call(request_data))
         except Exception as error:
             self._failed(error)
 
@@ -250,21 +250,21 @@ class RoleGuard(CustomLogger):
             report.log()
             return None
         remembers = endpoint == RESPONSES and settings.mode == "repair"
-        question = None
+        pending = None
         remembered: dict[str, Any] = {}
         if remembers and settings.remember_responses:
-            question = self._question(kwargs)
-        if question is not None and question.continues:
-            remembered = {"input": question.items(), "previous_response_id": None}
+            pending = self._pending_response(kwargs)
+        if pending is not None and pending.continues:
+            remembered = {"input": pending.items(), "previous_response_id": None}
             report.remembered = True
             self.counts.add("remembered")
         conversation = conversation_of({**kwargs, **remembered} if remembered else kwargs, endpoint)
         if conversation is None:
             if remembered:
                 self._keep(report, kwargs)
-            client = watching(kwargs, remembered) if remembers and is_vllm(kwargs) else None
-            return _changed(kwargs, remembered, client, question)
-        attempt = Attempt(
+            client = observing_client(kwargs, remembered) if remembers and is_vllm(kwargs) else None
+            return _changed(kwargs, remembered, client, pending)
+        call = GuardedCall(
             conversation,
             deployment,
             backend=(lambda: backend_of_call(kwargs)) if is_asked(kwargs) else None,
@@ -272,43 +272,43 @@ class RoleGuard(CustomLogger):
             report=report,
             counts=self.counts,
         )
-        arguments = await attempt.arguments()
+        arguments = await call.arguments()
         if settings.mode == "reject":
             if arguments is not None:
-                raise _DeliberateError("rejected", explain(report.changes, conversation.place))
+                raise _DeliberateError("rejected", explain(report.changes, conversation.location))
             return None
         self._keep(report, kwargs)
         if arguments is not None:
             self.counts.add("observed" if report.observed else "repaired")
         if report.observed:
-            attempt.finished(answered=False)
+            call.finished(answered=False)
             return None
         replaced = {**remembered, **(arguments or {})}
-        client = retrying(kwargs, attempt, replaced) if is_vllm(kwargs) else None
+        client = retrying_client(kwargs, call, replaced) if is_vllm(kwargs) else None
         if client is None:
-            attempt.finished(answered=False)  # nobody tells the guard whether it will be
-        return _changed(kwargs, replaced, client, question)
+            call.finished(answered=False)  # nobody tells the guard whether it will be
+        return _changed(kwargs, replaced, client, pending)
 
-    def _question(self, kwargs: Mapping[str, Any]) -> Question | None:
+    def _pending_response(self, kwargs: Mapping[str, Any]) -> PendingResponse | None:
         """Give a /v1/responses request as the memory knows it; None where it does not."""
         try:
             before = kwargs.get("previous_response_id")
             named = named_by_backend(before) if before else None
-            return self._memory.question(owner_of(kwargs), kwargs["input"], named)
+            return self._responses.begin(owner_of(kwargs), kwargs["input"], named)
         except Exception as error:
             self._failed(error)
             return None
 
-    def _recalled(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _with_stored_history(self, request: dict[str, Any]) -> dict[str, Any]:
         """Give a request with what its `previous_response_id` stands for, where that is known."""
         if not request.get("previous_response_id") or "input" not in request:
             return request
-        question = self._question(request)
-        if question is None:
+        pending = self._pending_response(request)
+        if pending is None:
             return request
-        return {**request, "input": question.items(), "previous_response_id": None}
+        return {**request, "input": pending.items(), "previous_response_id": None}
 
-    def _counted(
+    def _track_in_flight(
         self, kwargs: Mapping[str, Any], changed: dict[str, Any] | None
     ) -> dict[str, Any] | None:
         """Count a request as in flight until the backend is through with it."""
@@ -323,7 +323,7 @@ class RoleGuard(CustomLogger):
         arguments = kwargs if changed is None else changed
         client = arguments.get("client")
         if not isinstance(client, RetryingClient):
-            client = watching(kwargs) if is_vllm(kwargs) else None
+            client = observing_client(kwargs) if is_vllm(kwargs) else None
         if client is None:
             return changed  # it ends with LiteLLM's logging object
         client.flight = flight
@@ -436,7 +436,7 @@ def _changed(
     kwargs: Mapping[str, Any],
     replaced: Mapping[str, Any],
     client: RetryingClient | None,
-    question: Question | None,
+    pending: PendingResponse | None,
 ) -> dict[str, Any] | None:
     """Give a call's arguments with some replaced, and with a client that sees what comes of it."""
     if not replaced and client is None:
@@ -444,8 +444,8 @@ def _changed(
     changed = {**kwargs, **replaced}
     if client is not None:
         changed["client"] = client
-        if question is not None and kwargs.get("store") is not False:
-            client.on_response = question.answered
+        if pending is not None and kwargs.get("store") is not False:
+            client.on_response = pending.answered
         if changed.get("previous_response_id"):
             client.unknown_response = _UNKNOWN_RESPONSE
     return changed

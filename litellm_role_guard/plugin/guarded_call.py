@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..backend.backend import Backend
-from ..endpoints.conversation import Conversation
+from ..endpoints.conversation import RequestConversation
 from ..messages.message import Message
 from ..observability.counts import Counts
 from ..observability.report import Report
 from ..profile.refusals import Refusal, read_refusal, teach
-from ..profile.stricter import stepped_down
+from ..profile.stricter import stricter_profiles
 from ..profile.template_profile import TemplateProfile
 from ..repair.chain import repair
 from ..repair.change import Change
 from ..repair.error_turns import WithoutErrors, without_errors
-from ..template.rendering_fault import fault_of
+from ..template.rendering_fault import rendering_fault
 from .deployments import Deployment
-from .profile_refresher import Learner
+from .profile_refresher import ProfileRefresher
 
 
-class Attempt:
+class GuardedCall:
     """One request on its way to one deployment.
 
     Args:
@@ -36,7 +36,7 @@ class Attempt:
 
     def __init__(
         self,
-        conversation: Conversation,
+        conversation: RequestConversation,
         deployment: Deployment,
         *,
         backend: Callable[[], Backend | None] | None,
@@ -54,7 +54,7 @@ class Attempt:
         self._meant = _meant(conversation, deployment)
         self._sent: Sequence[Message] = conversation.messages
         self._patience = deployment.settings.learn_wait
-        self._asked_again = False
+        self._has_confirmed = False
 
     async def arguments(self) -> dict[str, Any] | None:
         """Repair the request; give LiteLLM's arguments that change, or None where none do."""
@@ -86,11 +86,11 @@ class Attempt:
         asked = self._asked()
         if refusal is not None and asked is not None:
             learner, backend = asked
-            learner.contradicted(backend)
+            learner.on_refusal(backend)
         if not (
             self._repaired_with_later_lessons()
             or (refusal is not None and self._repaired_with(refusal))
-            or await self._repaired_for_what_is_there_now(words)
+            or await self._repaired_after_relearning(words)
         ):
             return None
         self._report.retried += 1
@@ -111,17 +111,17 @@ class Attempt:
         """Count an error of the guard's own."""
         self._counts.add("failed")
 
-    def _asked(self) -> tuple[Learner, Callable[[], Backend | None]] | None:
+    def _asked(self) -> tuple[ProfileRefresher, Callable[[], Backend | None]] | None:
         learner = self._deployment.learner
         return None if learner is None or self._backend is None else (learner, self._backend)
 
-    async def _repaired_for_what_is_there_now(self, words: str) -> bool:
+    async def _repaired_after_relearning(self, words: str) -> bool:
         asked = self._asked()
-        if asked is None or self._asked_again:
+        if asked is None or self._has_confirmed:
             return False
-        self._asked_again = True
+        self._has_confirmed = True
         learner, backend = asked
-        await learner.asked_again(backend, self._sent, self._tools, words, self._patience)
+        await learner.confirm_refusal(backend, self._sent, self._tools, words, self._patience)
         return self._repaired_with_later_lessons()
 
     def _repaired_with_later_lessons(self) -> bool:
@@ -169,7 +169,7 @@ class Attempt:
         if fault is None:
             return
         sent, changes = self._sent, self._report.changes
-        for stricter in stepped_down(self._profile, fault):
+        for stricter in stricter_profiles(self._profile, fault):
             self._repair_for(stricter)
             if self._fault() is None:
                 self._counts.add("verified")
@@ -184,7 +184,7 @@ class Attempt:
         template = self._deployment.template
         if template is None:
             return None
-        return fault_of(
+        return rendering_fault(
             template,
             self._meant.messages,
             self._sent,
@@ -193,7 +193,7 @@ class Attempt:
         )
 
 
-def _meant(conversation: Conversation, deployment: Deployment) -> WithoutErrors:
+def _meant(conversation: RequestConversation, deployment: Deployment) -> WithoutErrors:
     """Give what the conversation is without the errors that are to be dropped."""
     settings, messages = deployment.settings, conversation.messages
     # An error is nothing that the backend would refuse, and no reason to reject a request.

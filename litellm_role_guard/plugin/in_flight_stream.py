@@ -8,7 +8,7 @@ from typing import Protocol
 import httpx
 
 
-class Flight(Protocol):
+class InFlightRequest(Protocol):
     """A call that is on its way to a backend."""
 
     def end(self) -> None:
@@ -21,7 +21,7 @@ class _WatchedStream(httpx.AsyncByteStream):
     LiteLLM does not close each stream that a client walks away from; some it only lets go of.
     """
 
-    def __init__(self, inner: httpx.AsyncByteStream, flight: Flight) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, flight: InFlightRequest) -> None:
         self._inner = inner
         self._flight = flight
 
@@ -43,7 +43,7 @@ class _WatchedStream(httpx.AsyncByteStream):
         self._flight.end()
 
 
-def ends_with_stream(flight: Flight, response: httpx.Response) -> bool:
+def ends_with_stream(flight: InFlightRequest, response: httpx.Response) -> bool:
     """Let a flight end with the stream of a response; tell whether there is more to come of it."""
     if response.is_closed or response.is_stream_consumed:
         return False

@@ -12,9 +12,9 @@ __all__ = [
     "AVAILABLE",
     "PROVIDER",
     "AsyncHTTPHandler",
-    "as_sent",
     "http_handler",
     "named_by_backend",
+    "to_vllm_messages",
     "with_credential",
 ]
 
@@ -71,7 +71,7 @@ def named_by_backend(response_id: str) -> str:
         return response_id
 
 
-def as_sent(messages: list[Any], model: str) -> list[Any]:
+def to_vllm_messages(messages: list[Any], model: str) -> list[Any]:
     """Give messages as LiteLLM's hosted_vllm code would put them into the body.
 
     Args:

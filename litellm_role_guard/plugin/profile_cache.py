@@ -42,7 +42,7 @@ MAX_CHARS = 100_000
 _T = TypeVar("_T")
 
 
-class Knowledge(BaseModel):
+class CachedProfile(BaseModel):
     """A profile that was learnt from a backend, and what it holds for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,7 +67,7 @@ class Cache(Protocol):
         """Keep a value under a key, for so many seconds."""
 
 
-class SharedProfiles:
+class ProfileCache:
     """The profiles that all proxies with the same Redis know.
 
     Args:
@@ -81,7 +81,7 @@ class SharedProfiles:
 
     async def get(
         self, url: str, model: str, fields: Mapping[str, Any], identity: BackendIdentity
-    ) -> Knowledge | None:
+    ) -> CachedProfile | None:
         """Give what is known of a backend, or None.
 
         Args:
@@ -97,13 +97,15 @@ class SharedProfiles:
         if not isinstance(found, str) or len(found) > MAX_CHARS:
             return None
         try:
-            known = Knowledge.model_validate_json(found)
+            known = CachedProfile.model_validate_json(found)
         except ValidationError:
             return None
         is_of_now = known.learnt_at < time.time() + SKEW_SECONDS
         return known if known.identity == identity and is_of_now else None
 
-    async def put(self, url: str, model: str, fields: Mapping[str, Any], known: Knowledge) -> None:
+    async def put(
+        self, url: str, model: str, fields: Mapping[str, Any], known: CachedProfile
+    ) -> None:
         """Let the others know.
 
         Args:

@@ -26,7 +26,7 @@ from ..observability.counts import Counts
 from ..observability.log import log_failure, logger
 from ..probing.live import LONGEST_SECONDS, learn_from_vllm
 from ..profile.template_profile import TemplateProfile
-from .profile_cache import Knowledge, SharedProfiles
+from .profile_cache import CachedProfile, ProfileCache
 
 BACK_OFF_SECONDS = 5.0
 """How long a backend is left in peace after learning failed; twice as long after each time more."""
@@ -35,7 +35,7 @@ BACK_OFF_SECONDS = 5.0
 LONGEST_BACK_OFF_SECONDS = 600.0
 
 
-PEACE_SECONDS = 1.0
+COOLDOWN_SECONDS = 1.0
 """How long no refusal is a reason to ask again: several backends may take turns at one address."""
 
 
@@ -54,7 +54,7 @@ _TASK_SECONDS = (_IDENTITY_SECONDS + LONGEST_SECONDS) * _ROUNDS
 _ABANDONED_SECONDS = (3 * LIMIT_SECONDS + LONGEST_SECONDS) * _ROUNDS + 10
 
 
-class Learner:
+class ProfileRefresher:
     """Asks a backend what its template takes: first, when the answer is old, or when it is wrong.
 
     Args:
@@ -71,8 +71,8 @@ class Learner:
         *,
         max_age: float,
         counts: Counts,
-        busy: set[Learner],
-        shared: SharedProfiles,
+        busy: set[ProfileRefresher],
+        shared: ProfileCache,
     ) -> None:
         self._install = install
         self._max_age = max_age
@@ -82,11 +82,11 @@ class Learner:
         self._task: asyncio.Task[None] | None = None
         self._started = 0.0
         self._due = 0.0
-        self._peace = 0.0  # until when a refusal is no reason to ask
+        self._cooldown_until = 0.0  # until when a refusal is no reason to ask
         self._doubted = False
-        self._failures = self._in_vain = self._refusals = 0
-        self._told: str | None = None
-        self._known: Knowledge | None = None
+        self._failures = self._unchanged_relearns = self._refusals = 0
+        self._last_error: str | None = None
+        self._known: CachedProfile | None = None
 
     @property
     def has_learnt(self) -> bool:
@@ -106,17 +106,17 @@ class Learner:
         if self._known is None and not self._failures:
             await self._wait(self._started + wait - time.monotonic())
 
-    def contradicted(self, backend: Callable[[], Backend | None]) -> None:
+    def on_refusal(self, backend: Callable[[], Backend | None]) -> None:
         """Take note that the backend refused what it was learnt to take: another is there now."""
         if self._known is None:
             return
         self._refusals += 1
         self._doubted = True
-        self._due = min(self._due, self._peace)
-        if not self._is_asking() and time.monotonic() >= self._peace:
+        self._due = min(self._due, self._cooldown_until)
+        if not self._is_asking() and time.monotonic() >= self._cooldown_until:
             self._start(backend)
 
-    async def asked_again(
+    async def confirm_refusal(
         self,
         backend: Callable[[], Backend | None],
         messages: Sequence[Message],
@@ -135,14 +135,16 @@ class Learner:
         """
         until = time.monotonic() + wait
         if not self._is_asking():
-            if self._known is None or time.monotonic() < self._peace:
+            if self._known is None or time.monotonic() < self._cooldown_until:
                 return
             if wait <= 0:
-                self.contradicted(backend)
+                self.on_refusal(backend)
                 return
             with contextlib.suppress(asyncio.TimeoutError):
-                if await asyncio.wait_for(_uttered(backend(), messages, tools, words), wait):
-                    self.contradicted(backend)
+                if await asyncio.wait_for(
+                    _is_template_refusal(backend(), messages, tools, words), wait
+                ):
+                    self.on_refusal(backend)
         await self._wait(until - time.monotonic())
 
     def stop(self) -> None:
@@ -217,7 +219,7 @@ class Learner:
             known, own = None, False
             if not self._doubted:
                 if self._is_known(identity):
-                    self._failures, self._told = 0, None
+                    self._failures, self._last_error = 0, None
                     self._due = time.monotonic() + self._max_age
                     return
                 known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
@@ -230,7 +232,7 @@ class Learner:
                     fields=backend.fields,
                     **how,
                 )
-                known = Knowledge(profile=profile, identity=identity, learnt_at=time.time())
+                known = CachedProfile(profile=profile, identity=identity, learnt_at=time.time())
                 own = True
             # A refusal in between may have come after some of the answers.
             if self._refusals == refusals or not rounds:
@@ -244,19 +246,19 @@ class Learner:
         known = self._known
         return known is not None and identity.template is not None and identity == known.identity
 
-    def _is_older(self, known: Knowledge) -> bool:
+    def _is_older(self, known: CachedProfile) -> bool:
         return self._known is not None and known.learnt_at <= self._known.learnt_at
 
-    def _learnt(self, backend: Backend, known: Knowledge, refusals: int) -> None:
+    def _learnt(self, backend: Backend, known: CachedProfile, refusals: int) -> None:
         now = time.monotonic()
         in_vain = self._known is not None and known.profile == self._known.profile
         self._due = now + self._max_age - known.age
-        self._in_vain = self._in_vain + 1 if in_vain and self._doubted else 0
-        self._peace = now + (_back_off(self._in_vain) or PEACE_SECONDS)
+        self._unchanged_relearns = self._unchanged_relearns + 1 if in_vain and self._doubted else 0
+        self._cooldown_until = now + (_back_off(self._unchanged_relearns) or COOLDOWN_SECONDS)
         self._doubted = self._refusals != refusals
         if self._doubted:
-            self._due = self._peace
-        self._failures, self._told = 0, None
+            self._due = self._cooldown_until
+        self._failures, self._last_error = 0, None
         self._known = known
         self._counts.add("learnt")
         if not in_vain:  # else the lessons of later refusals still hold
@@ -268,10 +270,10 @@ class Learner:
         self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
     ) -> None:
         self._failures += 1
-        self._due = self._peace = time.monotonic() + _back_off(self._failures)
+        self._due = self._cooldown_until = time.monotonic() + _back_off(self._failures)
         self._counts.add("learning_failed")
-        if backend is not None and reason is not None and reason != self._told:
-            self._told = reason
+        if backend is not None and reason is not None and reason != self._last_error:
+            self._last_error = reason
             logger.log(level, "not learnt: %s deployment=%s", reason, backend.name)
 
 
@@ -281,7 +283,7 @@ def _back_off(times: int) -> float:
     return min(BACK_OFF_SECONDS * 2.0 ** min(times - 1, 20), LONGEST_BACK_OFF_SECONDS)
 
 
-async def _uttered(
+async def _is_template_refusal(
     backend: Backend | None,
     messages: Sequence[Message],
     tools: Sequence[Mapping[str, Any]] | None,

@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..backend.backend import Backend
-from ..endpoints.anthropic import find_anthropic_fault
+from ..endpoints.anthropic import find_anthropic_error
 from ..endpoints.chat import ChatConversation
-from ..endpoints.conversation import Conversation
+from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput, UnreadableInputError
-from ..endpoints.responses_validation import find_input_fault
-from ..messages.validation import find_fault
+from ..endpoints.responses_validation import find_input_error
+from ..messages.validation import find_validation_error
 from .backend_of import backend_of
-from .litellm_internals import PROVIDER, as_sent
+from .litellm_internals import PROVIDER, to_vllm_messages
 from .settings import KEY, DeploymentSettings
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
@@ -119,15 +119,15 @@ def request_fault(
     data: Mapping[str, Any], call_type: str, settings: DeploymentSettings
 ) -> str | None:
     if call_type == ANTHROPIC:
-        return find_anthropic_fault(data.get("messages"), data.get("system"))
+        return find_anthropic_error(data.get("messages"), data.get("system"))
     if call_type == RESPONSES:
-        return find_input_fault(
+        return find_input_error(
             data.get("input"),
             data.get("instructions"),
             continued=bool(data.get("previous_response_id")),
             extra_roles=settings.extra_roles,
         )
-    fault = find_fault(as_dicts(data.get("messages")), extra_roles=settings.extra_roles)
+    fault = find_validation_error(as_dicts(data.get("messages")), extra_roles=settings.extra_roles)
     return None if fault is None else str(fault)
 
 
@@ -143,7 +143,7 @@ def as_dicts(messages: Any) -> Any:
     return messages
 
 
-def conversation_of(kwargs: Mapping[str, Any], endpoint: str) -> Conversation | None:
+def conversation_of(kwargs: Mapping[str, Any], endpoint: str) -> RequestConversation | None:
     """Read a request; None where the guard cannot know what the template will see."""
     if extra_field(kwargs, "chat_template"):
         return None  # the request brings its own template
@@ -156,7 +156,7 @@ def conversation_of(kwargs: Mapping[str, Any], endpoint: str) -> Conversation | 
             messages,
             prefill=last["role"] == "assistant" and bool(continued),
             developer_is_system=is_vllm(kwargs),
-            as_sent=lambda repaired: as_sent(repaired, model),
+            to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
         )
     if kwargs.get("previous_response_id"):
         return None  # the backend puts messages in front that only it knows

@@ -13,7 +13,7 @@ from ..observability.log import log_failure
 _LAST_EVENTS = (b"response.completed", b"response.incomplete")
 
 
-class _OverheardStream(httpx.AsyncByteStream):
+class ResponseCapture(httpx.AsyncByteStream):
     """A /v1/responses stream whose last event is read before whoever reads the stream has it."""
 
     def __init__(self, inner: httpx.AsyncByteStream, hear: Callable[[object], None]) -> None:
@@ -66,4 +66,4 @@ def overheard(response: httpx.Response, hear: Callable[[Mapping[str, Any]], None
     # Compressed, which vLLM's own is not, a stream cannot be read here.
     is_plain = response.headers.get("content-encoding", "identity") == "identity"
     if is_plain and isinstance(response.stream, httpx.AsyncByteStream):
-        response.stream = _OverheardStream(response.stream, safely)
+        response.stream = ResponseCapture(response.stream, safely)

@@ -3,7 +3,7 @@
 LiteLLM's own retry of a 400 sleeps, goes to another deployment where there is one, and repeats
 every other 400 as well. A client of our own, given to LiteLLM with the request's arguments, sees
 the refusal first. It leans on names of `litellm/llms/custom_httpx/http_handler.py` that LiteLLM
-does not promise to keep. Without them `retrying` gives None, and the callback's failure hook keeps
+does not promise to keep. Without them `retrying_client` gives None, and the callback's failure hook keeps
 the lesson for LiteLLM's own retry.
 """
 
@@ -20,7 +20,7 @@ from ..observability.log import log_failure
 from ..profile.refusals import is_about_conversation
 from . import litellm_internals
 from .error_body import error_body, error_message
-from .in_flight_stream import Flight, ends_with_stream
+from .in_flight_stream import InFlightRequest, ends_with_stream
 from .litellm_internals import AsyncHTTPHandler, http_handler
 from .response_capture import overheard
 from .unknown_response import explain_unknown
@@ -29,7 +29,7 @@ MAX_LESSONS = 3
 """How many refusals of one request may each be answered by one repaired call."""
 
 
-class Attempt(Protocol):
+class RetryPolicy(Protocol):
     """A call to a deployment that can be made again, otherwise, once it was refused."""
 
     async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
@@ -63,16 +63,16 @@ class RetryingClient(AsyncHTTPHandler):
     @property
     def learns(self) -> bool:
         """Whether a refusal is learnt from by the attempt that is made with this client."""
-        return not isinstance(self._attempt, _Untold)
+        return not isinstance(self._attempt, NoRetry)
 
     def __init__(
-        self, inner: AsyncHTTPHandler, attempt: Attempt, given: Mapping[str, Any] | None = None
+        self, inner: AsyncHTTPHandler, attempt: RetryPolicy, given: Mapping[str, Any] | None = None
     ) -> None:
         # The base's constructor would open a connection pool of its own.
         self._inner = inner
         self._attempt = attempt
         self.given = {} if given is None else given
-        self.flight: Flight | None = None
+        self.flight: InFlightRequest | None = None
         self.on_response: Callable[[Mapping[str, Any]], None] | None = None
         self.unknown_response: str | None = None
 
@@ -156,7 +156,7 @@ class RetryingClient(AsyncHTTPHandler):
             return None
 
 
-class _Untold:
+class NoRetry:
     """A call that is not made again, whatever becomes of it."""
 
     async def after_refusal(self, words: str) -> None:
@@ -180,8 +180,8 @@ def replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, An
     return {key: value for key, value in merged.items() if value is not None or key not in fields}
 
 
-def retrying(
-    kwargs: Mapping[str, Any], attempt: Attempt, changes: Mapping[str, Any] | None = None
+def retrying_client(
+    kwargs: Mapping[str, Any], attempt: RetryPolicy, changes: Mapping[str, Any] | None = None
 ) -> Any | None:
     """Give the client to put into a call's arguments, or None where LiteLLM's own must do.
 
@@ -192,24 +192,26 @@ def retrying(
     """
     if not litellm_internals.AVAILABLE:
         return None
-    kwargs = as_given(kwargs)
+    kwargs = original_arguments(kwargs)
     given = {name: kwargs.get(name) for name in ("client", *(changes or ()))}
     inner = http_handler(kwargs)
     return RetryingClient(inner, attempt, given) if isinstance(inner, AsyncHTTPHandler) else None
 
 
-def watching(kwargs: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Any | None:
-    """Give a client that sends nothing again, for its attributes, or None as `retrying` does.
+def observing_client(
+    kwargs: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> Any | None:
+    """Give a client that sends nothing again, for its attributes, or None as `retrying_client` does.
 
     Args:
         kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
         changes: The arguments that are replaced along with the client.
     """
-    return retrying(kwargs, _Untold(), changes)
+    return retrying_client(kwargs, NoRetry(), changes)
 
 
-def as_given(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a call's arguments as they were before a client of `retrying` was put into them.
+def original_arguments(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give a call's arguments as they were before a client of `retrying_client` was put into them.
 
     LiteLLM hands the arguments of a call that failed on to its own retries and fallbacks, to other
     providers' as well. Where there is nothing to take back, the very same object is given.

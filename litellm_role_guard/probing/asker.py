@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..profile.rules import Answer
-from .probe import Question, Reading, judge, rank
+from .probe import Probe, Rendering, judge, rank
 from .probe_builder import ProbeBuilder
 
 
@@ -19,7 +19,7 @@ class Asker:
 
     def __call__(
         self, talks: Mapping[Any, Sequence[ProbeBuilder]], *field: str
-    ) -> Generator[list[Question], list[Reading], dict[Any, Answer]]:
+    ) -> Generator[list[Probe], list[Rendering], dict[Any, Answer]]:
         """Judge each key by the best of its talks; a later one is tried where none was read yet.
 
         Args:
@@ -29,16 +29,16 @@ class Asker:
         answers: dict[Any, Answer] = {}
         for attempt in range(max(map(len, talks.values()), default=0)):
             batch = [
-                (key, variants[attempt].question(self.tools, (*field, *keys)))
+                (key, variants[attempt].probe(self.tools, (*field, *keys)))
                 for key, variants in talks.items()
                 for keys in [key if isinstance(key, tuple) else (key,)]
                 if attempt < len(variants) and answers.get(key) != "accepted"
             ]
             if not batch:
                 break
-            readings = yield [question for _, question in batch]
-            for (key, question), reading in zip(batch, readings, strict=True):
-                answer = judge(reading, question.marks, question.adrift)
+            renderings = yield [probe for _, probe in batch]
+            for (key, probe), rendering in zip(batch, renderings, strict=True):
+                answer = judge(rendering, probe.marks, probe.unordered_marks)
                 if rank(answer) > rank(answers.get(key)):
                     answers[key] = answer
         return answers

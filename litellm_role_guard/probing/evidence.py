@@ -17,7 +17,7 @@ from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateRefused
 from .local import learn
-from .probe import TOOLS, Question, Reading, judge
+from .probe import TOOLS, Probe, Rendering, judge
 
 _CALL_ID_CHARS = 9  # what the strictest templates take
 
@@ -26,7 +26,7 @@ Finding = Literal["accepted", "refused", "not_read", "yes", "no"]
 """An answer of the profile; `yes` or `no` where a field lists what it holds for."""
 
 
-class Proof(NamedTuple):
+class Evidence(NamedTuple):
     """An answer, and the conversation that decided it.
 
     Attributes:
@@ -50,47 +50,47 @@ class Proof(NamedTuple):
         return ", ".join(_in_short(message, called) for message in self.messages)
 
 
-class Witness:
+class ProbeRecorder:
     """Keeps every question that was asked on the way to a profile, with its reading."""
 
     def __init__(self) -> None:
-        self.readings: list[tuple[Question, Reading]] = []
+        self.renderings: list[tuple[Probe, Rendering]] = []
 
-    def take(self, readings: Iterable[tuple[Question, Reading]]) -> None:
+    def take(self, renderings: Iterable[tuple[Probe, Rendering]]) -> None:
         """Keep some questions with their readings."""
-        self.readings.extend(readings)
+        self.renderings.extend(renderings)
 
     def learn(self, template: ChatTemplate) -> TemplateProfile:
         """Learn a profile from a template, and keep what was asked and read."""
 
-        def read(question: Question) -> Reading:
-            reading = _read(template, question)
-            self.readings.append((question, reading))
-            return reading
+        def read(probe: Probe) -> Rendering:
+            rendering = _read(template, probe)
+            self.renderings.append((probe, rendering))
+            return rendering
 
         return learn(read, tools=template.reads_tools)
 
-    def proofs(self, profile: TemplateProfile) -> list[Proof]:
+    def evidence(self, profile: TemplateProfile) -> list[Evidence]:
         """Give the proof of every answer that was asked for, in the order of the questions.
 
         Args:
             profile: What was learnt of the questions that this witness has seen.
         """
-        found: dict[tuple[bool, tuple[str, ...]], Proof] = {}
+        found: dict[tuple[bool, tuple[str, ...]], Evidence] = {}
         agrees: set[tuple[bool, tuple[str, ...]]] = set()
-        for question, reading in self.readings:
-            if not question.decides:
+        for probe, rendering in self.renderings:
+            if not probe.profile_path:
                 continue
-            decided = _answer(profile.rules(tools=question.tools), question.decides)
+            decided = _answer(profile.rules(tools=probe.tools), probe.profile_path)
             if decided is None:
                 continue  # a question that only tells whether another one counts
             field, shape, answer = decided
-            key = question.tools, (field, *shape)
-            judged = judge(reading, question.marks, question.adrift)
+            key = probe.tools, (field, *shape)
+            judged = judge(rendering, probe.marks, probe.unordered_marks)
             agreed = judged == answer or _is_sign(judged, answer)
             # An answer that a better way of asking won is not proved by the ways that failed.
             if key not in found or (key not in agrees and agreed):
-                found[key] = Proof(field, shape, question.tools, answer, question.messages)
+                found[key] = Evidence(field, shape, probe.tools, answer, probe.messages)
             if agreed:
                 agrees.add(key)
         return list(found.values())
@@ -103,23 +103,23 @@ class Learnt:
     Attributes:
         source: The template's path, or the backend's model and address.
         profile: What was learnt.
-        witness: What was asked.
+        recorder: What was asked.
         seconds: How long it took.
     """
 
     source: str
     profile: TemplateProfile
-    witness: Witness
+    recorder: ProbeRecorder
     seconds: float
 
     @property
     def cost(self) -> str:
         """How many questions were asked, and how long that took."""
-        return f"{len(self.witness.readings)} questions in {self.seconds * 1000:.0f} ms"
+        return f"{len(self.recorder.renderings)} questions in {self.seconds * 1000:.0f} ms"
 
-    def proofs(self) -> list[Proof]:
+    def evidence(self) -> list[Evidence]:
         """Give every answer that was asked for, with its proof."""
-        return self.witness.proofs(self.profile)
+        return self.recorder.evidence(self.profile)
 
     def as_json(self) -> str:
         """Give the profile as it is kept, every answer with its proof, and the cost, as JSON."""
@@ -132,11 +132,11 @@ class Learnt:
                 "conversation": proof.conversation,
                 "messages": proof.messages,
             }
-            for proof in self.proofs()
+            for proof in self.evidence()
         ]
         told = {
             "source": self.source,
-            "questions": len(self.witness.readings),
+            "questions": len(self.recorder.renderings),
             "milliseconds": round(self.seconds * 1000, 1),
             "profile": self.profile.model_dump(mode="json"),
             "answers": answers,
@@ -144,9 +144,9 @@ class Learnt:
         return json.dumps(told, indent=2, ensure_ascii=False)
 
 
-def _read(template: ChatTemplate, question: Question) -> Reading:
+def _read(template: ChatTemplate, probe: Probe) -> Rendering:
     try:
-        return template.render(question.messages, tools=TOOLS if question.tools else None)
+        return template.render(probe.messages, tools=TOOLS if probe.tools else None)
     except TemplateRefused:
         return None
 

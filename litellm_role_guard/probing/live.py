@@ -21,10 +21,10 @@ from ..backend.server import SECONDS, VllmServer, connected
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
-from .evidence import Witness
+from .evidence import ProbeRecorder
 from .oracle import CONCURRENCY, LiveOracle, same_rendering
-from .probe import Question, Reading, form_of
-from .speculation import look_ahead
+from .probe import Probe, Rendering, form_of
+from .speculation import speculate
 
 LONGEST_SECONDS = 600.0
 """How long learning may take in all. In a proxy that has hundreds of requests to see to, each
@@ -42,7 +42,7 @@ async def learn_from_vllm(
     concurrency: int = CONCURRENCY,
     fields: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
-    witness: Witness | None = None,
+    recorder: ProbeRecorder | None = None,
 ) -> TemplateProfile:
     """Learn a profile from a running vLLM, at no generation cost.
 
@@ -60,38 +60,40 @@ async def learn_from_vllm(
         fields: Further fields of every `/tokenize` request, such as `chat_template` or
             `chat_template_kwargs`.
         headers: Further headers of every request.
-        witness: Is shown every question with its reading.
+        recorder: Is shown every question with its reading.
 
     Raises:
         LearningFailed: The backend cannot be reached or asked, or not in time.
     """
-    witness = witness or Witness()
+    recorder = recorder or ProbeRecorder()
     async with connected(base_url, api_key, client, headers, seconds) as server:
         oracle = LiveOracle(server, model, concurrency, fields or {})
         try:
-            return await asyncio.wait_for(_learn(server, oracle, witness), longest_seconds)
+            return await asyncio.wait_for(_learn(server, oracle, recorder), longest_seconds)
         except asyncio.TimeoutError as error:  # the builtin TimeoutError from Python 3.11 on
             told = f"{server.root}: not learnt within {longest_seconds:g} s"
             raise LearningFailed(told) from error
 
 
-async def _learn(server: VllmServer, oracle: LiveOracle, witness: Witness) -> TemplateProfile:
+async def _learn(
+    server: VllmServer, oracle: LiveOracle, recorder: ProbeRecorder
+) -> TemplateProfile:
     await oracle.start()
     # A template that the request brings is not the one that the server shows.
     shown = {} if oracle.fields else await server.shown("/tokenizer_info")
     # Rendering it is work for the processor, which would keep the event loop from all else.
     local = await asyncio.to_thread(_local, shown) if TEMPLATE_KEY in shown else None
     if local is not None:
-        sample = _sample(local.witness)
-        live = await oracle.read([question for question, _ in sample])
-        if all(map(same_rendering, live, (reading for _, reading in sample))):
-            witness.take(local.witness.readings)
+        sample = _sample(local.recorder)
+        live = await oracle.read([probe for probe, _ in sample])
+        if all(map(same_rendering, live, (rendering for _, rendering in sample))):
+            recorder.take(local.recorder.renderings)
             return local.profile
     await oracle.find_preamble()
     while True:
-        outlook = look_ahead(oracle.readings, oracle.key, tools=oracle.takes_tools)
+        outlook = speculate(oracle.renderings, oracle.key, tools=oracle.takes_tools)
         if outlook.profile is not None:
-            witness.take(outlook.answered)
+            recorder.take(outlook.answered)
             return outlook.profile
         await oracle.read(list(outlook.unknown.values()))
 
@@ -100,7 +102,7 @@ class _Local(NamedTuple):
     """What was learnt of a copy of a server's template, and how."""
 
     profile: TemplateProfile
-    witness: Witness
+    recorder: ProbeRecorder
 
 
 def _local(shown: Mapping[str, Any]) -> _Local | None:
@@ -108,11 +110,11 @@ def _local(shown: Mapping[str, Any]) -> _Local | None:
         template = ChatTemplate.from_config(shown)
     except TemplateInvalid:
         return None  # none is shown, or one that only the server can compile
-    witness = Witness()
-    return _Local(witness.learn(template), witness)
+    recorder = ProbeRecorder()
+    return _Local(recorder.learn(template), recorder)
 
 
-def _sample(witness: Witness) -> list[tuple[Question, Reading]]:
+def _sample(recorder: ProbeRecorder) -> list[tuple[Probe, Rendering]]:
     """Give one rendered and one refused question with each form of message.
 
     What a server does to messages before the template goes by their form, so that a version that
@@ -120,11 +122,9 @@ def _sample(witness: Witness) -> list[tuple[Question, Reading]]:
     """
     seen: set[Any] = set()
     sample = []
-    for question, reading in witness.readings:
-        forms = {
-            (reading is None, question.tools, *form_of(message)) for message in question.messages
-        }
+    for probe, rendering in recorder.renderings:
+        forms = {(rendering is None, probe.tools, *form_of(message)) for message in probe.messages}
         if not forms <= seen:
             seen |= forms
-            sample.append((question, reading))
+            sample.append((probe, rendering))
     return sample

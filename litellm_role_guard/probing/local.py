@@ -8,8 +8,8 @@ from typing import TypeVar
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateRefused
-from .plan import questions
-from .probe import TOOLS, Question, Reading
+from .plan import probe_plan
+from .probe import TOOLS, Probe, Rendering
 
 _Result = TypeVar("_Result")
 
@@ -17,45 +17,45 @@ _Result = TypeVar("_Result")
 def learn_from_template(template: ChatTemplate) -> TemplateProfile:
     """Learn a profile from a local template, at the cost of some hundred short renderings."""
 
-    readings: dict[str, Reading] = {}
+    renderings: dict[str, Rendering] = {}
 
-    def read(question: Question) -> Reading:
+    def read(probe: Probe) -> Rendering:
         # One conversation may answer several questions.
-        asked = repr((question.messages, question.tools))
-        if asked not in readings:
+        asked = repr((probe.messages, probe.tools))
+        if asked not in renderings:
             try:
-                tools = TOOLS if question.tools else None
-                readings[asked] = template.render(question.messages, tools=tools)
+                tools = TOOLS if probe.tools else None
+                renderings[asked] = template.render(probe.messages, tools=tools)
             except TemplateRefused:
-                readings[asked] = None
-        return readings[asked]
+                renderings[asked] = None
+        return renderings[asked]
 
     return learn(read, tools=template.reads_tools)
 
 
-def learn(read: Callable[[Question], Reading], *, tools: bool = True) -> TemplateProfile:
+def learn(read: Callable[[Probe], Rendering], *, tools: bool = True) -> TemplateProfile:
     """Learn a profile from any oracle that answers one question at a time.
 
     Args:
         read: The oracle.
         tools: Whether it may answer otherwise when tool definitions are given.
     """
-    return answered(questions(tools=tools), read)
+    return run_plan(probe_plan(tools=tools), read)
 
 
-def answered(
-    course: Generator[list[Question], list[Reading], _Result], read: Callable[[Question], Reading]
+def run_plan(
+    plan: Generator[list[Probe], list[Rendering], _Result], read: Callable[[Probe], Rendering]
 ) -> _Result:
     """Go through a course, or a part of one, and give what it comes to.
 
     Args:
-        course: The questions.
+        plan: The questions.
         read: The oracle.
     """
     try:
-        batch = next(course)
+        batch = next(plan)
         while True:
-            batch = course.send([read(question) for question in batch])
+            batch = plan.send([read(probe) for probe in batch])
     except StopIteration as finished:
         result: _Result = finished.value
         return result

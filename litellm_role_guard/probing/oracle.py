@@ -24,7 +24,7 @@ from ..backend.server import VllmServer
 from ..backend.tasks import gather_or_cancel
 from ..messages.message import Message
 from ..profile.refusals import is_about_conversation
-from .probe import TOOLS, Question, Reading
+from .probe import TOOLS, Probe, Rendering
 
 CONCURRENCY = 4
 """Requests that are open at once. More of them do not make a vLLM answer any faster."""
@@ -50,7 +50,7 @@ _MARGIN_TOKENS = 16
 # Stands between prompts that are turned back into text together. No template holds it.
 _SEPARATOR = "zqsepvx"
 
-_PLAIN = Question([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
+_PLAIN = Probe([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
 
 _OTHER_WORDS: list[Message] = [{"role": "user", "content": "Hello."}]
 
@@ -82,7 +82,7 @@ _ROUNDS = 3
 _ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
 
 
-def same_rendering(live: Reading, local: Reading) -> bool:
+def same_rendering(live: Rendering, local: Rendering) -> bool:
     if live is None or local is None:
         return live is local
     # Some tokenizers drop blanks where a text begins, and the separator has some of its own.
@@ -99,7 +99,7 @@ class LiveOracle:
         fields: Further fields of every request to `/tokenize`.
 
     Attributes:
-        readings: What is known, by the `key` of the question.
+        renderings: What is known, by the `key` of the question.
         takes_tools: Whether definitions of tools may change an answer.
     """
 
@@ -111,7 +111,7 @@ class LiveOracle:
         self._model = model
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
-        self.readings: dict[str, Reading] = {}
+        self.renderings: dict[str, Rendering] = {}
         self.takes_tools = True
         self._separator: list[int] = []
         self._plain: list[int] = []
@@ -181,12 +181,12 @@ class LiveOracle:
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
         """
-        plain = [Question(messages, [], tools=False) for messages in _SHOWING_TOOLS]
-        armed = [question._replace(tools=True) for question in plain]
-        readings = await self.read([*plain, *armed])
-        return not all(map(same_rendering, readings[: len(plain)], readings[len(plain) :]))
+        plain = [Probe(messages, [], tools=False) for messages in _SHOWING_TOOLS]
+        with_tools = [probe._replace(tools=True) for probe in plain]
+        renderings = await self.read([*plain, *with_tools])
+        return not all(map(same_rendering, renderings[: len(plain)], renderings[len(plain) :]))
 
-    async def read(self, batch: Sequence[Question]) -> list[Reading]:
+    async def read(self, batch: Sequence[Probe]) -> list[Rendering]:
         """Give the prompts that the server makes of conversations; None where it refuses.
 
         After `find_preamble`, prompts lack what stands before every conversation.
@@ -197,39 +197,35 @@ class LiveOracle:
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
         """
-        new = {
-            key: question for question in batch if (key := self.key(question)) not in self.readings
-        }
-        late = min(len(new), int(await _lateness() / LATE_SECONDS))
+        new = {key: probe for probe in batch if (key := self.key(probe)) not in self.renderings}
+        late = min(len(new), int(await event_loop_lag() / LATE_SECONDS))
         self._slots = asyncio.Semaphore(max(self._concurrency, late))
-        taken = await gather_or_cancel(self._taken(question) for question in new.values())
+        taken = await gather_or_cancel(self._taken(probe) for probe in new.values())
         prompts = [self._without_preamble(tokens) for tokens in taken if tokens is not None]
         texts = iter(await self._texts(prompts))
         for key, tokens in zip(new, taken, strict=True):
-            self.readings[key] = None if tokens is None else next(texts)
-        return [self.readings[self.key(question)] for question in batch]
+            self.renderings[key] = None if tokens is None else next(texts)
+        return [self.renderings[self.key(probe)] for probe in batch]
 
-    def key(self, question: Question) -> str:
+    def key(self, probe: Probe) -> str:
         """Give what tells a question from those that have another answer."""
-        return json.dumps(
-            [without_null_content(question.messages), question.tools and self.takes_tools]
-        )
+        return json.dumps([without_null_content(probe.messages), probe.tools and self.takes_tools])
 
-    async def _taken(self, question: Question) -> list[int] | None:
+    async def _taken(self, probe: Probe) -> list[int] | None:
         try:
-            return await self._tokens(question)
+            return await self._tokens(probe)
         except BackendRefused as refusal:
             if not _is_answer(str(refusal)):
                 raise LearningFailed(f"{self._server.root}: {one_line(str(refusal))}") from refusal
             return None
 
-    async def _tokens(self, question: Question) -> list[int]:
+    async def _tokens(self, probe: Probe) -> list[int]:
         body = {
             **self.fields,
             "model": self._model,
-            "messages": without_null_content(question.messages),
+            "messages": without_null_content(probe.messages),
         }
-        if question.tools and self.takes_tools:
+        if probe.tools and self.takes_tools:
             body["tools"] = TOOLS
         return await self._tokenize(body)
 
@@ -283,7 +279,7 @@ def _is_answer(words: str) -> bool:
     return is_about_conversation(words) or _ABOUT_MESSAGES.search(words) is not None
 
 
-async def _lateness() -> float:
+async def event_loop_lag() -> float:
     """Give how many seconds the event loop takes for one round of all that is to be done."""
     began = time.perf_counter()
     for _ in range(_ROUNDS):

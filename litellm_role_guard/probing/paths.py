@@ -11,7 +11,7 @@ from ..profile.states import KINDS, Kind, after
 # that no way leads to is one that a repair never enters.
 PATHS_TO_STATE: dict[str, tuple[tuple[str, ...], ...]] = {
     "start": ((),),
-    "front": (("system",),),
+    "leading_system": (("system",),),
     "user": (("user",),),
     "user+call": (("user", "call"),),
     "user+tool": (("user", "call", "tool"), ("user", "tool")),
@@ -58,16 +58,16 @@ def continuations_of(kind: Kind, way: Sequence[str]) -> tuple[tuple[str, ...], .
 
 def first_path(
     state: str,
-    front: Mapping[str, Answer],
+    leading_system: Mapping[str, Answer],
     follows: Mapping[str, Mapping[Kind, Answer]],
-    after_front: Mapping[str, Mapping[Kind, Answer]],
+    follows_with_system: Mapping[str, Mapping[Kind, Answer]],
 ) -> tuple[str, ...] | None:
     """Give the first way to a state on which every message is read."""
-    if state == "front":
-        return ("system",) if front["system"] == "accepted" else None
+    if state == "leading_system":
+        return ("system",) if leading_system["system"] == "accepted" else None
     for way in PATHS_TO_STATE[state]:
         here, read = "start", True
-        rows = [follows, after_front] if way[:1] == ("system",) else [follows]
+        rows = [follows, follows_with_system] if way[:1] == ("system",) else [follows]
         for kind in way:
             read = read and any(row.get(here, {}).get(as_kind(kind)) == "accepted" for row in rows)
             here = after(here, kind)

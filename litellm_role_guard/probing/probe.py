@@ -25,29 +25,29 @@ TOOLS: tuple[dict[str, Any], ...] = (
 )
 
 
-class Question(NamedTuple):
+class Probe(NamedTuple):
     """A conversation whose texts are marks.
 
     Attributes:
         messages: The conversation, asked as if a reply were wanted.
         marks: Its texts and tool arguments, in order.
         tools: Whether tool definitions go with it.
-        adrift: How many of the first marks may stand anywhere in the prompt.
-        decides: The field of the rules that the answer goes into, then the keys in it; empty where
+        unordered_marks: How many of the first marks may stand anywhere in the prompt.
+        profile_path: The field of the rules that the answer goes into, then the keys in it; empty where
             it goes into none.
     """
 
     messages: list[Message]
     marks: list[str]
     tools: bool
-    adrift: int = 0
-    decides: tuple[str, ...] = ()
+    unordered_marks: int = 0
+    profile_path: tuple[str, ...] = ()
 
 
 _MARK = re.compile(r"zq\d\dvx")
 
 
-Reading = str | None
+Rendering = str | None
 """The prompt that the oracle rendered; None where it refused."""
 
 
@@ -58,30 +58,30 @@ def form_of(message: Message) -> tuple[Any, ...]:
     return message["role"], type(content).__name__, content == "", calls
 
 
-def marks_in(reading: str) -> list[str]:
+def marks_in(rendering: str) -> list[str]:
     """Give the marks that stand in a text, in order."""
-    return _MARK.findall(reading)
+    return _MARK.findall(rendering)
 
 
-def read_marks(reading: Reading) -> list[str] | None:
-    return None if reading is None else marks_in(reading)
+def read_marks(rendering: Rendering) -> list[str] | None:
+    return None if rendering is None else marks_in(rendering)
 
 
-def judge(reading: Reading, marks: Sequence[str], adrift: int = 0) -> Answer:
+def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) -> Answer:
     """Give the answer that a reading is: were all marks found, each after the one before?
 
     Args:
-        reading: The prompt, or None for a refusal.
+        rendering: The prompt, or None for a refusal.
         marks: The words to look for, in order.
-        adrift: How many of the first ones may stand anywhere.
+        unordered_marks: How many of the first ones may stand anywhere.
     """
-    if reading is None:
+    if rendering is None:
         return "refused"
-    if not all(mark in reading for mark in marks[:adrift]):
+    if not all(mark in rendering for mark in marks[:unordered_marks]):
         return "not_read"
     at = 0
-    for mark in marks[adrift:]:
-        found = reading.find(mark, at)
+    for mark in marks[unordered_marks:]:
+        found = rendering.find(mark, at)
         if found < 0:
             return "not_read"
         at = found + len(mark)

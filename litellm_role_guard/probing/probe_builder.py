@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..messages.message import Message
-from .probe import Question
+from .probe import Probe
 
 
 class ProbeBuilder:
     """A conversation in the making; every text that is added is a new mark."""
 
-    def __init__(self, *kinds: str, adrift: int = 0) -> None:
+    def __init__(self, *kinds: str, unordered_marks: int = 0) -> None:
         self.messages: list[Message] = []
         self.marks: list[str] = []
-        self.adrift = adrift
+        self.unordered_marks = unordered_marks
         for kind in kinds:
             self.add(kind)
 
-    def question(self, tools: bool, decides: tuple[str, ...]) -> Question:
-        return Question(self.messages, self.marks, tools, self.adrift, decides)
+    def probe(self, tools: bool, profile_path: tuple[str, ...]) -> Probe:
+        return Probe(self.messages, self.marks, tools, self.unordered_marks, profile_path)
 
     def mark(self) -> str:
         self.marks.append(f"zq{len(self.marks):02d}vx")
@@ -90,7 +90,7 @@ class ProbeBuilder:
 
 def on_path(way: Sequence[str], *kinds: str) -> ProbeBuilder:
     """Go on from a way; the text of a system message at the front may be adrift."""
-    return ProbeBuilder(*way, *kinds, adrift=int(way[:1] == ("system",)))
+    return ProbeBuilder(*way, *kinds, unordered_marks=int(way[:1] == ("system",)))
 
 
 def parallel_round(count: int) -> ProbeBuilder:

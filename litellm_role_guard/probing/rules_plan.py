@@ -6,10 +6,10 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from ..profile.rules import Answer, Rules
-from ..profile.states import FRONT_KINDS, FRONTS, KINDS, STATES, Kind
+from ..profile.states import KINDS, STATES, SYSTEM_KINDS, SYSTEM_RUNS, Kind
 from .asker import Asker
 from .paths import CONTINUATIONS, continuations_of, first_path
-from .probe import Question, Reading, rank
+from .probe import Probe, Rendering, rank
 from .probe_builder import (
     ProbeBuilder,
     add_all,
@@ -23,36 +23,38 @@ from .probe_builder import (
 _SPEAKS: tuple[Kind, ...] = ("assistant", "call")
 
 
-def rules_plan(*, tools: bool) -> Generator[list[Question], list[Reading], Rules]:
+def rules_plan(*, tools: bool) -> Generator[list[Probe], list[Rendering], Rules]:
     ask = Asker(tools)
     late = ProbeBuilder(
-        "system", "user", "assistant", "system", "user", "assistant", "user", adrift=1
+        "system", "user", "assistant", "system", "user", "assistant", "user", unordered_marks=1
     )
-    fronted = yield from ask({("after_front", "assistant", "system"): [late]})
-    takes_late = "accepted" in fronted.values()
-    after_front: dict[str, dict[Kind, Answer]] = {}
-    front = yield from ask({run: [ProbeBuilder(*run.split(), "user")] for run in FRONTS}, "front")
+    has_leading_system = yield from ask({("follows_with_system", "assistant", "system"): [late]})
+    takes_late = "accepted" in has_leading_system.values()
+    follows_with_system: dict[str, dict[Kind, Answer]] = {}
+    leading_system = yield from ask(
+        {run: [ProbeBuilder(*run.split(), "user")] for run in SYSTEM_RUNS}, "leading_system"
+    )
     without_user = yield from ask(
         {
-            "front": [ProbeBuilder("system")],
-            "fronts": [ProbeBuilder("system", "system")],
+            "leading_system": [ProbeBuilder("system")],
+            "several_systems": [ProbeBuilder("system", "system")],
             "assistant": [ProbeBuilder("assistant")],
             "opened": [ProbeBuilder("assistant", "user")],
         },
         "without_user",
     )
-    if front["system"] != "accepted":
-        del without_user["front"]
-    if front["system system"] != "accepted":
-        del without_user["fronts"]
+    if leading_system["system"] != "accepted":
+        del without_user["leading_system"]
+    if leading_system["system system"] != "accepted":
+        del without_user["several_systems"]
     if without_user.pop("opened") != "accepted":
         del without_user["assistant"]
     follows: dict[str, dict[Kind, Answer]] = {}
     ends: dict[str, Answer] = {}
-    front_ends: dict[str, Answer] = {}
+    ends_with_system: dict[str, Answer] = {}
     ways: dict[str, tuple[str, ...]] = {}
     for state in STATES:
-        way = first_path(state, front, follows, after_front)
+        way = first_path(state, leading_system, follows, follows_with_system)
         if way is None:
             # Nothing that was read leads here, so that nothing may be built on it.
             follows[state] = dict.fromkeys(KINDS, "refused")
@@ -66,71 +68,81 @@ def rules_plan(*, tools: bool) -> Generator[list[Question], list[Reading], Rules
             "follows",
             state,
         )
-        others: list[Kind] = [kind for kind in FRONT_KINDS if follows[state][kind] != "accepted"]
+        others: list[Kind] = [kind for kind in SYSTEM_KINDS if follows[state][kind] != "accepted"]
         if takes_late and others and way[:1] not in ((), ("system",)):
-            after_front[state] = yield from ask(
+            follows_with_system[state] = yield from ask(
                 {
                     kind: [
                         on_path(("system", *way), kind, *sequel) for sequel in CONTINUATIONS[kind]
                     ]
                     for kind in others
                 },
-                "after_front",
+                "follows_with_system",
                 state,
             )
-        if state not in ("start", "front"):
+        if state not in ("start", "leading_system"):
             ends |= yield from ask({state: [on_path(way)]}, "ends")
-            if front["system"] == "accepted" and way[0] != "system":
-                front_ends |= yield from ask({state: [on_path(("system", *way))]}, "front_ends")
+            if leading_system["system"] == "accepted" and way[0] != "system":
+                ends_with_system |= yield from ask(
+                    {state: [on_path(("system", *way))]}, "ends_with_system"
+                )
     if follows["start"]["tool"] == "accepted" != follows["assistant+tool"]["user"]:
         # No user turn could be added to one that stands alone.
         alone = yield from ask({("follows", "start", "tool"): [ProbeBuilder("tool")]})
         follows["start"]["tool"] = next(iter(alone.values()))
-    ended = {"front": without_user["front"], **ends} if "front" in ways else ends
-    after_fronts: dict[Kind, Answer] = {}
-    if front["system system"] == "accepted" and "front" in ways:
-        unread = [kind for kind in _SPEAKS if follows["front"][kind] != "accepted"]
-        after_fronts = yield from ask(
+    ended = (
+        {"leading_system": without_user["leading_system"], **ends}
+        if "leading_system" in ways
+        else ends
+    )
+    follows_with_several_systems: dict[Kind, Answer] = {}
+    if leading_system["system system"] == "accepted" and "leading_system" in ways:
+        unread = [kind for kind in _SPEAKS if follows["leading_system"][kind] != "accepted"]
+        follows_with_several_systems = yield from ask(
             {
                 kind: [
                     on_path(("system", "system"), kind, *sequel) for sequel in CONTINUATIONS[kind]
                 ]
                 for kind in unread
             },
-            "after_fronts",
+            "follows_with_several_systems",
         )
     nexts: dict[str, dict[str, Answer]] = {
         state: {**dict(follows[state].items()), **({"end": ended[state]} if state in ended else {})}
         for state in ways
     }
-    passed = yield from _passed(ask, ways, front, nexts)
-    gathered = yield from ask(
+    ignored_empty = yield from _passed(ask, ways, leading_system, nexts)
+    hoisted_kinds = yield from ask(
         {
             (kind, frame): [ProbeBuilder(*(kind if at == "*" else at for at in frame)).moved(kind)]
-            for kind in FRONT_KINDS
+            for kind in SYSTEM_KINDS
             for frame in (("user", "*", "assistant", "user"), ("user", "assistant", "*", "user"))
         },
-        "gathered",
+        "hoisted_kinds",
     )
     reads_calls = follows.get("user", {}).get("call") == "accepted"
     reads_late = follows.get("user", {}).get("system") == "accepted"
-    details = yield from ask(_details(reads_calls, reads_late, front))
+    details = yield from ask(_details(reads_calls, reads_late, leading_system))
     # Where several calls are taken at once, an id may be used up by standing among others.
     several = 2 if details.get("parallel_calls") == "accepted" else 1
     repeated = yield from ask({"repeated_call_ids": [repeated_id(several)]} if reads_calls else {})
     return Rules(
-        front=front,
+        leading_system=leading_system,
         follows=follows,
-        after_front=after_front,
-        after_fronts=after_fronts,
+        follows_with_system=follows_with_system,
+        follows_with_several_systems=follows_with_several_systems,
         ends=ends,
-        front_ends=front_ends,
-        passed=passed,
+        ends_with_system=ends_with_system,
+        ignored_empty=ignored_empty,
         without_user=without_user,
-        gathered=[
+        hoisted_kinds=[
             kind
-            for kind in FRONT_KINDS
-            if all(answer == "accepted" for (asked, _), answer in gathered.items() if asked == kind)
+            for kind in SYSTEM_KINDS
+            if all(
+                answer == "accepted"
+                for (asked, _), answer in hoisted_kinds.items()
+                if asked == kind
+            )
         ],
         developer_then_system=details.pop("developer_then_system"),
         developer_before_last=(
@@ -160,15 +172,15 @@ def rules_plan(*, tools: bool) -> Generator[list[Question], list[Reading], Rules
 def _passed(
     ask: Asker,
     ways: Mapping[str, tuple[str, ...]],
-    front: Mapping[str, Answer],
+    leading_system: Mapping[str, Answer],
     nexts: Mapping[str, Mapping[str, Answer]],
-) -> Generator[list[Question], list[Reading], dict[str, dict[Kind, str]]]:
+) -> Generator[list[Probe], list[Rendering], dict[str, dict[Kind, str]]]:
     """Give the states to which empty messages lead of kinds that are not read.
 
     Args:
         ask: The oracle.
         ways: How a conversation gets to each state.
-        front: What is read before the first turn.
+        leading_system: What is read before the first turn.
         nexts: What may come next in each state, `end` among it.
     """
     unread: dict[str, list[Kind]] = {
@@ -176,37 +188,39 @@ def _passed(
             kind
             for kind in ("tool", "system", "function")
             if nexts[state][kind] == "not_read"
-            and not (state in ("start", "front") and kind in FRONT_KINDS)
+            and not (state in ("start", "leading_system") and kind in SYSTEM_KINDS)
         ]
         for state in ways
     }
     talks = {}
     for state, way in ways.items():
         # With a system message at the front, since some templates keep the last one, be it empty.
-        if front["system"] == "accepted" and way[:1] not in ((), ("system",)):
+        if leading_system["system"] == "accepted" and way[:1] not in ((), ("system",)):
             way = ("system", *way)
         for kind in unread[state]:
             for next_, sequel in _AFTER_PASSED.items():
                 # An empty message may push system text away from the front.
-                if next_ in nexts[state] and (next_ != "system" or state in ("start", "front")):
+                if next_ in nexts[state] and (
+                    next_ != "system" or state in ("start", "leading_system")
+                ):
                     talk = on_path(way).say(kind, "")
-                    talks["passed", state, kind, next_] = [add_all(talk, sequel)]
+                    talks["ignored_empty", state, kind, next_] = [add_all(talk, sequel)]
     answers = yield from ask(talks)
-    passed: dict[str, dict[Kind, str]] = {}
+    ignored_empty: dict[str, dict[Kind, str]] = {}
     for state, kinds in unread.items():
         for kind in kinds:
             seen = {
-                next_: answers["passed", state, kind, next_] == "accepted"
+                next_: answers["ignored_empty", state, kind, next_] == "accepted"
                 for next_ in _AFTER_PASSED
-                if ("passed", state, kind, next_) in answers
+                if ("ignored_empty", state, kind, next_) in answers
             }
             # A template that counts messages takes an empty one for a turn of the other side.
             for like in (state, "user", "assistant") if any(seen.values()) else ():
                 known = nexts.get(like, {})
                 if all((known.get(next_) == "accepted") == taken for next_, taken in seen.items()):
-                    passed.setdefault(state, {})[kind] = like
+                    ignored_empty.setdefault(state, {})[kind] = like
                     break
-    return passed
+    return ignored_empty
 
 
 _AFTER_PASSED: dict[str, tuple[str, ...]] = {
@@ -226,7 +240,7 @@ def _worst(answers: Mapping[str, Answer]) -> Answer:
 
 
 def _details(
-    reads_calls: bool, reads_late: bool, front: Mapping[str, Answer]
+    reads_calls: bool, reads_late: bool, leading_system: Mapping[str, Answer]
 ) -> dict[Any, list[ProbeBuilder]]:
     asked: dict[Any, list[ProbeBuilder]] = {
         "developer_then_system": [
@@ -235,7 +249,7 @@ def _details(
         ],
     }
     asked["developer_before_last"] = [ProbeBuilder("user", "assistant", "developer", "user")]
-    lead = ("system",) if front["system"] == "accepted" else ()
+    lead = ("system",) if leading_system["system"] == "accepted" else ()
     ways: tuple[tuple[str, ...], ...] = (("user",), ("user", "assistant"))
     for way in ways:
         talk = on_path((*lead, *way)).say("developer", "")

@@ -14,8 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..messages.message import Message
 from ..profile.template_profile import TemplateProfile
-from .plan import questions
-from .probe import Question, Reading, form_of, marks_in
+from .plan import probe_plan
+from .probe import Probe, Rendering, form_of, marks_in
 
 AT_ONCE = 32
 """How many questions are put together, about. The more there are, the more are guessed in vain; the
@@ -25,7 +25,7 @@ fewer, the more trips it takes."""
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-class Outlook(NamedTuple, Generic[_Key]):
+class PlanProgress(NamedTuple, Generic[_Key]):
     """How far a course has come.
 
     Attributes:
@@ -34,53 +34,53 @@ class Outlook(NamedTuple, Generic[_Key]):
         profile: What the course came to; None before it is over.
     """
 
-    unknown: dict[_Key, Question]
-    answered: list[tuple[Question, Reading]]
+    unknown: dict[_Key, Probe]
+    answered: list[tuple[Probe, Rendering]]
     profile: TemplateProfile | None
 
 
-def look_ahead(
-    readings: Mapping[_Key, Reading], key: Callable[[Question], _Key], *, tools: bool = True
-) -> Outlook[_Key]:
+def speculate(
+    renderings: Mapping[_Key, Rendering], key: Callable[[Probe], _Key], *, tools: bool = True
+) -> PlanProgress[_Key]:
     """Go through a course as far as what is known and guessed leads.
 
     Args:
-        readings: What is known, by the question's key.
+        renderings: What is known, by the question's key.
         key: Gives the key of a question, the same for questions that have the same answer.
         tools: Whether to ask with tool definitions as well, where they matter.
     """
-    unknown: dict[_Key, Question] = {}
-    answered: list[tuple[Question, Reading]] = []
+    unknown: dict[_Key, Probe] = {}
+    answered: list[tuple[Probe, Rendering]] = []
     seen = _Seen()
-    course = questions(tools=tools)
+    plan = probe_plan(tools=tools)
     try:
-        batch = next(course)
+        batch = next(plan)
         while len(unknown) < AT_ONCE:
-            given: list[Reading] = []
-            for question in batch:
-                at = key(question)
-                if at in readings:
-                    answered.append((question, readings[at]))
-                    seen.note(question, readings[at])
-                    given.append(readings[at])
+            given: list[Rendering] = []
+            for probe in batch:
+                at = key(probe)
+                if at in renderings:
+                    answered.append((probe, renderings[at]))
+                    seen.note(probe, renderings[at])
+                    given.append(renderings[at])
                 else:
-                    unknown[at] = question
-                    given.append(_guess(question, readings, key, seen))
-            batch = course.send(given)
+                    unknown[at] = probe
+                    given.append(_guess(probe, renderings, key, seen))
+            batch = plan.send(given)
     except StopIteration as over:
-        return Outlook(unknown, answered, None if unknown else over.value)
-    return Outlook(unknown, answered, None)
+        return PlanProgress(unknown, answered, None if unknown else over.value)
+    return PlanProgress(unknown, answered, None)
 
 
 def _guess(
-    question: Question,
-    readings: Mapping[_Key, Reading],
-    key: Callable[[Question], _Key],
+    probe: Probe,
+    renderings: Mapping[_Key, Rendering],
+    key: Callable[[Probe], _Key],
     seen: _Seen,
-) -> Reading:
+) -> Rendering:
     """Guess that tool definitions change nothing, and else by what was seen."""
-    at = key(question._replace(tools=False)) if question.tools else None
-    return readings[at] if at is not None and at in readings else seen.guess(question)
+    at = key(probe._replace(tools=False)) if probe.tools else None
+    return renderings[at] if at is not None and at in renderings else seen.guess(probe)
 
 
 class _Seen:
@@ -91,37 +91,37 @@ class _Seen:
         self._dropped: set[_Pair] = set()
         self._refused: set[_Pair] = set()
 
-    def note(self, question: Question, reading: Reading) -> None:
+    def note(self, probe: Probe, rendering: Rendering) -> None:
         """Take note of an answer."""
-        for pair, marks in _pairs(question):
-            if reading is None:
+        for pair, marks in _pairs(probe):
+            if rendering is None:
                 self._refused.add(pair)
-            elif all(mark in reading for mark in marks):
+            elif all(mark in rendering for mark in marks):
                 self._read.add(pair)
             else:
                 self._dropped.add(pair)
 
-    def guess(self, question: Question) -> Reading:
+    def guess(self, probe: Probe) -> Rendering:
         """Give what may be read of a question: all of which nothing else is known."""
         unread: list[str] = []
-        for pair, marks in _pairs(question):
+        for pair, marks in _pairs(probe):
             if pair in self._read:
                 continue
             if pair in self._dropped:
                 unread += marks
             elif pair in self._refused:
                 return None
-        return " ".join(mark for mark in question.marks if mark not in unread)
+        return " ".join(mark for mark in probe.marks if mark not in unread)
 
 
 _Pair = tuple[Any, Any]
 """The forms of a message and of the one before it; None at both ends of a conversation."""
 
 
-def _pairs(question: Question) -> Iterator[tuple[_Pair, list[str]]]:
+def _pairs(probe: Probe) -> Iterator[tuple[_Pair, list[str]]]:
     """Give the pairs of a conversation, each with the marks of its second message."""
     before = None
-    for message in question.messages:
+    for message in probe.messages:
         form = form_of(message)
         yield (before, form), _marks(message)
         before = form

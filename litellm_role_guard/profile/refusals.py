@@ -32,7 +32,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .rules import Rules, strict_turns
-from .states import FRONTS, KINDS, LATE_ROLES, STATES
+from .states import KINDS, LATE_ROLES, STATES, SYSTEM_RUNS
 from .template_profile import TemplateProfile
 
 
@@ -50,7 +50,14 @@ Lesson = Callable[[Rules], Mapping[str, Any]]
 """The fields of the rules that a refusal replaces."""
 
 
-_WITH_PLAIN_TURNS = ("start", "front", "user", "user+system", "assistant", "assistant+system")
+_WITH_PLAIN_TURNS = (
+    "start",
+    "leading_system",
+    "user",
+    "user+system",
+    "assistant",
+    "assistant+system",
+)
 
 
 def read_refusal(text: str) -> Refusal | None:
@@ -108,9 +115,9 @@ def _tools_are_text(rules: Rules) -> Mapping[str, Any]:
 
 def _one_system_message(rules: Rules) -> Mapping[str, Any]:
     return {
-        "front": {
-            **rules.front,
-            **dict.fromkeys((run for run in FRONTS if " " in run), "refused"),
+        "leading_system": {
+            **rules.leading_system,
+            **dict.fromkeys((run for run in SYSTEM_RUNS if " " in run), "refused"),
         },
         "follows": rules.forbid(STATES, ("system", "developer")),
         "developer_then_system": "refused",
@@ -118,13 +125,13 @@ def _one_system_message(rules: Rules) -> Mapping[str, Any]:
 
 
 def _no_system_role(rules: Rules) -> Mapping[str, Any]:
-    return {**_one_system_message(rules), "front": dict.fromkeys(FRONTS, "refused")}
+    return {**_one_system_message(rules), "leading_system": dict.fromkeys(SYSTEM_RUNS, "refused")}
 
 
 def _known_roles_only(rules: Rules) -> Mapping[str, Any]:
     return {
-        "front": {
-            **rules.front,
+        "leading_system": {
+            **rules.leading_system,
             "developer": "refused",
             "system developer": "refused",
             "developer system": "refused",
@@ -134,11 +141,11 @@ def _known_roles_only(rules: Rules) -> Mapping[str, Any]:
 
 
 def _user_needed(rules: Rules) -> Mapping[str, Any]:
-    return {"without_user": {"front": "refused", "assistant": "refused"}}
+    return {"without_user": {"leading_system": "refused", "assistant": "refused"}}
 
 
 def _user_opens(rules: Rules) -> Mapping[str, Any]:
-    return {"follows": rules.forbid(("start", "front"), [k for k in KINDS if k != "user"])}
+    return {"follows": rules.forbid(("start", "leading_system"), [k for k in KINDS if k != "user"])}
 
 
 def _user_ends(rules: Rules) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    front: dict[str, Answer] = Field(
+    leading_system: dict[str, Answer] = Field(
         default_factory=dict,
         description="Runs of system and developer messages before the first turn, by their roles.",
     )
@@ -33,12 +33,12 @@ class Rules(BaseModel):
         default_factory=dict,
         description="What may come next, by where the conversation stands.",
     )
-    after_front: Follows = Field(
+    follows_with_system: Follows = Field(
         default_factory=dict,
         description="What may come next besides where a system message stands at the front: some "
         "templates move the first one there from wherever it stands, and no other.",
     )
-    after_fronts: dict[Kind, Answer] = Field(
+    follows_with_several_systems: dict[Kind, Answer] = Field(
         default_factory=dict,
         description="What may follow several system messages at the front, though not a single "
         "one: some templates take the last of them for the first user turn.",
@@ -47,22 +47,22 @@ class Rules(BaseModel):
         default_factory=dict,
         description="Where a conversation may stand when a reply is asked for.",
     )
-    front_ends: dict[str, Answer] = Field(
+    ends_with_system: dict[str, Answer] = Field(
         default_factory=dict,
         description="The same with a system message at the front, whose text may stand anywhere: "
         "some templates show it in the last user turn only.",
     )
     without_user: dict[str, Answer] = Field(
         default_factory=dict,
-        description="A conversation without any user turn: one system message (`front`), "
-        "several (`fronts`), or one that the assistant opened (`assistant`).",
+        description="A conversation without any user turn: one system message (`leading_system`), "
+        "several (`several_systems`), or one that the assistant opened (`assistant`).",
     )
-    passed: dict[str, dict[Kind, str]] = Field(
+    ignored_empty: dict[str, dict[Kind, str]] = Field(
         default_factory=dict,
         description="Where a conversation stands after an empty message of a kind that is not "
         "read there: mostly where it stood before.",
     )
-    gathered: list[Kind] = Field(
+    hoisted_kinds: list[Kind] = Field(
         default_factory=list,
         description="Kinds whose text is moved to the front from wherever it stands. `developer`: "
         "one developer message, and all system text goes there, too.",
@@ -139,27 +139,33 @@ class Rules(BaseModel):
         description="The same where the earlier call had only one result, or the first of several.",
     )
 
-    def after(self, state: str, kind: Kind, *, passed: bool = False) -> str:
+    def after(self, state: str, kind: Kind, *, ignored_empty: bool = False) -> str:
         """Give the state in which a conversation stands after a message of this kind.
 
         Args:
             state: Where it stood.
             kind: The message's kind.
-            passed: Whether it is empty and passed over.
+            ignored_empty: Whether it is empty and passed over.
         """
-        return self.passed.get(state, {}).get(kind, state) if passed else after(state, kind)
+        return (
+            self.ignored_empty.get(state, {}).get(kind, state)
+            if ignored_empty
+            else after(state, kind)
+        )
 
-    def may_follow(self, state: str, kind: Kind, *, fronted: bool = False) -> bool:
+    def may_follow(self, state: str, kind: Kind, *, has_leading_system: bool = False) -> bool:
         """Tell whether a message of this kind is taken and read in this state.
 
         Args:
             state: Where the conversation stands.
             kind: The message's kind.
-            fronted: Whether a system message stands at the front.
+            has_leading_system: Whether a system message stands at the front.
         """
         if self.follows.get(state, {}).get(kind, "accepted") == "accepted":
             return True
-        return fronted and self.after_front.get(state, {}).get(kind) == "accepted"
+        return (
+            has_leading_system and self.follows_with_system.get(state, {}).get(kind) == "accepted"
+        )
 
     def may_end(self, state: str) -> bool:
         """Tell whether a reply may be asked for in this state."""
@@ -186,7 +192,7 @@ def strict_turns(rules: Rules) -> Follows:
 
 
 _NOT_IN_STRICT_TURNS: tuple[tuple[tuple[str, ...], tuple[Kind, ...]], ...] = (
-    (("start", "front"), ("assistant", "call", "tool")),
+    (("start", "leading_system"), ("assistant", "call", "tool")),
     (("user", "user+call", "user+system"), ("user",)),
     (("assistant", "assistant+system"), ("assistant",)),
 )

@@ -14,7 +14,7 @@ KINDS: tuple[Kind, ...] = ("user", "assistant", "call", "tool", "system", "devel
 
 STATES = (
     "start",
-    "front",
+    "leading_system",
     "user",
     "user+call",
     "user+tool",
@@ -38,18 +38,18 @@ def after(state: str, kind: str) -> str:
         return kind
     if kind not in KINDS:
         return UNKNOWN
-    if kind in FRONT_KINDS and state in ("start", "front"):
-        return "front"
+    if kind in SYSTEM_KINDS and state in ("start", "leading_system"):
+        return "leading_system"
     # Where no plain turn was counted yet, a user turn is due, as it is after an assistant's.
     counted = "user" if state.startswith("user") else "assistant"
     return f"{counted}+{kind if kind in ('call', 'tool') else 'system'}"
 
 
-FRONT_KINDS: tuple[Kind, ...] = ("system", "developer")
+SYSTEM_KINDS: tuple[Kind, ...] = ("system", "developer")
 """The kinds that may stand before the first turn."""
 
 
-FRONTS = (
+SYSTEM_RUNS = (
     "system",
     "developer",
     "system system",

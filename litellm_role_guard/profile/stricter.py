@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .refusals import Refusal, read_refusal, teach
 from .rules import Rules
-from .states import FRONTS, KINDS, STATES
+from .states import KINDS, STATES, SYSTEM_RUNS
 from .template_profile import TemplateProfile
 
 _AFTER_LOSS = tuple(map(Refusal, ("no_tools", "system_place", "system_role")))
@@ -14,12 +14,12 @@ _AFTER_LOSS = tuple(map(Refusal, ("no_tools", "system_place", "system_role")))
 be shown, then system text."""
 
 
-def stepped_down(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
+def stricter_profiles(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
     """Give stricter and stricter profiles for a conversation that the template did not take.
 
     Args:
         profile: What was thought that it takes.
-        fault: As given by `fault_of`.
+        fault: As given by `rendering_fault`.
     """
     refusal = read_refusal(fault) if fault else None
     for lesson in [refusal] if refusal is not None else _AFTER_LOSS:
@@ -34,10 +34,10 @@ def _transcript() -> TemplateProfile:
     nothing = Rules().forbid(STATES, KINDS)
     nothing["start"] = {**nothing["start"], "user": "accepted"}
     return TemplateProfile(
-        front=dict.fromkeys(FRONTS, "refused"),
+        leading_system=dict.fromkeys(SYSTEM_RUNS, "refused"),
         follows=nothing,
         ends=dict.fromkeys((state for state in STATES if state != "user"), "refused"),
-        without_user={"front": "refused", "assistant": "refused"},
+        without_user={"leading_system": "refused", "assistant": "refused"},
         developer_then_system="refused",
         parts=dict.fromkeys(("system", "developer", "assistant", "tool"), "refused"),
     )

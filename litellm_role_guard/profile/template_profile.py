@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from .rules import Answer, Rules, strict_turns
-from .states import FRONTS, LATE_ROLES, STATES
+from .states import LATE_ROLES, STATES, SYSTEM_RUNS
 
 
 class TemplateProfile(Rules):
@@ -52,12 +52,12 @@ class TemplateProfile(Rules):
         It is strict where a repair costs a lenient template nothing (turns alternate, one system
         message at the front), and trusts the backend with tools, which a repair would degrade.
         """
-        front: dict[str, Answer] = dict.fromkeys(FRONTS, "not_read")
+        leading_system: dict[str, Answer] = dict.fromkeys(SYSTEM_RUNS, "not_read")
         return cls(
             # Not even an empty one may stand beside another at the front.
-            front={**front, "system": "accepted", "system empty": "refused"},
+            leading_system={**leading_system, "system": "accepted", "system empty": "refused"},
             follows=Rules(follows=strict_turns(Rules())).forbid(STATES, LATE_ROLES, "not_read"),
-            without_user={"front": "not_read", "assistant": "refused"},
+            without_user={"leading_system": "not_read", "assistant": "refused"},
             developer_then_system="not_read",
             parts={"system": "not_read"},
         )

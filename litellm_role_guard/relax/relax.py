@@ -17,11 +17,11 @@ from typing import Any
 import jinja2
 
 from ..profile.rules import Rules
-from ..profile.states import FRONT_KINDS, KINDS, Kind
+from ..profile.states import KINDS, SYSTEM_KINDS, Kind
 from ..profile.template_profile import TemplateProfile
 from ..repair.call_ids import ID_PRIME
 from ..repair.chain import SEPARATOR
-from ..repair.context import unread
+from ..repair.context import is_not_read
 from ..template.chat_template import ChatTemplate
 from ..template.content_format import detect_content_format
 
@@ -61,7 +61,7 @@ def relax(template: ChatTemplate, profile: TemplateProfile, *, source: str) -> s
         uses=_uses(tables),
         in_parts=template.content_format == "openai",
         nothing="none" if template.content_format == "openai" else "''",
-        folds_developer=not template.knows_developer,
+        merges_developer=not template.knows_developer,
         kinds=json.dumps(KINDS),
         separator=json.dumps(SEPARATOR),
         prime=ID_PRIME,
@@ -104,29 +104,29 @@ def _table(rules: Rules) -> dict[str, Any]:
         "no": {state: kinds for state, kinds in no.items() if kinds},
         "no_but_fronted": {
             state: kinds
-            for state, row in rules.after_front.items()
+            for state, row in rules.follows_with_system.items()
             if (kinds := [kind for kind in no.get(state, ()) if row.get(kind) == "accepted"])
         },
         "not_read": {
             state: kinds
             for state, row in rules.follows.items()
             if (kinds := [kind for kind, answer in row.items() if answer == "not_read"])
-            and state in ("start", "front")
+            and state in ("start", "leading_system")
         },
-        "after_fronts": _named(rules.after_fronts, accepted=True),
-        "passed": rules.passed,
-        "no_null": [form for form in forms if _takes_no(rules.null, form)],
-        "no_blank": [form for form in forms if _takes_no(rules.blank, form)],
-        "no_parts": [form for form in forms if _takes_no(rules.parts, form)],
-        "no_front_media": [kind for kind in FRONT_KINDS if unread(rules.parts, kind)],
+        "follows_with_several_systems": _named(rules.follows_with_several_systems, accepted=True),
+        "ignored_empty": rules.ignored_empty,
+        "no_null": [form for form in forms if _rejects_form(rules.null, form)],
+        "no_blank": [form for form in forms if _rejects_form(rules.blank, form)],
+        "no_parts": [form for form in forms if _rejects_form(rules.parts, form)],
+        "no_front_media": [kind for kind in SYSTEM_KINDS if is_not_read(rules.parts, kind)],
         "fillers": {
-            kind: "..." if unread(rules.blank, kind) else "" for kind in ("user", "assistant")
+            kind: "..." if is_not_read(rules.blank, kind) else "" for kind in ("user", "assistant")
         },
-        "front": _named(rules.front),
-        "last_system_counts": rules.front.get("system empty") == "not_read",
-        "gathers_system": "system" in rules.gathered,
-        "gathers_developer": "developer" in rules.gathered,
-        "moves_first_only": bool(rules.after_front),
+        "leading_system": _named(rules.leading_system),
+        "last_system_counts": rules.leading_system.get("system empty") == "not_read",
+        "gathers_system": "system" in rules.hoisted_kinds,
+        "gathers_developer": "developer" in rules.hoisted_kinds,
+        "moves_first_only": bool(rules.follows_with_system),
         "developer_takes_system": rules.developer_then_system != "accepted",
         "empty_developer": rules.empty_developer == "accepted",
         "said_last": rules.developer_before_last == "accepted",
@@ -144,9 +144,9 @@ def _table(rules: Rules) -> dict[str, Any]:
         },
         "late_results": rules.late_results == "accepted",
         "no_end": _named(rules.ends),
-        "no_front_end": _named(rules.front_ends),
+        "no_front_end": _named(rules.ends_with_system),
         "no_user": _named(rules.without_user),
-        "knows_fronts": "fronts" in rules.without_user,
+        "knows_fronts": "several_systems" in rules.without_user,
     }
 
 
@@ -161,7 +161,7 @@ def _named(answers: Mapping[Any, str], *, accepted: bool = False) -> list[str]:
     return [shape for shape, answer in answers.items() if (answer == "accepted") is accepted]
 
 
-def _takes_no(answers: Mapping[str, str], form: str) -> bool:
+def _rejects_form(answers: Mapping[str, str], form: str) -> bool:
     # As in arrange.py: what holds for a user message holds for kinds that were not asked about.
     known = form if form in answers else form.removeprefix("late ")
     return answers.get(known, answers.get("user", "accepted")) != "accepted"
@@ -193,7 +193,7 @@ def _says(kinds: Sequence[Kind]) -> Callable[[Rules], bool]:
 _TOLD: tuple[tuple[str, Callable[[Rules], bool]], ...] = (
     (
         "several system or developer messages at the front are joined, or said by the user",
-        lambda rules: bool(_named(rules.front)),
+        lambda rules: bool(_named(rules.leading_system)),
     ),
     (
         "system and developer messages further on are said by the user, with a label",

@@ -25,7 +25,7 @@ class _CallCheck:
         self.waiting: set[object] = set()
 
     def passes(self, messages: Iterable[Message]) -> bool:
-        """Tell that `settle_calls` would change nothing; it may be so where this is False, too."""
+        """Tell that `normalize_tool_calls` would change nothing; it may be so where this is False, too."""
         for message in messages:
             role = message["role"]
             if role == "tool":
@@ -78,8 +78,10 @@ class _CallCheck:
         return isinstance(call_id, str) and (self.takes_long or bool(NINE_CHARS.fullmatch(call_id)))
 
 
-def need_no_settling(messages: Sequence[Message], called: Sequence[Message], rules: Rules) -> bool:
-    """Tell at a glance that `settle_calls` has nothing to do, as it has for most conversations.
+def tool_calls_are_clean(
+    messages: Sequence[Message], called: Sequence[Message], rules: Rules
+) -> bool:
+    """Tell at a glance that `normalize_tool_calls` has nothing to do, as it has for most conversations.
 
     Args:
         messages: The conversation.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..messages.message import is_empty, tool_calls
-from .context import Draft
+from .context import RepairContext
 from .turn import Turn
 
 NINE_CHARS = re.compile(r"[A-Za-z0-9]{9}")
@@ -20,7 +20,7 @@ A template can compute a remainder and no hash, and templates/relax.jinja gives 
 """
 
 
-def with_short_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+def with_short_ids(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
     shortened: set[object] = set()
     for turn in turns:
         message = dict(turn.message)
@@ -49,7 +49,7 @@ def _short_id(call_id: object) -> str:
     return f"{int.from_bytes(text.encode(errors='surrogatepass'), 'big') % ID_PRIME:09x}"
 
 
-def with_unrepeated_ids(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+def with_unrepeated_ids(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
     """Give an id that was used before a new one, for the call and its results alike."""
     # Some templates forget the id of a result that stands alone, or first among several.
     forgets = draft.rules.repeated_lone_ids == "accepted"

@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 from ..messages.message import Message
 from ..profile.template_profile import TemplateProfile
 from .change import Change
-from .context import Draft
-from .ending import close
+from .context import RepairContext
+from .ending import ensure_valid_ending
 from .in_place import repaired_in_place
-from .leading_system import as_folded, gather_front, lift_front
-from .tool_calls import settle_calls
-from .turn import Turn, joins
-from .turn_placer import arrange_turns
+from .leading_system import as_merged_by_server, merge_leading_system, mirror_system_hoisting
+from .tool_calls import normalize_tool_calls
+from .turn import Turn, merge_changes
+from .turn_placer import place_turns
 
 __all__ = ["SEPARATOR", "STEPS", "Change", "Repair", "repair"]
 
@@ -49,12 +49,12 @@ class Repair(NamedTuple):
     changes: tuple[Change, ...]
 
 
-STEPS: tuple[Callable[[list[Turn], Draft], list[Turn]], ...] = (
-    lift_front,
-    gather_front,
-    settle_calls,
-    arrange_turns,
-    close,
+STEPS: tuple[Callable[[list[Turn], RepairContext], list[Turn]], ...] = (
+    mirror_system_hoisting,
+    merge_leading_system,
+    normalize_tool_calls,
+    place_turns,
+    ensure_valid_ending,
 )
 
 
@@ -70,7 +70,7 @@ def repair(
     """Give a conversation that the template reads whole; the one given where it does already.
 
     Args:
-        messages: A conversation in which `find_fault` finds none. It is not changed.
+        messages: A conversation in which `find_validation_error` finds none. It is not changed.
         profile: What the template accepts and drops.
         tools: The request's tool definitions; templates may judge otherwise when there are some.
         separator: What stands between two joined texts.
@@ -83,10 +83,10 @@ def repair(
         in_place = repaired_in_place(messages, rules, separator, placeholder)
         if in_place is not None:
             return Repair(*in_place)
-    return repaired_by_steps(messages, Draft(rules, separator, placeholder, prefill))
+    return repaired_by_steps(messages, RepairContext(rules, separator, placeholder, prefill))
 
 
-def repaired_by_steps(messages: Sequence[Message], draft: Draft) -> Repair:
+def repaired_by_steps(messages: Sequence[Message], draft: RepairContext) -> Repair:
     """Give the same by going through all steps, whatever the conversation is.
 
     Args:
@@ -94,8 +94,11 @@ def repaired_by_steps(messages: Sequence[Message], draft: Draft) -> Repair:
         draft: The rules and settings, and an empty list of changes.
     """
     turns = [Turn.of(message, index) for index, message in enumerate(messages)]
-    folded = as_folded(turns, draft.rules)
-    if folded is not None and not _repaired(folded, replace(draft, changes=[]))[1]:
+    merged_by_server = as_merged_by_server(turns, draft.rules)
+    if (
+        merged_by_server is not None
+        and not _repaired(merged_by_server, replace(draft, changes=[]))[1]
+    ):
         return Repair(messages, ())
     repaired, changes = _repaired(turns, draft)
     if not changes:
@@ -103,7 +106,7 @@ def repaired_by_steps(messages: Sequence[Message], draft: Draft) -> Repair:
     return Repair([turn.message for turn in repaired], changes)
 
 
-def _repaired(turns: list[Turn], draft: Draft) -> tuple[list[Turn], tuple[Change, ...]]:
+def _repaired(turns: list[Turn], draft: RepairContext) -> tuple[list[Turn], tuple[Change, ...]]:
     opening = None
     if draft.prefill and turns and turns[-1].message["role"] == "assistant":
         turns, opening = turns[:-1], turns[-1]
@@ -111,4 +114,4 @@ def _repaired(turns: list[Turn], draft: Draft) -> tuple[list[Turn], tuple[Change
         turns = step(turns, draft)
     if opening is not None:
         turns = [*turns, opening]
-    return turns, (*draft.changes, *joins(turns))
+    return turns, (*draft.changes, *merge_changes(turns))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..messages.message import has_media, part_text, plain_text
-from .context import Draft, takes_no
+from .context import RepairContext, rejects_form
 from .turn import REASONING, Turn, join_contents
 
 
-def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
+def normalize_content(turn: Turn, draft: RepairContext, *, late: bool) -> Turn | None:
     """Bring content that is in parts, null or empty into a form that the template takes.
 
     None where it takes no empty message at all, and there is nothing in this one to be lost.
@@ -37,16 +37,16 @@ def settled(turn: Turn, draft: Draft, *, late: bool) -> Turn | None:
         return turn
     form = _form(turn, late=late)
     if content and not isinstance(content, str):
-        if len(content) > 1 and takes_no(rules.parts, form) and not has_media(turn.message):
+        if len(content) > 1 and rejects_form(rules.parts, form) and not has_media(turn.message):
             draft.note("content", turn, "the template does not read all parts of the content")
             return turn._replace(message={**turn.message, "content": plain_text(turn.message)})
         return turn
     if content == "":
-        if takes_no(rules.blank, form):
+        if rejects_form(rules.blank, form):
             draft.note("content", turn, "the template takes no empty message")
             return None
-    elif takes_no(rules.null, form):
-        if takes_no(rules.blank, form):
+    elif rejects_form(rules.null, form):
+        if rejects_form(rules.blank, form):
             draft.note("content", turn, "the template takes no message without content")
             return None
         draft.note("content", turn, "the template wants a string where the content is null")
@@ -58,7 +58,7 @@ def _is_other_text(part: object) -> bool:
     return part_text(part) is not None and isinstance(part, Mapping) and part["type"] != "text"
 
 
-def _with_refusal_said(turn: Turn, draft: Draft) -> Turn:
+def _with_refusal_said(turn: Turn, draft: RepairContext) -> Turn:
     message = {key: value for key, value in turn.message.items() if key != "refusal"}
     contents = [message.get("content"), turn.message["refusal"]]
     return turn._replace(message={**message, "content": join_contents(contents, draft.separator)})

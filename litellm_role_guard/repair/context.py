@@ -12,7 +12,7 @@ from .turn import Turn
 
 
 @dataclass
-class Draft:
+class RepairContext:
     """What the steps share: the rules and settings, and the list of what was changed."""
 
     rules: Rules
@@ -33,12 +33,12 @@ class Draft:
         return Turn(kind, {"role": kind, "content": text}, ())
 
 
-def unread(answers: Mapping[str, str], shape: str) -> bool:
+def is_not_read(answers: Mapping[str, str], shape: str) -> bool:
     """Whether the template was asked about this shape and does not read it."""
     return answers.get(shape, "accepted") != "accepted"
 
 
-def takes_no(answers: Mapping[str, str], form: str) -> bool:
+def rejects_form(answers: Mapping[str, str], form: str) -> bool:
     """Whether content of this form is not taken of a kind of message."""
     # What holds for a user message holds for the kinds that were not asked about.
     known = form if form in answers else form.removeprefix("late ")
@@ -49,5 +49,5 @@ def state_after(turns: Sequence[Turn], rules: Rules) -> str:
     """Give the state in which a conversation stands after these turns."""
     state = "start"
     for turn in turns:
-        state = rules.after(state, turn.kind, passed=turn.passed)
+        state = rules.after(state, turn.kind, ignored_empty=turn.ignored_empty)
     return state

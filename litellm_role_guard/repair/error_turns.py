@@ -57,7 +57,7 @@ def without_errors(
     Each message is judged by itself, so that a conversation that grows keeps its beginning.
 
     Args:
-        messages: A conversation in which `find_fault` finds none. It is not changed.
+        messages: A conversation in which `find_validation_error` finds none. It is not changed.
         own: Further patterns: regular expressions that match where an error begins. They are shown
             the first `SEARCHED_CHARS` of a text.
         prefill: Whether the last message is the opening of the reply, to be left alone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..messages.message import call_arguments, call_name, tool_calls
-from .context import Draft
+from .context import RepairContext
 from .turn import Turn, join_contents
 
 
@@ -20,7 +20,7 @@ def labelled_user(turn: Turn, label: str) -> Turn:
     return Turn("user", {**message, "role": "user", "content": content}, turn.origins, True)
 
 
-def written_out(turn: Turn, draft: Draft) -> Turn:
+def tool_calls_as_text(turn: Turn, draft: RepairContext) -> Turn:
     """Write an assistant's tool calls as text of the same turn."""
     message = {
         key: value

@@ -2,7 +2,7 @@
 
 Most conversations are fine, and nearly all messages of the others. A walk passes over these at a
 cost far below that of placing each one, and stops at whatever it cannot tell at a glance: that may
-be fine all the same, and is for `Arrangement.place` to decide.
+be fine all the same, and is for `TurnPlacer.place` to decide.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from ..messages.message import Message, is_empty, tool_calls
 from ..profile.rules import Rules
-from ..profile.states import FRONT_KINDS, KINDS, STATES, UNKNOWN, Kind, after
-from .context import takes_no, unread
+from ..profile.states import KINDS, STATES, SYSTEM_KINDS, UNKNOWN, Kind, after
+from .context import is_not_read, rejects_form
 from .turn import REASONING
 
 _ANY_NUMBER = 1 << 30
@@ -24,7 +24,7 @@ _ANY_NUMBER = 1 << 30
 _CALL, _RESULT = object(), object()
 
 
-class Place(dict[object, "Place"]):
+class ScanState(dict[object, "ScanState"]):
     """Where a conversation stands: the place after each message that is taken and read there.
 
     Attributes:
@@ -40,37 +40,37 @@ class Place(dict[object, "Place"]):
         self.closes = closes
 
 
-class Passage(NamedTuple):
+class ScanTable(NamedTuple):
     """What rules let through without a second look.
 
     Attributes:
         opens: Whether a system message is read at the front, where there is one.
-        places: Where a conversation may stand, by the states' names.
+        states: Where a conversation may stand, by the states' names.
         parts: Of how many parts a content may be, by the kind of message.
         answering: The states in which a tool result has to answer an open call.
         reasoning: Whether a message may hold what the assistant thought.
     """
 
     opens: bool
-    places: Mapping[str, Place]
+    states: Mapping[str, ScanState]
     parts: Mapping[str, int]
     answering: frozenset[str]
     reasoning: bool
 
     @classmethod
-    def of(cls, rules: Rules, *, fronted: bool) -> Passage:
+    def of(cls, rules: Rules, *, has_leading_system: bool) -> ScanTable:
         """Give what rules let through; it is derived from them once.
 
         Args:
             rules: The rules.
-            fronted: Whether a system message stands at the front.
+            has_leading_system: Whether a system message stands at the front.
         """
-        kept = _passages[fronted].get(id(rules))
+        kept = _scan_tables[has_leading_system].get(id(rules))
         if kept is not None and kept[0]() is rules:
             return kept[1]
-        passage = cls(
-            opens=not fronted or not unread(rules.front, "system"),
-            places=_places(rules, fronted=fronted),
+        table = cls(
+            opens=not has_leading_system or not is_not_read(rules.leading_system, "system"),
+            states=_places(rules, has_leading_system=has_leading_system),
             parts={kind: _most_parts(rules, kind) for kind in KINDS},
             answering=frozenset(
                 state
@@ -79,51 +79,52 @@ class Passage(NamedTuple):
             ),
             reasoning=rules.reasoning == "accepted",
         )
-        kept_ones, key = _passages[fronted], id(rules)
-        kept_ones[key] = weakref.ref(rules, lambda _: kept_ones.pop(key, None)), passage
-        return passage
+        kept_ones, key = _scan_tables[has_leading_system], id(rules)
+        kept_ones[key] = weakref.ref(rules, lambda _: kept_ones.pop(key, None)), table
+        return table
 
 
 # By identity: rules are never changed, and hold dictionaries, which cannot be hashed.
-_Passages = dict[int, tuple["weakref.ref[Rules]", Passage]]
+_ScanTables = dict[int, tuple["weakref.ref[Rules]", ScanTable]]
 
-_passages: tuple[_Passages, _Passages] = {}, {}
+_scan_tables: tuple[_ScanTables, _ScanTables] = {}, {}
 
 
-def _places(rules: Rules, *, fronted: bool) -> Mapping[str, Place]:
+def _places(rules: Rules, *, has_leading_system: bool) -> Mapping[str, ScanState]:
     # A role of the template's own leads to a place of which nothing is known.
-    places = {
-        state: Place(
+    states = {
+        state: ScanState(
             state,
-            closes=rules.may_end(state) and not (fronted and unread(rules.front_ends, state)),
+            closes=rules.may_end(state)
+            and not (has_leading_system and is_not_read(rules.ends_with_system, state)),
         )
         for state in (*STATES, UNKNOWN)
     }
     keys: dict[Kind, object] = {"call": _CALL, "tool": _RESULT}
     for state in STATES:
-        place = places[state]
+        place = states[state]
         for kind in KINDS:
             # Whether system text, or an empty message, is in the way is not told at a glance.
-            if kind in FRONT_KINDS or kind in rules.passed.get(state, {}):
+            if kind in SYSTEM_KINDS or kind in rules.ignored_empty.get(state, {}):
                 continue
-            if rules.may_follow(state, kind, fronted=fronted):
-                place[keys.get(kind, kind)] = places[after(state, kind)]
-    return places
+            if rules.may_follow(state, kind, has_leading_system=has_leading_system):
+                place[keys.get(kind, kind)] = states[after(state, kind)]
+    return states
 
 
 def _most_parts(rules: Rules, kind: Kind) -> int:
     if rules.other_parts != "accepted":
         return 0
-    return 1 if takes_no(rules.parts, kind) else _ANY_NUMBER
+    return 1 if rejects_form(rules.parts, kind) else _ANY_NUMBER
 
 
-def walk(
+def scan(
     ahead: Iterator[Message],
-    place: Place,
-    passage: Passage,
+    place: ScanState,
+    table: ScanTable,
     calls: list[Message],
     open_calls: Container[object] = (),
-) -> tuple[Message | None, Place]:
+) -> tuple[Message | None, ScanState]:
     """Pass over messages up to the first one that has to be looked at.
 
     Calls are passed over by where they stand; whether they are in a form that is read is
@@ -132,7 +133,7 @@ def walk(
     Args:
         ahead: The messages; the one that the walk stops at is taken from them, too.
         place: Where the conversation stands.
-        passage: What is let through.
+        table: What is let through.
         calls: Where the messages with tool calls and results are put that it passes over.
         open_calls: The ids of the tool calls that wait for their results.
 
@@ -140,7 +141,7 @@ def walk(
         The message it stops at, None at the end, and where the conversation stands before it.
     """
     # This loop is what every request pays for, so that it is written for speed.
-    parts, answering = passage.parts, passage.answering
+    parts, answering = table.parts, table.answering
     try:
         for message in ahead:
             if len(message) == 2:
@@ -163,7 +164,7 @@ def walk(
                     return message, place
                 place = place[_RESULT]
                 calls.append(message)
-            elif not _is_told(message, passage):
+            elif not _is_told(message, table):
                 return message, place
             elif message.get("tool_calls") and message["role"] == "assistant":
                 place = place[_CALL]
@@ -177,32 +178,32 @@ def walk(
     return None, place
 
 
-def opens(message: Message, passage: Passage) -> bool:
+def opens(message: Message, table: ScanTable) -> bool:
     """Tell at a glance that a system message is read at the front.
 
     Args:
         message: The message.
-        passage: What is let through, where a system message may stand there.
+        table: What is let through, where a system message may stand there.
     """
     content = message.get("content")
     if isinstance(content, str):
-        return bool(content.strip()) and (len(message) == 2 or _is_told(message, passage))
-    return not is_empty(message) and _is_told(message, passage)
+        return bool(content.strip()) and (len(message) == 2 or _is_told(message, table))
+    return not is_empty(message) and _is_told(message, table)
 
 
-def _is_told(message: Message, passage: Passage) -> bool:
+def _is_told(message: Message, table: ScanTable) -> bool:
     """Tell that a message has nothing but what the template is shown, and some of it."""
     content = message.get("content")
     if type(content) is not str or not content:
         if content:
-            if not _has_parts(content, message["role"], passage):
+            if not _has_parts(content, message["role"], table):
                 return False
         elif not tool_calls(message):
             return False
     if message.get("refusal") or message.get("function_call"):
         return False
-    return passage.reasoning or not any(message.get(key) for key in REASONING)
+    return table.reasoning or not any(message.get(key) for key in REASONING)
 
 
-def _has_parts(content: object, role: str, passage: Passage) -> bool:
-    return isinstance(content, list) and len(content) <= passage.parts.get(role, 0)
+def _has_parts(content: object, role: str, table: ScanTable) -> bool:
+    return isinstance(content, list) and len(content) <= table.parts.get(role, 0)

@@ -11,40 +11,40 @@ from pydantic_core import from_json
 
 from ..messages.message import Message, is_object, plain_text, tool_calls
 from .call_ids import with_short_ids, with_unrepeated_ids
-from .context import Draft
-from .labelled_text import written_out
+from .context import RepairContext
+from .labelled_text import tool_calls_as_text
 from .turn import Turn
 
 
-def settle_calls(turns: list[Turn], draft: Draft) -> list[Turn]:
+def normalize_tool_calls(turns: list[Turn], draft: RepairContext) -> list[Turn]:
     """Bring tool calls into a form that is read, or write them out as text."""
-    settled = turns
+    normalized = turns
     if any(turn.kind == "call" or "function_call" in turn.message for turn in turns):
-        settled = list(_written_calls(turns, draft))
+        normalized = list(_written_calls(turns, draft))
     if not draft.rules.may_follow("user", "call"):
-        return settled
+        return normalized
     if draft.rules.long_call_ids != "accepted":
-        settled = list(with_short_ids(settled, draft))
+        normalized = list(with_short_ids(normalized, draft))
     if draft.rules.repeated_call_ids != "accepted":
-        settled = list(with_unrepeated_ids(settled, draft))
+        normalized = list(with_unrepeated_ids(normalized, draft))
     if draft.rules.parallel_calls != "accepted":
-        settled = list(_one_call_each(settled, draft))
+        normalized = list(_one_call_each(normalized, draft))
     elif draft.rules.half_answered != "accepted":
-        settled = list(_answered_calls(settled, draft))
+        normalized = list(_answered_calls(normalized, draft))
     if draft.rules.call_text != "accepted":
-        settled = list(_text_apart(settled, draft))
-    return settled
+        normalized = list(_text_apart(normalized, draft))
+    return normalized
 
 
-def _written_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+def _written_calls(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
     """Write out the calls that no template is shown: vLLM drops malformed arguments."""
     for turn in turns:
         if turn.message.get("function_call") and turn.message["role"] == "assistant":
             draft.note("tools", turn, "vLLM does not show `function_call` to the template")
-            yield written_out(turn, draft)
+            yield tool_calls_as_text(turn, draft)
         elif not all(is_well_formed(call) for call in tool_calls(turn.message)):
             draft.note("tools", turn, "vLLM drops tool arguments that are no JSON object")
-            yield written_out(turn, draft)
+            yield tool_calls_as_text(turn, draft)
         else:
             yield turn
 
@@ -66,7 +66,7 @@ def is_well_formed(call: Mapping[str, Any]) -> bool:
         return False
 
 
-def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+def _one_call_each(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
     """Split parallel calls into rounds of one call and its results."""
     at = 0
     while at < len(turns):
@@ -90,7 +90,7 @@ def _one_call_each(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
         yield from itertools.chain.from_iterable(results.values())
 
 
-def _answered_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+def _answered_calls(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
     """Write several calls out where not all of them have a result."""
     for at, turn in enumerate(turns):
         if turn.kind == "call" and len(tool_calls(turn.message)) > 1:
@@ -99,11 +99,11 @@ def _answered_calls(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
             answered = {result.message.get("tool_call_id") for result in results}
             if not {call.get("id") for call in tool_calls(turn.message)} <= answered:
                 draft.note("tools", turn, "the template wants a result for each tool call")
-                turn = written_out(turn, draft)
+                turn = tool_calls_as_text(turn, draft)
         yield turn
 
 
-def _text_apart(turns: Sequence[Turn], draft: Draft) -> Iterator[Turn]:
+def _text_apart(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
     """Put the text beside a tool call into a turn of its own, before the call."""
     answered = len(turns)
     if draft.rules.open_call_text == "accepted":

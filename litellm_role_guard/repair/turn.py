@@ -25,16 +25,16 @@ class Turn(NamedTuple):
         message: The message, the input's own object as long as it is unchanged.
         origins: The positions of the input messages that are in it.
         labelled: Whether its text begins with a label that tells who said it.
-        folded: Whether the server joins its text to that of others at the front.
-        passed: Whether it is empty and the template passes over it.
+        merged_by_server: Whether the server joins its text to that of others at the front.
+        ignored_empty: Whether it is empty and the template passes over it.
     """
 
     kind: Kind
     message: Message
     origins: tuple[int, ...]
     labelled: bool = False
-    folded: bool = False
-    passed: bool = False
+    merged_by_server: bool = False
+    ignored_empty: bool = False
 
     @classmethod
     def of(cls, message: Message, at: int) -> Turn:
@@ -55,7 +55,7 @@ def as_role(turn: Turn, role: Kind) -> Turn:
     return Turn(role, {**turn.message, "role": role}, turn.origins)
 
 
-def joins(turns: Iterable[Turn]) -> Iterator[Change]:
+def merge_changes(turns: Iterable[Turn]) -> Iterator[Change]:
     """Give the changes that turns are of which several messages were joined."""
     for turn in turns:
         if len(turn.origins) > 1:
@@ -79,7 +79,9 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
     if not plain:
         _join_others(message, turns, separator)
     at = tuple(dict.fromkeys(origins))
-    return Turn(first.kind, message, at, first.labelled, first.folded, first.passed)
+    return Turn(
+        first.kind, message, at, first.labelled, first.merged_by_server, first.ignored_empty
+    )
 
 
 def _join_others(message: dict[str, Any], turns: Sequence[Turn], separator: str) -> None:

@@ -6,25 +6,25 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..messages.message import Message, call_name, is_empty, tool_calls
-from ..profile.states import FRONT_KINDS, Kind, after
-from .content import _form, settled
-from .context import Draft, takes_no, unread
-from .labelled_text import labelled_user, written_out
-from .scan import Passage, walk
+from ..profile.states import SYSTEM_KINDS, Kind, after
+from .content import _form, normalize_content
+from .context import RepairContext, is_not_read, rejects_form
+from .labelled_text import labelled_user, tool_calls_as_text
+from .scan import ScanTable, scan
 from .turn import Turn, as_role, join
 
 
-def arrange_turns(turns: list[Turn], draft: Draft) -> list[Turn]:
+def place_turns(turns: list[Turn], draft: RepairContext) -> list[Turn]:
     """Place each message after the others, in the first form that the template takes there."""
-    arrangement = Arrangement(draft)
-    arrangement.place_all(turns)
-    return arrangement.turns
+    placer = TurnPlacer(draft)
+    placer.place_all(turns)
+    return placer.turns
 
 
 _ALWAYS_SAID = ("user", "assistant", "call")
 
 
-class Arrangement:
+class TurnPlacer:
     """The turns that were placed so far, and where the conversation stands after them.
 
     Args:
@@ -32,13 +32,13 @@ class Arrangement:
         messages: The conversation, where messages are taken over from it as they are.
     """
 
-    def __init__(self, draft: Draft, messages: Sequence[Message] = ()) -> None:
+    def __init__(self, draft: RepairContext, messages: Sequence[Message] = ()) -> None:
         self.draft = draft
         self._messages = messages
         # Each a turn to be, of the messages that are joined in it; joined once, at the end, since
         # joining one by one would copy the text again for each. A number is that of a message
         # which was taken over as it is.
-        self.runs: list[list[Turn] | int] = []
+        self.groups: list[list[Turn] | int] = []
         self._states: list[str] = []  # before each run; empty where nobody has asked yet
         self.state = "start"
         self.at_front = True
@@ -47,24 +47,24 @@ class Arrangement:
         self._open: Collection[object] = ()
         self._waiting: set[object] = set()
         self._has_transcript = False
-        self._passage: Passage | None = None
+        self._passage: ScanTable | None = None
         self._fronted = False
 
     @property
     def last(self) -> Turn | None:
         """The turn that was placed last, or the empty message after it that is passed over."""
-        return self._run(-1)[0] if self.runs else None
+        return self._group(-1)[0] if self.groups else None
 
     @property
     def turns(self) -> list[Turn]:
         """All that was placed, joined."""
-        return [join(self._run(at), self.draft.separator) for at in range(len(self.runs))]
+        return [join(self._group(at), self.draft.separator) for at in range(len(self.groups))]
 
     def arranged(self) -> tuple[list[Message], list[Turn]]:
         """Give the messages of all that was placed, and the turns that are more than taken over."""
         messages: list[Message] = []
         turns: list[Turn] = []
-        for run in self.runs:
+        for run in self.groups:
             if isinstance(run, int):
                 messages.append(self._messages[run])
             else:
@@ -74,27 +74,28 @@ class Arrangement:
 
     def closes(self) -> bool:
         """Tell at a glance that `close` has nothing to do."""
-        passage = Passage.of(self.draft.rules, fronted=self._is_fronted())
-        return passage.places[self.state].closes and (
+        table = ScanTable.of(self.draft.rules, has_leading_system=self._is_fronted())
+        return table.states[self.state].closes and (
             self.state.startswith("user")
             or any(
-                isinstance(run, int) and self._messages[run]["role"] == "user" for run in self.runs
+                isinstance(run, int) and self._messages[run]["role"] == "user"
+                for run in self.groups
             )
         )
 
-    def _run(self, at: int) -> list[Turn]:
-        run = self.runs[at]
+    def _group(self, at: int) -> list[Turn]:
+        run = self.groups[at]
         if isinstance(run, int):
-            run = self.runs[at] = [Turn.of(self._messages[run], run)]
+            run = self.groups[at] = [Turn.of(self._messages[run], run)]
         return run
 
     def place_all(self, turns: Iterable[Turn]) -> None:
         """Place turns one after the other."""
         for turn in turns:
-            self.at_front = self.at_front and turn.kind in FRONT_KINDS
+            self.at_front = self.at_front and turn.kind in SYSTEM_KINDS
             self.place(turn)
 
-    def walk(self, ahead: Iterator[Message], called: list[Message]) -> tuple[Message | None, str]:
+    def scan(self, ahead: Iterator[Message], called: list[Message]) -> tuple[Message | None, str]:
         """Pass over messages that may be taken over as they are.
 
         Args:
@@ -105,11 +106,14 @@ class Arrangement:
             The message that has to be placed, None at the end, and where the conversation stands
             before it.
         """
-        fronted = self._is_fronted()
-        if self._passage is None or fronted is not self._fronted:
-            self._fronted, self._passage = fronted, Passage.of(self.draft.rules, fronted=fronted)
-        passage = self._passage
-        stop, place = walk(ahead, passage.places[self.state], passage, called, self._open)
+        has_leading_system = self._is_fronted()
+        if self._passage is None or has_leading_system is not self._fronted:
+            self._fronted, self._passage = (
+                has_leading_system,
+                ScanTable.of(self.draft.rules, has_leading_system=has_leading_system),
+            )
+        table = self._passage
+        stop, place = scan(ahead, table.states[self.state], table, called, self._open)
         return stop, place.state
 
     def take_over(self, begin: int, end: int, state: str, called: Sequence[Message]) -> None:
@@ -123,7 +127,7 @@ class Arrangement:
         """
         if begin == end:
             return
-        self.runs.extend(range(begin, end))
+        self.groups.extend(range(begin, end))
         self._states.append(self.state)
         self._states.extend(itertools.repeat("", end - begin - 1))
         self.state = state
@@ -148,11 +152,15 @@ class Arrangement:
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
-        passed = self.draft.rules.passed
-        if turn.passed or (passed and not self.at_front and self._is_passed(turn)):
-            self.put(turn._replace(passed=True))
+        ignored_empty = self.draft.rules.ignored_empty
+        if turn.ignored_empty or (ignored_empty and not self.at_front and self._is_passed(turn)):
+            self.put(turn._replace(ignored_empty=True))
             return
-        fitting = turn if turn.folded else settled(turn, self.draft, late=not self.at_front)
+        fitting = (
+            turn
+            if turn.merged_by_server
+            else normalize_content(turn, self.draft, late=not self.at_front)
+        )
         if fitting is None:
             return
         turn = fitting
@@ -170,31 +178,34 @@ class Arrangement:
     def _make_fit(self, turn: Turn) -> None:
         """Place a message that may not stand where it does."""
         last = self.last
-        while last is not None and last.passed:
+        while last is not None and last.ignored_empty:
             self._pop()  # it says nothing, and would stand between what belongs together now
             last = self.last
         if last is not None and last.kind == turn.kind not in ("call", "tool"):
             if turn.kind == "user" and self._has_transcript and not turn.labelled:
                 turn = labelled_user(turn, "User message")
-            self._run(-1).append(turn)
+            self._group(-1).append(turn)
         else:
-            self._PLACES.get(turn.kind, Arrangement.put)(self, turn)
+            self._PLACES.get(turn.kind, TurnPlacer.put)(self, turn)
 
     def _may_follow(self, kind: Kind) -> bool:
-        if self.state == "front" and self.draft.rules.after_fronts.get(kind) == "accepted":
-            placed = (self._run(at)[0] for at in range(len(self.runs)))
-            fronts = [turn for turn in placed if not turn.passed]
+        if (
+            self.state == "leading_system"
+            and self.draft.rules.follows_with_several_systems.get(kind) == "accepted"
+        ):
+            placed = (self._group(at)[0] for at in range(len(self.groups)))
+            fronts = [turn for turn in placed if not turn.ignored_empty]
             if len(fronts) > 1 and all(turn.kind == "system" for turn in fronts):
                 return True
         if kind == "tool" and self._calls and self.state in ("user", "assistant"):
             return self.draft.rules.late_results == "accepted" or self.draft.rules.may_follow(
                 self.state, kind
             )
-        return self.draft.rules.may_follow(self.state, kind, fronted=self._is_fronted())
+        return self.draft.rules.may_follow(self.state, kind, has_leading_system=self._is_fronted())
 
     def _is_fronted(self) -> bool:
-        first = self.runs[0] if self.runs else 0
-        return not isinstance(first, int) and first[0].kind in FRONT_KINDS
+        first = self.groups[0] if self.groups else 0
+        return not isinstance(first, int) and first[0].kind in SYSTEM_KINDS
 
     def _is_awaited(self, turn: Turn) -> bool:
         """Tell whether it is a further result for several calls of one message."""
@@ -217,11 +228,11 @@ class Arrangement:
         return answer == "refused" or not is_empty(turn.message)
 
     def _is_passed(self, turn: Turn) -> bool:
-        if turn.kind not in self.draft.rules.passed.get(self.state, ()):
+        if turn.kind not in self.draft.rules.ignored_empty.get(self.state, ()):
             return False
         has_content = turn.message.get("content") not in (None, [])
         return is_empty(turn.message) and (
-            has_content or not takes_no(self.draft.rules.null, _form(turn, late=True))
+            has_content or not rejects_form(self.draft.rules.null, _form(turn, late=True))
         )
 
     def put(self, turn: Turn) -> None:
@@ -231,19 +242,19 @@ class Arrangement:
         elif turn.kind == "call":
             self._set_open(turn.message)
             self._calls += 1
-        elif not turn.passed:
+        elif not turn.ignored_empty:
             self._open = ()
         self._states.append(self.state)
-        self.runs.append([turn])
-        self.state = self.draft.rules.after(self.state, turn.kind, passed=turn.passed)
+        self.groups.append([turn])
+        self.state = self.draft.rules.after(self.state, turn.kind, ignored_empty=turn.ignored_empty)
 
     def _pop(self) -> Turn:
         if not self._states[-1]:
             self._find_states()
         self.state = self._states.pop()
-        last = self._run(-1)
+        last = self._group(-1)
         self._calls -= last[0].kind == "call"
-        self.runs.pop()
+        self.groups.pop()
         return join(last, self.draft.separator)
 
     def _find_states(self) -> None:
@@ -252,7 +263,7 @@ class Arrangement:
         while not self._states[at]:
             at -= 1
         while at + 1 < len(self._states):
-            turn = self._run(at)[0]
+            turn = self._group(at)[0]
             self._states[at + 1] = self.draft.rules.after(self._states[at], turn.kind)
             at += 1
 
@@ -262,12 +273,12 @@ class Arrangement:
             self._unsay_call()
             self.place(turn)
         elif self._bridges("assistant", "user"):
-            if last is None or last.kind != "tool" or not unread(rules.blank, "assistant"):
+            if last is None or last.kind != "tool" or not is_not_read(rules.blank, "assistant"):
                 self.put(self.draft.filler("assistant", turn))
                 self.put(turn)
             else:  # words that the assistant never said are worse than a boundary within a turn
                 labelled = turn if turn.labelled else labelled_user(turn, "User message")
-                self._run(-1).append(labelled)
+                self._group(-1).append(labelled)
         elif last is not None and last.kind != "user":
             self._transcribe_last()
             self.place(turn)
@@ -285,12 +296,12 @@ class Arrangement:
             self._transcribe(turn)
 
     def _place_call(self, turn: Turn) -> None:
-        if self.state in ("start", "front") and self._bridges("user", "call"):
+        if self.state in ("start", "leading_system") and self._bridges("user", "call"):
             self.put(self.draft.filler("user", turn))
             self.put(turn)
         else:
             self.draft.note("tools", turn, "the template does not read a tool call there")
-            self.place(written_out(turn, self.draft))
+            self.place(tool_calls_as_text(turn, self.draft))
 
     def _place_tool(self, turn: Turn) -> None:
         name = turn.message.get("name") or self._names.get(turn.message.get("tool_call_id"))
@@ -341,9 +352,9 @@ class Arrangement:
         """Write out the last call: it has no result, and the template wants one."""
         call = self._pop()
         self.draft.note("tools", call, "the template wants a result after each tool call")
-        self.place(written_out(call, self.draft))
+        self.place(tool_calls_as_text(call, self.draft))
 
-    _PLACES: Mapping[str, Callable[[Arrangement, Turn], None]] = {
+    _PLACES: Mapping[str, Callable[[TurnPlacer, Turn], None]] = {
         "user": _place_user,
         "assistant": _place_assistant,
         "call": _place_call,

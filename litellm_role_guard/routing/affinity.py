@@ -18,8 +18,8 @@ from ..backend import backend as asked_backend
 from ..endpoints.responses import ResponsesInput, UnreadableInputError
 from ..observability.log import logger
 from .backend_load import BackendLoads
-from .in_flight import Flight, InFlight
-from .prefix import Backend, Choice, choose, opening
+from .in_flight import InFlight, InFlightRequest
+from .prefix import Candidate, Choice, choose, prefix_key
 
 STEP = 1e-9
 """What a deployment weighs in proportion to the next better one."""
@@ -71,11 +71,11 @@ class PrefixAffinity:
             self._plans.pop(logging_object, None)
         if len(deployments) < 2 or any(name in request for name in _CLIENTS_OWN):
             return None
-        start = _opening(messages, request, getattr(logging_object, "call_type", "acompletion"))
+        start = _prefix_key(messages, request, getattr(logging_object, "call_type", "acompletion"))
         if start is None:
             return None
         backends = [
-            Backend(_key(deployment["litellm_params"], deployment.get("model_info")), weight)
+            Candidate(_key(deployment["litellm_params"], deployment.get("model_info")), weight)
             for deployment, weight in zip(deployments, _weights(deployments), strict=True)
         ]
         for backend, deployment in zip(backends, deployments, strict=True):
@@ -84,12 +84,12 @@ class PrefixAffinity:
         choice = choose(start, backends, loads, tried=_tried(deployments, request))
         if logging_object is not None:
             best = backends[choice.order[0]].key
-            self._plans[logging_object] = best, choice.home
+            self._plans[logging_object] = best, choice.preferred
             # From now on, or many requests that come at once would all find room in one place.
             self.in_flight.begin(best, logging_object)
         return _weighted(deployments, choice)
 
-    def sent(self, kwargs: Mapping[str, Any]) -> tuple[Flight, str | None]:
+    def sent(self, kwargs: Mapping[str, Any]) -> tuple[InFlightRequest, str | None]:
         """Take note of the deployment that LiteLLM chose in the end.
 
         Args:
@@ -97,19 +97,19 @@ class PrefixAffinity:
 
         Returns:
             The request on its way, to be ended when the backend is through with it; and how it
-            was routed: `home`, `moved` (by the load, or after a failure), `overruled` by LiteLLM,
+            was routed: `preferred`, `moved` (by the load, or after a failure), `overruled` by LiteLLM,
             or None if there was no choice.
         """
         logging_object = kwargs["litellm_logging_obj"]
         key = _key(kwargs, kwargs.get("model_info"))
         flight = self.in_flight.begin(key, logging_object)
-        planned, home = self._plans.pop(logging_object, (None, False))
+        planned, preferred = self._plans.pop(logging_object, (None, False))
         if planned is None:
             return flight, None
         if planned != key:
             self._warn()
             return flight, "overruled"
-        return flight, "home" if home else "moved"
+        return flight, "home" if preferred else "moved"
 
     def _warn(self) -> None:
         if not self._has_warned:
@@ -120,7 +120,7 @@ class PrefixAffinity:
             )
 
 
-def _opening(messages: Any, request: Mapping[str, Any], call_type: str) -> bytes | None:
+def _prefix_key(messages: Any, request: Mapping[str, Any], call_type: str) -> bytes | None:
     if call_type == "aresponses":
         if request.get("previous_response_id"):
             return None  # the conversation is known to one backend only, and LiteLLM knows to which
@@ -128,12 +128,12 @@ def _opening(messages: Any, request: Mapping[str, Any], call_type: str) -> bytes
             given = ResponsesInput(request["input"], request.get("instructions"))
         except UnreadableInputError:
             return None
-        return opening(given.messages)
+        return prefix_key(given.messages)
     if not messages:
         return None
     if call_type == "anthropic_messages" and request.get("system"):
-        return opening([{"role": "system", "content": request["system"]}, *messages])
-    return opening(messages) if call_type in ("acompletion", "anthropic_messages") else None
+        return prefix_key([{"role": "system", "content": request["system"]}, *messages])
+    return prefix_key(messages) if call_type in ("acompletion", "anthropic_messages") else None
 
 
 def _key(params: Mapping[str, Any], info: Any) -> str:

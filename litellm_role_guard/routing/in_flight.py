@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 
-class Flight:
+class InFlightRequest:
     """A request that is on its way to a backend, until it is ended or nobody holds it any more."""
 
     def __init__(self, backend: str, counts: Counter[str]) -> None:
@@ -30,7 +30,7 @@ class Flight:
 class InFlight:
     """The requests that are on their way, counted by backend.
 
-    A count cannot leak: it goes with the `Flight`, and that goes with whatever holds it, the
+    A count cannot leak: it goes with the `InFlightRequest`, and that goes with whatever holds it, the
     request at the latest.
 
     Attributes:
@@ -40,9 +40,9 @@ class InFlight:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._elsewhere: dict[str, int] = {}
-        self._flights: WeakKeyDictionary[Any, Flight] = WeakKeyDictionary()
+        self._flights: WeakKeyDictionary[Any, InFlightRequest] = WeakKeyDictionary()
 
-    def begin(self, backend: str, request: Any) -> Flight:
+    def begin(self, backend: str, request: Any) -> InFlightRequest:
         """Count a request, which is on its way to one backend at a time.
 
         Args:
@@ -52,7 +52,7 @@ class InFlight:
         earlier = self._flights.get(request)
         if earlier is not None:
             earlier.end()
-        self._flights[request] = flight = Flight(backend, self.counts)
+        self._flights[request] = flight = InFlightRequest(backend, self.counts)
         return flight
 
     def report(self, backend: str, elsewhere: int) -> None:

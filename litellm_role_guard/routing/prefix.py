@@ -41,7 +41,7 @@ _HASHED_CHARS = 65536
 _MEDIA_CHARS = OPENING_CHARS  # an image says enough by itself
 
 
-class Backend(NamedTuple):
+class Candidate(NamedTuple):
     """One that may be chosen.
 
     Attributes:
@@ -59,15 +59,15 @@ class Choice(NamedTuple):
 
     Attributes:
         order: Their positions in the list that was given, the best first; all of them.
-        home: Whether the first is the one that the conversation has in its cache, and not another
+        preferred: Whether the first is the one that the conversation has in its cache, and not another
             that has room.
     """
 
     order: tuple[int, ...]
-    home: bool
+    preferred: bool
 
 
-def opening(messages: Sequence[Message]) -> bytes | None:
+def prefix_key(messages: Sequence[Message]) -> bytes | None:
     """Give the hash of how a conversation begins; None where nothing is said.
 
     It stays the same while the conversation grows, and where a repair would bring two forms to the
@@ -97,7 +97,7 @@ def opening(messages: Sequence[Message]) -> bytes | None:
 
 def choose(
     start: bytes,
-    backends: Sequence[Backend],
+    backends: Sequence[Candidate],
     in_flight: Mapping[str, int],
     *,
     tried: Collection[int] = (),
@@ -105,7 +105,7 @@ def choose(
     """Give the order in which backends should be tried for a conversation.
 
     Args:
-        start: Its `opening`.
+        start: Its `prefix_key`.
         backends: Those that may be chosen.
         in_flight: How many requests each has now, by its key (`InFlight.load`).
         tried: Positions of backends that have failed this request already; they come last.
@@ -123,10 +123,10 @@ def choose(
         return not share or in_flight.get(key, 0) + 1 > max(ROOM, math.ceil(LOAD_BOUND * share))
 
     order = tuple(sorted(ranked, key=lambda at: (at in tried, is_full(at))))
-    return Choice(order, home=order[:1] == tuple(ranked[:1]))
+    return Choice(order, preferred=order[:1] == tuple(ranked[:1]))
 
 
-def _rank(start: bytes, backend: Backend) -> tuple[float, str]:
+def _rank(start: bytes, backend: Candidate) -> tuple[float, str]:
     """Give a number that is the smaller the better, exponential with the weight as its rate.
 
     The least of such numbers is a backend's with a probability in proportion to its weight, and a
@@ -138,7 +138,7 @@ def _rank(start: bytes, backend: Backend) -> tuple[float, str]:
     return -math.log((number + 1) / 2**64) / backend.weight, backend.key
 
 
-def _hash(start: bytes, backend: Backend) -> bytes:
+def _hash(start: bytes, backend: Candidate) -> bytes:
     # Not Python's own hash, which is salted in each process.
     key = backend.key.encode(errors="replace")
     return hashlib.blake2b(key, key=start, digest_size=8).digest()

@@ -31,7 +31,7 @@ _WHOLE_PARTS = 2
 FaultName = Literal["refuse", "hang", "cut", "error", "empty"]
 
 
-class Fault(BaseModel):
+class ValidationFault(BaseModel):
     """How the simulator is to fail: the body of `POST /control`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -70,11 +70,11 @@ class Control:
     """The fault in force and the requests received so far."""
 
     def __init__(self) -> None:
-        self.fault = Fault(fault=None)
+        self.fault = ValidationFault(fault=None)
         self.received: deque[Received] = deque(maxlen=KEPT_REQUESTS)
         self.changed = asyncio.Event()
 
-    def set(self, fault: Fault) -> None:
+    def set(self, fault: ValidationFault) -> None:
         """Put a fault in force and let the requests go on that hang in the one before."""
         self.fault = fault
         self.changed.set()
@@ -88,7 +88,9 @@ class Control:
         if fault.count is not None:
             left = fault.count - 1
             # Requests that hang wait for a change of the fault; its running out is none.
-            self.fault = fault.model_copy(update={"count": left}) if left else Fault(fault=None)
+            self.fault = (
+                fault.model_copy(update={"count": left}) if left else ValidationFault(fault=None)
+            )
         return fault.fault
 
     def router(self) -> APIRouter:
@@ -96,11 +98,11 @@ class Control:
         router = APIRouter(prefix="/control")
 
         @router.get("")
-        async def get_fault() -> Fault:
+        async def get_fault() -> ValidationFault:
             return self.fault
 
         @router.post("")
-        async def set_fault(fault: Fault) -> Fault:
+        async def set_fault(fault: ValidationFault) -> ValidationFault:
             self.set(fault)
             return fault
 

@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
 from ..messages.message import Message, call_arguments, call_name, texts, tool_calls
-from ..profile.states import FRONT_KINDS
+from ..profile.states import SYSTEM_KINDS
 
 State = Literal["read", "moved", "lost"]
 """`moved`: all of it is in the prompt, but not where it was said."""
@@ -42,7 +42,7 @@ class MessageReading(NamedTuple):
     leading: bool
 
 
-def said(message: Message) -> Iterator[str]:
+def expected_texts(message: Message) -> Iterator[str]:
     """Give the texts of a message as they have to be in a prompt.
 
     They come without the blanks around them, which a template may strip, and without what a model
@@ -66,7 +66,7 @@ def read_in(prompt: str, messages: Sequence[Message]) -> list[MessageReading]:
         messages: The conversation as the client means it.
     """
     prompt = _plain(prompt)
-    leading = sum(1 for _ in takewhile(lambda each: each["role"] in FRONT_KINDS, messages))
+    leading = sum(1 for _ in takewhile(lambda each: each["role"] in SYSTEM_KINDS, messages))
     steps = _steps(messages)
     pieces = [piece for step in steps for piece in step]
     found, moved = min(_ways_to_read(prompt, steps, leading), key=lambda way: way.fault(pieces))
@@ -157,9 +157,11 @@ def _steps(messages: Sequence[Message]) -> list[list[_Piece]]:
     steps: list[list[_Piece]] = []
     opening, in_round = True, False
     for at, message in enumerate(messages):
-        opening = opening and message["role"] in FRONT_KINDS
-        late = not opening and message["role"] in FRONT_KINDS
-        pieces = [_Piece(at, place, text, late) for place, text in enumerate(said(message))]
+        opening = opening and message["role"] in SYSTEM_KINDS
+        late = not opening and message["role"] in SYSTEM_KINDS
+        pieces = [
+            _Piece(at, place, text, late) for place, text in enumerate(expected_texts(message))
+        ]
         in_round = in_round and message["role"] == "tool"
         if in_round:
             steps[-1] += pieces
@@ -192,7 +194,7 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(inner)
 
 
-class _Way(NamedTuple):
+class Alignment(NamedTuple):
     """A way to find the pieces of the first steps.
 
     Attributes:
@@ -205,35 +207,37 @@ class _Way(NamedTuple):
     lost: int
     end: int
     found: _Found
-    before: _Way | None
+    before: Alignment | None
 
 
 def _in_order(prompt: str, steps: Iterable[Sequence[_Piece]]) -> _Found:
     """Find as much as there can be found, each step behind the one before."""
     there = [[piece for piece in step if _find(prompt, piece.text, 0)] for step in steps]
-    ways = [_Way(0, 0, {}, None)]
+    ways = [Alignment(0, 0, {}, None)]
     for choosing in (False, True):
         for step in there:
             ways = [way for before in ways for way in _next(prompt, step, before, choosing)]
             ways = _best(ways)
         if ways[0].lost == 0 or choosing:
             break
-        ways = [_Way(0, 0, {}, None)]  # some piece was found too far on, so try without it
+        ways = [Alignment(0, 0, {}, None)]  # some piece was found too far on, so try without it
     found: _Found = {}
-    way: _Way | None = ways[0]
+    way: Alignment | None = ways[0]
     while way is not None:
         found |= way.found
         way = way.before
     return found
 
 
-def _next(prompt: str, step: Sequence[_Piece], way: _Way, choosing: bool) -> Iterator[_Way]:
+def _next(
+    prompt: str, step: Sequence[_Piece], way: Alignment, choosing: bool
+) -> Iterator[Alignment]:
     found = _anywhere(prompt, step, way.end)
     end = max((end for _, end in found.values()), default=way.end)
     size = _size(step)
-    yield _Way(way.lost + size - _size(found), end, found, way)
+    yield Alignment(way.lost + size - _size(found), end, found, way)
     if choosing and found:
-        yield _Way(way.lost + size, way.end, {}, way)
+        yield Alignment(way.lost + size, way.end, {}, way)
 
 
 def _size(pieces: Iterable[_Piece]) -> int:
@@ -241,9 +245,9 @@ def _size(pieces: Iterable[_Piece]) -> int:
     return sum(len(piece.text) for piece in pieces)
 
 
-def _best(ways: Iterable[_Way]) -> list[_Way]:
+def _best(ways: Iterable[Alignment]) -> list[Alignment]:
     """Leave out the ways that another one is as good as, and gets there sooner."""
-    best: list[_Way] = []
+    best: list[Alignment] = []
     for way in sorted(ways, key=lambda way: (way.lost, way.end)):
         if not best or way.end < best[-1].end:
             best.append(way)

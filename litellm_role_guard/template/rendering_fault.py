@@ -9,10 +9,10 @@ from typing import Any
 from ..messages.message import Message, call_name, tool_calls
 from .chat_template import ChatTemplate
 from .errors import TemplateRefused
-from .prompt_reading import said
+from .prompt_reading import expected_texts
 
 
-def fault_of(
+def rendering_fault(
     template: ChatTemplate,
     meant: Sequence[Message],
     sent: Sequence[Message],
@@ -52,6 +52,6 @@ def _is_in(prompt: str, text: str) -> bool:
 
 def _looked_for(messages: Sequence[Message]) -> Iterator[str]:
     for message in messages:
-        yield from said(message)
+        yield from expected_texts(message)
         for call in tool_calls(message):
             yield call_name(call)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard.plugin.profile_refresher import PEACE_SECONDS
+from litellm_role_guard.plugin.profile_refresher import COOLDOWN_SECONDS
 from tests.processes import start_proxy
 from tests.proxy.conftest import ENDPOINTS, Backend, Proxy, answered, deployment
 from tests.proxy.test_repair import RUN
@@ -119,7 +119,7 @@ def test_a_replaced_backend_is_learnt_within_one_request(
 
 def rest() -> None:
     """Let the time pass in which a refusal is no reason to ask a backend again."""
-    time.sleep(PEACE_SECONDS)
+    time.sleep(COOLDOWN_SECONDS)
 
 
 def test_the_log_tells_once_of_each_backend(learning: Proxy, tmp_path_factory: Any) -> None:

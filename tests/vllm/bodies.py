@@ -20,7 +20,7 @@ _LONG = [user("x" * 30_000)]
 _FUNCTION = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 
 
-def as_sent(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def to_vllm_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Give messages as LiteLLM sends them to vLLM: it leaves out contents that are null."""
     return [
         {key: value for key, value in message.items() if key != "content" or value is not None}

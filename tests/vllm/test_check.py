@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from litellm_role_guard.cli.main import main
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from tests.conversations import CASES, FURTHER, Case, assistant, user
 from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
 
@@ -43,7 +43,7 @@ def test_the_verdicts_are_the_same(
     cases: tuple[Case, ...], vllm_url: str, served_template: Path, tmp_path: Path
 ) -> None:
     """On each of the cases: its words, each message, the repair, and what comes of it."""
-    kept = [case for case in cases if find_fault(case.messages) is None]
+    kept = [case for case in cases if find_validation_error(case.messages) is None]
     path = str(written(iter(kept), tmp_path / "cases.jsonl"))
     live = told(path, "--backend", f"{vllm_url}/v1", "--model", MODEL)
     local = told(path, "--template", str(served_template))

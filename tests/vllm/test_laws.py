@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from litellm_role_guard.messages.message import Message
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
@@ -23,7 +23,7 @@ from litellm_role_guard.template.chat_template import ChatTemplate
 from litellm_role_guard.template.errors import TemplateRefused
 from tests.laws import Conversation, broken_laws, conversations
 from tests.real_templates import REAL, name
-from tests.vllm.bodies import DETOKENIZE, TOKENIZE, as_sent
+from tests.vllm.bodies import DETOKENIZE, TOKENIZE, to_vllm_messages
 from tests.vllm.conftest import MODEL
 
 AT_ONCE = 10
@@ -58,7 +58,11 @@ class Server:
     async def _ask(
         self, client: httpx.AsyncClient, messages: Sequence[Message], tools: Sequence[Any] | None
     ) -> str | None:
-        body = {"model": MODEL, "chat_template": self._template, "messages": as_sent(messages)}
+        body = {
+            "model": MODEL,
+            "chat_template": self._template,
+            "messages": to_vllm_messages(messages),
+        }
         if tools:
             body["tools"] = list(tools)
         reply = await client.post(TOKENIZE, json=body)
@@ -97,14 +101,14 @@ def test_what_is_repaired_is_taken_and_read_by_a_real_vllm(
 ) -> None:
     """Accepted, whole, and unchanged where it was whole; 200 conversations for each template."""
     text, profile = learnt(path)
-    sound = [(talk, tools) for talk, tools in talks if find_fault(talk.messages) is None]
+    sound = [(talk, tools) for talk, tools in talks if find_validation_error(talk.messages) is None]
     asked: dict[str, tuple[Sequence[Message], Sequence[Any] | None]] = {}
-    for talk, armed in sound:
-        tools = TOOLS if armed else None
+    for talk, with_tools in sound:
+        tools = TOOLS if with_tools else None
         repaired = repair(talk.messages, profile, tools=tools).messages
         for messages in (talk.messages, repaired):
             asked[_key(messages, tools)] = messages, tools
     server = Server(vllm_url, text)
     asyncio.run(server.ask(list(asked.values())))
-    for talk, armed in sound:
-        assert list(broken_laws(server, profile, talk, tools=armed)) == []
+    for talk, with_tools in sound:
+        assert list(broken_laws(server, profile, talk, tools=with_tools)) == []

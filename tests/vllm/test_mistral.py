@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from litellm_role_guard.messages.message import Message
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.live import learn_from_vllm
 from litellm_role_guard.probing.local import learn
-from litellm_role_guard.probing.probe import TOOLS, Question, Reading
+from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from tests import wire
@@ -29,14 +29,14 @@ from tests.conversations import CASES, FURTHER, Case
 from tests.laws import Conversation, conversations
 from tests.marks import marked
 from tests.processes import MASTER_KEY, start_proxy
-from tests.vllm.bodies import CHAT, DETOKENIZE, as_sent
+from tests.vllm.bodies import CHAT, DETOKENIZE, to_vllm_messages
 from tests.vllm.conftest import MISTRAL, PYTHON, SCRIPTS
 
 VERSIONS = ("v1", "v3", "v7", "v11", "v13")
 
 ALL = CASES + FURTHER
 # The guard itself answers the others with a 400 that names the message.
-WHOLESOME = [case for case in ALL if find_fault(case.messages) is None]
+WHOLESOME = [case for case in ALL if find_validation_error(case.messages) is None]
 
 _ENDS = "Cannot set `add_generation_prompt` to True when the last message is from the assistant"
 _SYSTEM = "Unexpected role 'system' after role "
@@ -118,7 +118,7 @@ def test_a_repaired_conversation_is_answered(
     talk = marked(case)
     for tools in (None, case.tools) if case.tools else (None,):
         repaired = repair(talk.messages, learnt, tools=tools).messages
-        reply = ask(mistral_url, as_sent(repaired), tools)
+        reply = ask(mistral_url, to_vllm_messages(repaired), tools)
         assert reply.status_code == 200, f"{reply.json()['error']['message']}\n{repaired}"
         tokens = {"model": MISTRAL, "tokens": reply.json()["prompt_token_ids"]}
         prompt = httpx.post(mistral_url + DETOKENIZE, json=tokens, timeout=120).json()["prompt"]
@@ -170,8 +170,8 @@ def judge() -> Iterator[Judge]:
         def answer(
             version: str, messages: Sequence[Message], tools: Sequence[Any] | None
         ) -> dict[str, str]:
-            question = {"version": version, "messages": list(messages), "tools": tools}
-            print(json.dumps(question), file=asked, flush=True)
+            probe = {"version": version, "messages": list(messages), "tools": tools}
+            print(json.dumps(probe), file=asked, flush=True)
             said: dict[str, str] = json.loads(answers.readline())
             return said
 
@@ -185,9 +185,9 @@ def learn_version(judge: Judge) -> Callable[[str], TemplateProfile]:
 
     @cache
     def profile(version: str) -> TemplateProfile:
-        def read(question: Question) -> Reading:
-            tools = list(TOOLS) if question.tools else None
-            return judge(version, as_sent(question.messages), tools).get("prompt")
+        def read(probe: Probe) -> Rendering:
+            tools = list(TOOLS) if probe.tools else None
+            return judge(version, to_vllm_messages(probe.messages), tools).get("prompt")
 
         return learn(read)
 
@@ -203,7 +203,7 @@ def test_a_repaired_conversation_passes_the_rules_of_every_version(
     talk = marked(case)
     for tools in (None, case.tools) if case.tools else (None,):
         repaired = repair(talk.messages, learn_version(version), tools=tools).messages
-        said = judge(version, as_sent(repaired), tools)
+        said = judge(version, to_vllm_messages(repaired), tools)
         assert "refused" not in said, f"{said['refused']}\n{repaired}"
         assert talk.unread(said["prompt"]) == [], f"{said['prompt']}\n{repaired}"
 
@@ -222,9 +222,9 @@ def test_any_repaired_conversation_passes_the_rules_of_every_version(
     conversation: Conversation,
 ) -> None:
     """All roles in any order, calls without results, results without calls, empty contents."""
-    assume(find_fault(conversation.messages) is None)
+    assume(find_validation_error(conversation.messages) is None)
     for tools in (None, list(TOOLS)):
         repaired = repair(conversation.messages, learn_version(version), tools=tools).messages
-        said = judge(version, as_sent(repaired), tools)
+        said = judge(version, to_vllm_messages(repaired), tools)
         assert "refused" not in said, f"{said['refused']}\n{repaired}"
         assert [mark for _, mark in conversation.marks if mark not in said["prompt"]] == []

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from litellm_role_guard.messages.validation import find_fault
+from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.relax.relax import relax
@@ -22,7 +22,7 @@ from tests.vllm.bodies import CHAT, DETOKENIZE, TOKENIZE
 from tests.vllm.conftest import MODEL, SPECIAL_TOKENS, serving_with
 from tests.vllm.test_template_parity import AT_ONCE, _named_as_at_tokenize, _sanitized
 
-SOUND = [case for case in CASES + FURTHER if find_fault(case.messages) is None]
+SOUND = [case for case in CASES + FURTHER if find_validation_error(case.messages) is None]
 
 
 @pytest.mark.parametrize("path", REAL, ids=name)
