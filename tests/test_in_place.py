@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
-from litellm_role_guard.repair.chain import SEPARATOR, Repair, repair, repaired_by_steps
+from litellm_role_guard.repair.chain import SEPARATOR, Repair, repair, repair_by_steps
 from litellm_role_guard.repair.context import RepairContext
+from litellm_role_guard.repair.policy import RepairPolicy
 from litellm_role_guard.template.chat_template import ChatTemplate
 
 from .laws import Conversation, conversations
@@ -122,9 +123,9 @@ def check(messages: list[dict[str, Any]], profile: TemplateProfile) -> None:
     for tools in (None, TOOLS):
         for placeholder in ("", "(nothing)"):
             told = repair(messages, profile, tools=tools, placeholder=placeholder)
-            rules = profile.rules(tools=bool(tools))
-            step_by_step = repaired_by_steps(
-                messages, RepairContext(rules, SEPARATOR, placeholder, False)
+            policy = RepairPolicy.of(profile.rules(tools=bool(tools)))
+            step_by_step = repair_by_steps(
+                messages, RepairContext(policy, SEPARATOR, placeholder, prefill=False)
             )
             assert told == step_by_step
             assert (told.messages is messages) == (step_by_step.messages is messages)

@@ -5,27 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..messages.message import Message, tool_calls
-from ..profile.rules import Rules
 from .call_ids import NINE_CHARS
+from .policy import RepairPolicy
 from .tool_calls import is_well_formed
 
 
-class _CallCheck:
-    """Tells at a glance that a conversation's calls are in a form that is read, as most are."""
+def tool_calls_are_clean(
+    messages: Sequence[Message], called: Sequence[Message], policy: RepairPolicy
+) -> bool:
+    """Return whether `normalize_tool_calls` surely has nothing to do.
 
-    def __init__(self, rules: Rules) -> None:
-        takes_calls = rules.may_follow("user", "call")
-        self.takes_long = not takes_calls or rules.long_call_ids == "accepted"
-        self.takes_repeated = not takes_calls or rules.repeated_call_ids == "accepted"
-        self.takes_text = not takes_calls or rules.call_text == "accepted"
-        self.takes_several = not takes_calls or rules.parallel_calls == "accepted"
-        self.wants_all = takes_calls and rules.half_answered != "accepted"
+    Args:
+        messages: The conversation.
+        called: Its messages that hold more than a text: all calls and results are among them.
+        policy: What the template needs.
+    """
+    check = _CallCheck(policy)
+    # What stands between a call and its results makes a difference to few templates.
+    return check.passes(messages if check.wants_all else called)
+
+
+class _CallCheck:
+    """Goes over the messages of a conversation once."""
+
+    def __init__(self, policy: RepairPolicy) -> None:
+        takes_calls = policy.takes_calls
+        self.takes_long = not (takes_calls and policy.short_ids)
+        self.takes_repeated = not (takes_calls and policy.new_ids)
+        self.takes_text = not (takes_calls and policy.text_apart)
+        self.takes_several = not (takes_calls and policy.single_calls)
+        self.wants_all = takes_calls and policy.all_answered
         self.called: set[object] = set()
         self.answered: set[object] = set()
         self.waiting: set[object] = set()
 
     def passes(self, messages: Iterable[Message]) -> bool:
-        """Tell that `normalize_tool_calls` would change nothing; it may be so where this is False, too."""
+        """Return whether nothing is in the way of these messages; False where it is not sure."""
         for message in messages:
             role = message["role"]
             if role == "tool":
@@ -76,18 +91,3 @@ class _CallCheck:
 
     def _takes_id(self, call_id: object) -> bool:
         return isinstance(call_id, str) and (self.takes_long or bool(NINE_CHARS.fullmatch(call_id)))
-
-
-def tool_calls_are_clean(
-    messages: Sequence[Message], called: Sequence[Message], rules: Rules
-) -> bool:
-    """Tell at a glance that `normalize_tool_calls` has nothing to do, as it has for most conversations.
-
-    Args:
-        messages: The conversation.
-        called: Its messages that hold more than a text: all calls and results are among them.
-        rules: What the template takes.
-    """
-    check = _CallCheck(rules)
-    # What stands between a call and its results makes a difference to few templates.
-    return check.passes(messages if check.wants_all else called)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from typing import Any
 
-from ..messages.message import is_empty, tool_calls
-from .context import RepairContext
+from ..messages.message import Message, is_empty, tool_calls
+from .change import Change
+from .context import RepairContext, StepResult
 from .turn import Turn
 
 NINE_CHARS = re.compile(r"[A-Za-z0-9]{9}")
 
-
 ID_PRIME = 61803398903
 """A short call id is the remainder of a long one by this prime, which nine hexadecimal digits hold.
 
-A template can compute a remainder and no hash, and templates/relax.jinja gives the same ids.
+A template can compute a remainder and no hash, and relax/relax.jinja gives the same ids.
 """
 
 
-def with_short_ids(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
+def with_short_ids(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Shorten call ids to nine letters and digits, the results' along with the calls'."""
     shortened: set[object] = set()
+    made: list[Turn] = []
+    changes: list[Change] = []
     for turn in turns:
-        message = dict(turn.message)
+        message: dict[str, Any] = dict(turn.message)
         if turn.kind == "call":
             calls = tool_calls(turn.message)
             shortened.update(call.get("id") for call in calls)
@@ -32,72 +35,95 @@ def with_short_ids(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn
                 message["tool_calls"] = short
         elif turn.kind == "tool":
             given = message.get("tool_call_id")
-            if given in shortened or draft.rules.long_result_ids != "accepted":
+            if given in shortened or context.policy.short_result_ids:
                 message["tool_call_id"] = _short_id(given)
-        if message == turn.message:
-            yield turn
-        else:
-            draft.note("tools", turn, "the template wants tool call ids of 9 letters and digits")
-            yield turn._replace(message=message)
+        if message != turn.message:
+            why = "the template wants tool call ids of 9 letters and digits"
+            changes.append(turn.change("tools", why))
+            turn = turn._replace(message=message)
+        made.append(turn)
+    return StepResult(made, changes)
 
 
 def _short_id(call_id: object) -> str:
-    """A call id of 9 letters and digits: the given one, or one that always follows from it."""
+    """Return an id of nine letters and digits: this one, or one that always follows from it."""
     text = str(call_id)
     if NINE_CHARS.fullmatch(text):
         return text
     return f"{int.from_bytes(text.encode(errors='surrogatepass'), 'big') % ID_PRIME:09x}"
 
 
-def with_unrepeated_ids(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
-    """Give an id that was used before a new one, for the call and its results alike."""
-    # Some templates forget the id of a result that stands alone, or first among several.
-    forgets = draft.rules.repeated_lone_ids == "accepted"
-    used: set[str] = set()
-    answered: set[str] = set()
-    now: dict[str, str] = {}
-    first = surely_first = True
-
-    # Counted: what would follow from an id alone could be taken as well, and lead back to it.
-    new_ids = map("{:09x}".format, itertools.count(1))
-
-    def unused(call_id: str) -> str:
-        if call_id not in used:
-            return call_id
-        return next(new for new in new_ids if new not in used and new not in now)
-
+def with_unrepeated_ids(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Replace ids that were used before, for the call and its results alike."""
+    renaming = _Renaming(forgets_lone_ids=context.policy.forgets_lone_ids)
+    made: list[Turn] = []
+    changes: list[Change] = []
     for turn in turns:
-        message = dict(turn.message)
-        if turn.kind == "call":
-            calls = []
-            for call in tool_calls(turn.message):
-                given = str(call.get("id"))
-                now[given] = unused(given)
-                calls.append(call if now[given] == given else {**call, "id": now[given]})
-                if not forgets:
-                    used.add(now[given])
-            if calls != list(tool_calls(turn.message)):
-                message["tool_calls"] = calls
-        elif turn.kind == "tool":
-            given = str(message.get("tool_call_id"))
-            again = not is_empty(message) and (
-                first and now.get(given) in used if forgets else now.get(given) in answered
-            )
-            if given not in now or again:
-                now[given] = unused(given)
-            if not (forgets and surely_first):
-                used.add(now[given])
-            answered.add(now[given])
-            if now[given] != given:
-                message["tool_call_id"] = now[given]
-        # One that is passed over for its id leaves its place to the next.
-        first = turn.kind != "tool" or (first and now[given] in used)
-        if turn.kind != "tool" and not is_empty(turn.message):  # an empty one may be left out
-            surely_first = True
-        elif turn.kind == "tool":
-            surely_first = False
-        if message == turn.message:
-            yield turn
+        message = renaming.renamed(turn)
+        if message != turn.message:
+            why = "the template reads the same tool call id only once"
+            changes.append(turn.change("tools", why))
+            turn = turn._replace(message=message)
+        made.append(turn)
+    return StepResult(made, changes)
+
+
+class _Renaming:
+    """The ids that a template has seen, and what the client's ids stand for now.
+
+    Args:
+        forgets_lone_ids: Whether the template forgets the id of a result that stands alone, or
+            first among several.
+    """
+
+    def __init__(self, *, forgets_lone_ids: bool) -> None:
+        self._forgets = forgets_lone_ids
+        self._used: set[str] = set()
+        self._answered: set[str] = set()
+        self._now: dict[str, str] = {}
+        # Whether the next result is the first after a turn; surely so if that turn is not empty.
+        self._first = self._surely_first = True
+        # Counted: an id that followed from another one could be taken too, and lead back to it.
+        self._new_ids = map("{:09x}".format, itertools.count(1))
+
+    def renamed(self, turn: Turn) -> Message:
+        """Return the turn's message with the ids that the template reads."""
+        if turn.kind == "tool":
+            return self._renamed_result(turn.message)
+        message = self._renamed_calls(turn.message) if turn.kind == "call" else turn.message
+        self._first = True
+        if not is_empty(turn.message):  # an empty one may be left out
+            self._surely_first = True
+        return message
+
+    def _renamed_calls(self, message: Message) -> Message:
+        calls: list[Any] = []
+        for call in tool_calls(message):
+            given = str(call.get("id"))
+            now = self._now[given] = self._unused(given)
+            calls.append(call if now == given else {**call, "id": now})
+            if not self._forgets:
+                self._used.add(now)
+        return message if calls == list(tool_calls(message)) else {**message, "tool_calls": calls}
+
+    def _renamed_result(self, message: Message) -> Message:
+        given = str(message.get("tool_call_id"))
+        known = self._now.get(given)
+        if self._forgets:
+            again = self._first and known in self._used
         else:
-            draft.note("tools", turn, "the template reads the same tool call id only once")
-            yield turn._replace(message=message)
+            again = known in self._answered
+        if known is None or (again and not is_empty(message)):
+            known = self._now[given] = self._unused(given)
+        # One that is not read for its id leaves its place to the next.
+        if not (self._forgets and self._surely_first):
+            self._used.add(known)
+        self._first = self._first and known in self._used
+        self._surely_first = False
+        self._answered.add(known)
+        return message if known == given else {**message, "tool_call_id": known}
+
+    def _unused(self, call_id: str) -> str:
+        if call_id not in self._used:
+            return call_id
+        return next(new for new in self._new_ids if new not in self._used and new not in self._now)

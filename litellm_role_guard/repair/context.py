@@ -1,53 +1,62 @@
-"""What the steps of a repair share."""
+"""What the steps of a repair share, and what each of them returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..profile.rules import Rules
 from ..profile.states import Kind
 from .change import Change
+from .policy import RepairPolicy
 from .turn import Turn
 
 
-@dataclass
+@dataclass(frozen=True)
 class RepairContext:
-    """What the steps share: the rules and settings, and the list of what was changed."""
+    """What the steps go by.
 
-    rules: Rules
+    Attributes:
+        policy: What the template needs.
+        separator: What stands between the texts of joined messages.
+        placeholder: The text of an invented turn; empty for what the policy says.
+        prefill: Whether the last message is the opening of the reply.
+    """
+
+    policy: RepairPolicy
     separator: str
     placeholder: str
     prefill: bool
-    changes: list[Change] = field(default_factory=list)
 
-    def note(self, what: str, turn: Turn, why: str) -> None:
-        """Add to the list of changes."""
-        self.changes.append(Change(what, turn.origins, why))
-
-    def filler(self, kind: Kind, where: Turn) -> Turn:
-        """Invent a turn of this kind, next to another one."""
-        takes_empty = self.rules.blank.get(kind, "accepted") == "accepted"
-        text = self.placeholder or ("" if takes_empty else "...")
-        self.note("filled", where, f"the template needs a {kind} turn here")
-        return Turn(kind, {"role": kind, "content": text}, ())
+    def filler(self, kind: Kind, beside: Turn) -> tuple[Turn, Change]:
+        """Return an invented turn of this kind, and its record at the turn beside it."""
+        text = self.placeholder or self.policy.fillers[kind]
+        why = f"the template needs a {kind} turn here"
+        return Turn(kind, {"role": kind, "content": text}, ()), beside.change("filled", why)
 
 
-def is_not_read(answers: Mapping[str, str], shape: str) -> bool:
-    """Whether the template was asked about this shape and does not read it."""
-    return answers.get(shape, "accepted") != "accepted"
+class StepResult(NamedTuple):
+    """What a step makes of the turns, and what it changed."""
+
+    turns: list[Turn]
+    changes: list[Change]
 
 
-def rejects_form(answers: Mapping[str, str], form: str) -> bool:
-    """Whether content of this form is not taken of a kind of message."""
-    # What holds for a user message holds for the kinds that were not asked about.
-    known = form if form in answers else form.removeprefix("late ")
-    return answers.get(known, answers.get("user", "accepted")) != "accepted"
+Step = Callable[[list[Turn], RepairContext], StepResult]
 
 
-def state_after(turns: Sequence[Turn], rules: Rules) -> str:
-    """Give the state in which a conversation stands after these turns."""
+def run_steps(steps: Iterable[Step], turns: list[Turn], context: RepairContext) -> StepResult:
+    """Return what the steps make of the turns, one after the other."""
+    changes: list[Change] = []
+    for step in steps:
+        turns, changed = step(turns, context)
+        changes += changed
+    return StepResult(turns, changes)
+
+
+def state_after(turns: Sequence[Turn], policy: RepairPolicy) -> str:
+    """Return the state in which a conversation stands after these turns."""
     state = "start"
     for turn in turns:
-        state = rules.after(state, turn.kind, ignored_empty=turn.ignored_empty)
+        state = policy.after(state, turn.kind, ignored_empty=turn.ignored_empty)
     return state

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..messages.message import call_arguments, call_name, tool_calls
-from .context import RepairContext
 from .turn import Turn, join_contents
 
 
 def labelled_user(turn: Turn, label: str) -> Turn:
-    """Make a user turn of a message, with a label that tells who said it before its text."""
+    """Return a user turn with the message's text behind a label that says whose it is."""
     message = {
         key: value
         for key, value in turn.message.items()
@@ -20,8 +19,8 @@ def labelled_user(turn: Turn, label: str) -> Turn:
     return Turn("user", {**message, "role": "user", "content": content}, turn.origins, True)
 
 
-def tool_calls_as_text(turn: Turn, draft: RepairContext) -> Turn:
-    """Write an assistant's tool calls as text of the same turn."""
+def tool_calls_as_text(turn: Turn, separator: str) -> Turn:
+    """Return the turn with its tool calls written as text, after the text that it has."""
     message = {
         key: value
         for key, value in turn.message.items()
@@ -34,5 +33,5 @@ def tool_calls_as_text(turn: Turn, draft: RepairContext) -> Turn:
     content = message.get("content")
     for call in calls:
         shown = f"[Tool call: {call_name(call)}]\n{call_arguments(call)}".rstrip()
-        content = join_contents([content, shown], draft.separator)
+        content = join_contents([content, shown], separator)
     return Turn("assistant", {**message, "content": content}, turn.origins)

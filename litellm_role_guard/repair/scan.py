@@ -1,147 +1,63 @@
-"""Going over messages that are taken and read as they are, as fast as that can be told.
+"""The fast scan: is there surely nothing to do?
 
-Most conversations are fine, and nearly all messages of the others. A walk passes over these at a
-cost far below that of placing each one, and stops at whatever it cannot tell at a glance: that may
-be fine all the same, and is for `TurnPlacer.place` to decide.
+Most conversations are fine, and every request pays for finding that out. The scan passes over sound
+messages by a table, at a small part of what placing each of them costs. It gives up at whatever
+needs a closer look; that may be fine all the same, and is for the steps to decide.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Container, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 from ..messages.message import Message, is_empty, tool_calls
-from ..profile.rules import Rules
-from ..profile.states import KINDS, STATES, SYSTEM_KINDS, UNKNOWN, Kind, after
-from .context import is_not_read, rejects_form
+from .call_check import tool_calls_are_clean
+from .policy import RepairPolicy
+from .scan_table import CALL, RESULT, ScanState, ScanTable
 from .turn import REASONING
 
-_ANY_NUMBER = 1 << 30
 
+def needs_no_repair(messages: Sequence[Message], policy: RepairPolicy) -> bool:
+    """Return whether it is sure at little cost that the template reads a conversation as it is.
 
-# Under these, since their messages' role alone does not tell what they are.
-_CALL, _RESULT = object(), object()
-
-
-class ScanState(dict[object, "ScanState"]):
-    """Where a conversation stands: the place after each message that is taken and read there.
-
-    Attributes:
-        state: Its name among `profile.STATES`.
-        closes: Whether a reply may be asked for there, once the user has said something.
+    Args:
+        messages: A conversation in which `find_validation_error` finds nothing.
+        policy: What its template needs.
     """
-
-    __slots__ = ("closes", "state")
-
-    def __init__(self, state: str, *, closes: bool) -> None:
-        super().__init__()
-        self.state = state
-        self.closes = closes
-
-
-class ScanTable(NamedTuple):
-    """What rules let through without a second look.
-
-    Attributes:
-        opens: Whether a system message is read at the front, where there is one.
-        states: Where a conversation may stand, by the states' names.
-        parts: Of how many parts a content may be, by the kind of message.
-        answering: The states in which a tool result has to answer an open call.
-        reasoning: Whether a message may hold what the assistant thought.
-    """
-
-    opens: bool
-    states: Mapping[str, ScanState]
-    parts: Mapping[str, int]
-    answering: frozenset[str]
-    reasoning: bool
-
-    @classmethod
-    def of(cls, rules: Rules, *, has_leading_system: bool) -> ScanTable:
-        """Give what rules let through; it is derived from them once.
-
-        Args:
-            rules: The rules.
-            has_leading_system: Whether a system message stands at the front.
-        """
-        kept = _scan_tables[has_leading_system].get(id(rules))
-        if kept is not None and kept[0]() is rules:
-            return kept[1]
-        table = cls(
-            opens=not has_leading_system or not is_not_read(rules.leading_system, "system"),
-            states=_places(rules, has_leading_system=has_leading_system),
-            parts={kind: _most_parts(rules, kind) for kind in KINDS},
-            answering=frozenset(
-                state
-                for state in STATES
-                if rules.stray_results.get(state.rpartition("+")[2], "accepted") != "accepted"
-            ),
-            reasoning=rules.reasoning == "accepted",
-        )
-        kept_ones, key = _scan_tables[has_leading_system], id(rules)
-        kept_ones[key] = weakref.ref(rules, lambda _: kept_ones.pop(key, None)), table
-        return table
-
-
-# By identity: rules are never changed, and hold dictionaries, which cannot be hashed.
-_ScanTables = dict[int, tuple["weakref.ref[Rules]", ScanTable]]
-
-_scan_tables: tuple[_ScanTables, _ScanTables] = {}, {}
-
-
-def _places(rules: Rules, *, has_leading_system: bool) -> Mapping[str, ScanState]:
-    # A role of the template's own leads to a place of which nothing is known.
-    states = {
-        state: ScanState(
-            state,
-            closes=rules.may_end(state)
-            and not (has_leading_system and is_not_read(rules.ends_with_system, state)),
-        )
-        for state in (*STATES, UNKNOWN)
-    }
-    keys: dict[Kind, object] = {"call": _CALL, "tool": _RESULT}
-    for state in STATES:
-        place = states[state]
-        for kind in KINDS:
-            # Whether system text, or an empty message, is in the way is not told at a glance.
-            if kind in SYSTEM_KINDS or kind in rules.ignored_empty.get(state, {}):
-                continue
-            if rules.may_follow(state, kind, has_leading_system=has_leading_system):
-                place[keys.get(kind, kind)] = states[after(state, kind)]
-    return states
-
-
-def _most_parts(rules: Rules, kind: Kind) -> int:
-    if rules.other_parts != "accepted":
-        return 0
-    return 1 if rejects_form(rules.parts, kind) else _ANY_NUMBER
+    if not messages:
+        return True
+    has_leading_system = messages[0]["role"] == "system"
+    table = policy.scan_tables[has_leading_system]
+    ahead = iter(messages)
+    if not table.opens or (has_leading_system and not _opens(next(ahead), table)):
+        return False
+    called: list[Message] = []
+    begin = table.states["leading_system" if has_leading_system else "start"]
+    end = scan(ahead, begin, table, called)
+    return (
+        end is not None
+        and end.ends
+        and (end.state.startswith("user") or any(each["role"] == "user" for each in messages))
+        and (not called or tool_calls_are_clean(messages, called, policy))
+    )
 
 
 def scan(
-    ahead: Iterator[Message],
-    place: ScanState,
-    table: ScanTable,
-    calls: list[Message],
-    open_calls: Container[object] = (),
-) -> tuple[Message | None, ScanState]:
-    """Pass over messages up to the first one that has to be looked at.
+    ahead: Iterator[Message], state: ScanState, table: ScanTable, called: list[Message]
+) -> ScanState | None:
+    """Return the state after all messages, None where one of them needs a closer look.
 
-    Calls are passed over by where they stand; whether they are in a form that is read is
-    `calls.need_no_settling`'s to tell.
+    Calls are judged by where they stand; whether they are in a form that is read is for
+    `call_check.tool_calls_are_clean` to say.
 
     Args:
-        ahead: The messages; the one that the walk stops at is taken from them, too.
-        place: Where the conversation stands.
+        ahead: The messages.
+        state: Where the conversation stands.
         table: What is let through.
-        calls: Where the messages with tool calls and results are put that it passes over.
-        open_calls: The ids of the tool calls that wait for their results.
-
-    Returns:
-        The message it stops at, None at the end, and where the conversation stands before it.
+        called: Takes the messages with tool calls and results.
     """
     # This loop is what every request pays for, so that it is written for speed.
     parts, answering = table.parts, table.answering
+    open_calls: set[object] | tuple[()] = ()
     try:
         for message in ahead:
             if len(message) == 2:
@@ -150,49 +66,44 @@ def scan(
                     type(content) is not str
                     and (type(content) is not list or len(content) > parts[message["role"]])
                 ):
-                    return message, place
-                place = place[message["role"]]
+                    return None
+                state = state[message["role"]]
             elif message["role"] == "tool":
                 if len(message) != 3 and (len(message) != 4 or "name" not in message):
-                    return message, place
+                    return None
                 if type(message["content"]) is not str or not message["content"]:
-                    return message, place
+                    return None
                 call_id = message["tool_call_id"]
-                if answering and not place.state.endswith(("+call", "+tool")):
+                if answering and not state.state.endswith(("+call", "+tool")):
                     open_calls = ()
-                elif place.state in answering and call_id not in open_calls:
-                    return message, place
-                place = place[_RESULT]
-                calls.append(message)
-            elif not _is_told(message, table):
-                return message, place
+                elif state.state in answering and call_id not in open_calls:
+                    return None
+                state = state[RESULT]
+                called.append(message)
+            elif not _is_shown(message, table):
+                return None
             elif message.get("tool_calls") and message["role"] == "assistant":
-                place = place[_CALL]
-                calls.append(message)
+                state = state[CALL]
+                called.append(message)
                 if answering:
                     open_calls = {call.get("id") for call in tool_calls(message)}
             else:
-                place = place[message["role"]]
+                state = state[message["role"]]
     except KeyError:
-        return message, place
-    return None, place
+        return None
+    return state
 
 
-def opens(message: Message, table: ScanTable) -> bool:
-    """Tell at a glance that a system message is read at the front.
-
-    Args:
-        message: The message.
-        table: What is let through, where a system message may stand there.
-    """
+def _opens(message: Message, table: ScanTable) -> bool:
+    """Return whether a system message is surely read at the front."""
     content = message.get("content")
     if isinstance(content, str):
-        return bool(content.strip()) and (len(message) == 2 or _is_told(message, table))
-    return not is_empty(message) and _is_told(message, table)
+        return bool(content.strip()) and (len(message) == 2 or _is_shown(message, table))
+    return not is_empty(message) and _is_shown(message, table)
 
 
-def _is_told(message: Message, table: ScanTable) -> bool:
-    """Tell that a message has nothing but what the template is shown, and some of it."""
+def _is_shown(message: Message, table: ScanTable) -> bool:
+    """Return whether a message has some text, and nothing but what the template is shown."""
     content = message.get("content")
     if type(content) is not str or not content:
         if content:

@@ -4,52 +4,60 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
 from ..messages.message import Message, is_object, plain_text, tool_calls
 from .call_ids import with_short_ids, with_unrepeated_ids
-from .context import RepairContext
+from .change import Change
+from .context import RepairContext, Step, StepResult, run_steps
 from .labelled_text import tool_calls_as_text
+from .policy import RepairPolicy
 from .turn import Turn
 
 
-def normalize_tool_calls(turns: list[Turn], draft: RepairContext) -> list[Turn]:
+def normalize_tool_calls(turns: list[Turn], context: RepairContext) -> StepResult:
     """Bring tool calls into a form that is read, or write them out as text."""
-    normalized = turns
-    if any(turn.kind == "call" or "function_call" in turn.message for turn in turns):
-        normalized = list(_written_calls(turns, draft))
-    if not draft.rules.may_follow("user", "call"):
-        return normalized
-    if draft.rules.long_call_ids != "accepted":
-        normalized = list(with_short_ids(normalized, draft))
-    if draft.rules.repeated_call_ids != "accepted":
-        normalized = list(with_unrepeated_ids(normalized, draft))
-    if draft.rules.parallel_calls != "accepted":
-        normalized = list(_one_call_each(normalized, draft))
-    elif draft.rules.half_answered != "accepted":
-        normalized = list(_answered_calls(normalized, draft))
-    if draft.rules.call_text != "accepted":
-        normalized = list(_text_apart(normalized, draft))
-    return normalized
+    return run_steps(_steps(context.policy), turns, context)
 
 
-def _written_calls(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
+def _steps(policy: RepairPolicy) -> list[Step]:
+    steps: list[tuple[bool, Step]] = [
+        (policy.short_ids, with_short_ids),
+        (policy.new_ids, with_unrepeated_ids),
+        (policy.single_calls, _one_call_each),
+        (policy.all_answered, _write_unanswered_calls),
+        (policy.text_apart, _put_text_apart),
+    ]
+    needed = [step for is_needed, step in steps if is_needed and policy.takes_calls]
+    return [_write_unshown_calls, *needed]
+
+
+def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResult:
     """Write out the calls that no template is shown: vLLM drops malformed arguments."""
+    made: list[Turn] = []
+    changes: list[Change] = []
     for turn in turns:
-        if turn.message.get("function_call") and turn.message["role"] == "assistant":
-            draft.note("tools", turn, "vLLM does not show `function_call` to the template")
-            yield tool_calls_as_text(turn, draft)
-        elif not all(is_well_formed(call) for call in tool_calls(turn.message)):
-            draft.note("tools", turn, "vLLM drops tool arguments that are no JSON object")
-            yield tool_calls_as_text(turn, draft)
-        else:
-            yield turn
+        why = _why_unshown(turn.message)
+        if why is not None:
+            changes.append(turn.change("tools", why))
+            turn = tool_calls_as_text(turn, context.separator)
+        made.append(turn)
+    return StepResult(made, changes)
+
+
+def _why_unshown(message: Message) -> str | None:
+    if message.get("function_call") and message["role"] == "assistant":
+        return "vLLM does not show `function_call` to the template"
+    if not all(is_well_formed(call) for call in tool_calls(message)):
+        return "vLLM drops tool arguments that are no JSON object"
+    return None
 
 
 def is_well_formed(call: Mapping[str, Any]) -> bool:
+    """Return whether vLLM shows a call as it is: a function whose arguments are an object."""
     function = call.get("function")
     if call.get("type", "function") != "function" or not is_object(function):
         return False
@@ -66,60 +74,73 @@ def is_well_formed(call: Mapping[str, Any]) -> bool:
         return False
 
 
-def _one_call_each(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
+def _one_call_each(turns: list[Turn], context: RepairContext) -> StepResult:
     """Split parallel calls into rounds of one call and its results."""
+    made: list[Turn] = []
+    changes: list[Change] = []
     at = 0
     while at < len(turns):
         turn = turns[at]
         at += 1
         calls = tool_calls(turn.message)
         if turn.kind != "call" or len(calls) < 2:
-            yield turn
+            made.append(turn)
             continue
         results: dict[str, list[Turn]] = {}
         while at < len(turns) and turns[at].kind == "tool":
             answered = str(turns[at].message.get("tool_call_id"))
             results.setdefault(answered, []).append(turns[at])
             at += 1
-        draft.note("tools", turn, "the template takes one tool call at a time")
+        changes.append(turn.change("tools", "the template takes one tool call at a time"))
         message = turn.message
         for call in calls:
-            yield turn._replace(message={"content": None, **message, "tool_calls": [call]})
+            single = {"content": None, **message, "tool_calls": [call]}
+            made.append(turn._replace(message=single))
             message = _without_text(turn.message)
-            yield from results.pop(str(call.get("id")), ())
-        yield from itertools.chain.from_iterable(results.values())
+            made += results.pop(str(call.get("id")), ())
+        made += itertools.chain.from_iterable(results.values())
+    return StepResult(made, changes)
 
 
-def _answered_calls(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
-    """Write several calls out where not all of them have a result."""
+def _write_unanswered_calls(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Write several calls of a message out where not all of them have a result."""
+    made: list[Turn] = []
+    changes: list[Change] = []
     for at, turn in enumerate(turns):
-        if turn.kind == "call" and len(tool_calls(turn.message)) > 1:
-            after = map(turns.__getitem__, range(at + 1, len(turns)))
-            results = itertools.takewhile(lambda turn: turn.kind == "tool", after)
-            answered = {result.message.get("tool_call_id") for result in results}
-            if not {call.get("id") for call in tool_calls(turn.message)} <= answered:
-                draft.note("tools", turn, "the template wants a result for each tool call")
-                turn = tool_calls_as_text(turn, draft)
-        yield turn
+        calls = tool_calls(turn.message) if turn.kind == "call" else ()
+        if len(calls) > 1 and not {call.get("id") for call in calls} <= _answered(turns, at + 1):
+            changes.append(turn.change("tools", "the template wants a result for each tool call"))
+            turn = tool_calls_as_text(turn, context.separator)
+        made.append(turn)
+    return StepResult(made, changes)
 
 
-def _text_apart(turns: Sequence[Turn], draft: RepairContext) -> Iterator[Turn]:
+def _answered(turns: Sequence[Turn], begin: int) -> set[object]:
+    """Return the ids of the results that stand in a row from a position on."""
+    following = map(turns.__getitem__, range(begin, len(turns)))
+    results = itertools.takewhile(lambda turn: turn.kind == "tool", following)
+    return {result.message.get("tool_call_id") for result in results}
+
+
+def _put_text_apart(turns: list[Turn], context: RepairContext) -> StepResult:
     """Put the text beside a tool call into a turn of its own, before the call."""
     answered = len(turns)
-    if draft.rules.open_call_text == "accepted":
+    if context.policy.open_call_text:
         answered = max((at for at, turn in enumerate(turns) if turn.kind == "assistant"), default=0)
+    made: list[Turn] = []
+    changes: list[Change] = []
     for turn in turns[:answered]:
         if turn.kind == "call" and plain_text(turn.message).strip():
-            draft.note("tools", turn, "the template does not read text beside a tool call")
+            why = "the template does not read text beside a tool call"
+            changes.append(turn.change("tools", why))
             text = {key: value for key, value in turn.message.items() if key != "tool_calls"}
-            yield Turn("assistant", text, turn.origins)
-            yield turn._replace(message=_without_text(turn.message))
-        else:
-            yield turn
-    yield from turns[answered:]
+            made.append(Turn("assistant", text, turn.origins))
+            turn = turn._replace(message=_without_text(turn.message))
+        made.append(turn)
+    return StepResult(made + turns[answered:], changes)
 
 
 def _without_text(message: Message) -> dict[str, Any]:
-    """Give a message without what `plain_text` gives of it."""
+    """Return a message without what `plain_text` returns of it."""
     kept = {key: value for key, value in message.items() if key != "refusal"}
     return {**kept, "content": None}

@@ -1,20 +1,16 @@
-"""Turns on their way to the backend: a message, what it is to the template, and whence it came."""
+"""Turns on their way to the backend: messages, their kinds and the positions they came from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..messages.message import (
-    Message,
-    content_parts,
-    part_text,
-)
+from ..messages.message import Message, content_parts, part_text
 from ..profile.states import Kind
 from .change import Change
 
 REASONING = ("reasoning", "reasoning_content")
-"""Where an assistant's message keeps what it thought; the second one in older releases."""
+"""The keys of an assistant message's reasoning; the second one is of older releases."""
 
 
 class Turn(NamedTuple):
@@ -38,7 +34,7 @@ class Turn(NamedTuple):
 
     @classmethod
     def of(cls, message: Message, at: int) -> Turn:
-        """Give the turn that a message of the input is.
+        """Return the turn of a message of the input.
 
         Args:
             message: The message.
@@ -49,14 +45,18 @@ class Turn(NamedTuple):
             kind = "call"
         return cls(kind, message, (at,))
 
+    def change(self, what: str, why: str) -> Change:
+        """Return the record of a change to this turn, as in `Change`."""
+        return Change(what, self.origins, why)
+
 
 def as_role(turn: Turn, role: Kind) -> Turn:
-    """Give the same message in another role."""
+    """Return the same message in another role."""
     return Turn(role, {**turn.message, "role": role}, turn.origins)
 
 
 def merge_changes(turns: Iterable[Turn]) -> Iterator[Change]:
-    """Give the changes that turns are of which several messages were joined."""
+    """Yield a change for each turn that holds several messages."""
     for turn in turns:
         if len(turn.origins) > 1:
             why = "two turns in a row that the template does not take"
@@ -64,7 +64,7 @@ def merge_changes(turns: Iterable[Turn]) -> Iterator[Change]:
 
 
 def join(turns: Sequence[Turn], separator: str) -> Turn:
-    """Join turns into one of the first one's kind; parts stay parts."""
+    """Merge turns into one of the first one's kind; parts stay parts."""
     first = turns[0]
     if len(turns) == 1:
         return first

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..messages.message import Message, call_name, is_empty, tool_calls
 from ..profile.states import SYSTEM_KINDS, Kind, after
-from .content import _form, normalize_content
-from .context import RepairContext, is_not_read, rejects_form
+from .change import Change
+from .content import content_form, normalize_content
+from .context import RepairContext, StepResult
 from .labelled_text import labelled_user, tool_calls_as_text
-from .scan import ScanTable, scan
+from .policy import is_rejected
 from .turn import Turn, as_role, join
 
 
-def place_turns(turns: list[Turn], draft: RepairContext) -> list[Turn]:
+def place_turns(turns: list[Turn], context: RepairContext) -> StepResult:
     """Place each message after the others, in the first form that the template takes there."""
-    placer = TurnPlacer(draft)
+    placer = TurnPlacer(context)
     placer.place_all(turns)
-    return placer.turns
+    return StepResult(placer.turns, placer.changes)
 
 
 _ALWAYS_SAID = ("user", "assistant", "call")
@@ -28,66 +28,39 @@ class TurnPlacer:
     """The turns that were placed so far, and where the conversation stands after them.
 
     Args:
-        draft: The rules, and the list of what was changed.
-        messages: The conversation, where messages are taken over from it as they are.
+        context: What the steps go by.
+
+    Attributes:
+        changes: What was changed so far.
+        state: Where the conversation stands.
+        at_front: Whether only system and developer messages were placed so far.
     """
 
-    def __init__(self, draft: RepairContext, messages: Sequence[Message] = ()) -> None:
-        self.draft = draft
-        self._messages = messages
+    def __init__(self, context: RepairContext) -> None:
+        self._context = context
+        self._policy = context.policy
+        self.changes: list[Change] = []
         # Each a turn to be, of the messages that are joined in it; joined once, at the end, since
-        # joining one by one would copy the text again for each. A number is that of a message
-        # which was taken over as it is.
-        self.groups: list[list[Turn] | int] = []
-        self._states: list[str] = []  # before each run; empty where nobody has asked yet
+        # joining one by one would copy the text again for each.
+        self._groups: list[list[Turn]] = []
+        self._states: list[str] = []  # before each group
         self.state = "start"
         self.at_front = True
-        self._names: dict[object, str] = {}
+        self._names: dict[object, str] = {}  # of the tools, by the ids of the calls so far
         self._calls = 0
-        self._open: Collection[object] = ()
-        self._waiting: set[object] = set()
+        self._open: Collection[object] = ()  # the ids of the last message's calls
+        self._waiting: set[object] = set()  # those of them that have no result yet
         self._has_transcript = False
-        self._passage: ScanTable | None = None
-        self._fronted = False
-
-    @property
-    def last(self) -> Turn | None:
-        """The turn that was placed last, or the empty message after it that is passed over."""
-        return self._group(-1)[0] if self.groups else None
 
     @property
     def turns(self) -> list[Turn]:
         """All that was placed, joined."""
-        return [join(self._group(at), self.draft.separator) for at in range(len(self.groups))]
+        return [join(group, self._context.separator) for group in self._groups]
 
-    def arranged(self) -> tuple[list[Message], list[Turn]]:
-        """Give the messages of all that was placed, and the turns that are more than taken over."""
-        messages: list[Message] = []
-        turns: list[Turn] = []
-        for run in self.groups:
-            if isinstance(run, int):
-                messages.append(self._messages[run])
-            else:
-                turns.append(join(run, self.draft.separator))
-                messages.append(turns[-1].message)
-        return messages, turns
-
-    def closes(self) -> bool:
-        """Tell at a glance that `close` has nothing to do."""
-        table = ScanTable.of(self.draft.rules, has_leading_system=self._is_fronted())
-        return table.states[self.state].closes and (
-            self.state.startswith("user")
-            or any(
-                isinstance(run, int) and self._messages[run]["role"] == "user"
-                for run in self.groups
-            )
-        )
-
-    def _group(self, at: int) -> list[Turn]:
-        run = self.groups[at]
-        if isinstance(run, int):
-            run = self.groups[at] = [Turn.of(self._messages[run], run)]
-        return run
+    @property
+    def last(self) -> Turn | None:
+        """The turn that was placed last, or an ignored empty message after it."""
+        return self._groups[-1][0] if self._groups else None
 
     def place_all(self, turns: Iterable[Turn]) -> None:
         """Place turns one after the other."""
@@ -95,85 +68,93 @@ class TurnPlacer:
             self.at_front = self.at_front and turn.kind in SYSTEM_KINDS
             self.place(turn)
 
-    def scan(self, ahead: Iterator[Message], called: list[Message]) -> tuple[Message | None, str]:
-        """Pass over messages that may be taken over as they are.
-
-        Args:
-            ahead: The messages.
-            called: Where those with tool calls and results are put.
-
-        Returns:
-            The message that has to be placed, None at the end, and where the conversation stands
-            before it.
-        """
-        has_leading_system = self._is_fronted()
-        if self._passage is None or has_leading_system is not self._fronted:
-            self._fronted, self._passage = (
-                has_leading_system,
-                ScanTable.of(self.draft.rules, has_leading_system=has_leading_system),
-            )
-        table = self._passage
-        stop, place = scan(ahead, table.states[self.state], table, called, self._open)
-        return stop, place.state
-
-    def take_over(self, begin: int, end: int, state: str, called: Sequence[Message]) -> None:
-        """Put messages of the conversation as they are, after the system text at the front.
-
-        Args:
-            begin: The position of the first.
-            end: The position after the last.
-            state: Where the conversation stands after them.
-            called: Those of them with tool calls or results.
-        """
-        if begin == end:
-            return
-        self.groups.extend(range(begin, end))
-        self._states.append(self.state)
-        self._states.extend(itertools.repeat("", end - begin - 1))
-        self.state = state
-        if not called:
-            self._open = ()
-            return
-        for message in called:
-            names = _call_names(message)
-            self._names.update(names)
-            self._calls += bool(names)
-        results = end
-        while results > begin and self._messages[results - 1]["role"] == "tool":
-            results -= 1
-        if results > begin:
-            self._set_open(self._messages[results - 1])
-        for at in range(results, end):
-            self._waiting.discard(self._messages[at].get("tool_call_id"))
-
-    def _set_open(self, message: Message) -> None:
-        self._open = {call.get("id") for call in tool_calls(message)}
-        self._waiting = set(self._open)
-
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
-        ignored_empty = self.draft.rules.ignored_empty
-        if turn.ignored_empty or (ignored_empty and not self.at_front and self._is_passed(turn)):
+        if turn.ignored_empty or self._is_ignored(turn):
             self.put(turn._replace(ignored_empty=True))
             return
-        fitting = (
-            turn
-            if turn.merged_by_server
-            else normalize_content(turn, self.draft, late=not self.at_front)
-        )
-        if fitting is None:
-            return
-        turn = fitting
+        if not turn.merged_by_server:
+            fitting, changes = normalize_content(turn, self._context, late=not self.at_front)
+            self.changes += changes
+            if fitting is None:
+                return
+            turn = fitting
         if turn.kind == "call":
-            self._names.update(_call_names(turn.message))
-        if self.at_front:
-            self.put(turn)  # as `gather_front` left it
-        elif self._is_awaited(turn) or (self._may_follow(turn.kind) and not self._is_stray(turn)):
+            self._names.update({call.get("id"): call_name(call) for call in _calls(turn)})
+        # At the front stands what `merge_leading_system` has left.
+        if self.at_front or self._is_awaited(turn) or self._fits(turn):
             self.put(turn)
         elif turn.kind not in _ALWAYS_SAID and is_empty(turn.message):
-            self.draft.note("content", turn, "an empty message that the template does not take")
+            self._note("content", turn, "an empty message that the template does not take")
         else:
             self._make_fit(turn)
+
+    def put(self, turn: Turn) -> None:
+        """Add a turn as it is."""
+        if turn.kind == "tool":
+            self._waiting.discard(turn.message.get("tool_call_id"))
+        elif turn.kind == "call":
+            self._open = {call.get("id") for call in _calls(turn)}
+            self._waiting = set(self._open)
+            self._calls += 1
+        elif not turn.ignored_empty:
+            self._open = ()
+        self._states.append(self.state)
+        self._groups.append([turn])
+        self.state = self._policy.after(self.state, turn.kind, ignored_empty=turn.ignored_empty)
+
+    def _pop(self) -> Turn:
+        self.state = self._states.pop()
+        group = self._groups.pop()
+        self._calls -= group[0].kind == "call"
+        return join(group, self._context.separator)
+
+    def _note(self, what: str, turn: Turn, why: str) -> None:
+        self.changes.append(turn.change(what, why))
+
+    def _fits(self, turn: Turn) -> bool:
+        return self._may_follow(turn.kind) and not self._is_stray(turn)
+
+    def _may_follow(self, kind: Kind) -> bool:
+        policy = self._policy
+        if self.state == "leading_system" and kind in policy.taken_after_systems:
+            placed = [group[0] for group in self._groups if not group[0].ignored_empty]
+            if len(placed) > 1 and all(turn.kind == "system" for turn in placed):
+                return True
+        if kind == "tool" and self._calls and self.state in ("user", "assistant"):
+            return policy.late_results or policy.may_follow(self.state, kind)
+        has_leading_system = bool(self._groups) and self._groups[0][0].kind in SYSTEM_KINDS
+        return policy.may_follow(self.state, kind, has_leading_system=has_leading_system)
+
+    def _is_awaited(self, turn: Turn) -> bool:
+        """Return whether it is a further result for several calls of one message."""
+        return (
+            turn.kind == "tool"
+            and self.state.endswith("+tool")
+            and bool(self._open)
+            and turn.message.get("tool_call_id") in self._waiting
+            and not self._policy.single_calls
+        )
+
+    def _is_stray(self, turn: Turn) -> bool:
+        """Return whether it is a result that the template does not take for want of a call."""
+        before = self.state.rpartition("+")[2]
+        if turn.kind != "tool" or before not in ("call", "tool"):
+            return False
+        answer = self._policy.stray_results.get(before)
+        if answer is None or turn.message.get("tool_call_id") in self._open:
+            return False
+        # Of an empty one that is taken and not read, nothing is lost.
+        return answer == "refused" or not is_empty(turn.message)
+
+    def _is_ignored(self, turn: Turn) -> bool:
+        """Return whether it is empty, and the template ignores it where it stands."""
+        if self.at_front or turn.kind not in self._policy.after_empty.get(self.state, ()):
+            return False
+        has_content = turn.message.get("content") not in (None, [])
+        return is_empty(turn.message) and (
+            has_content or not is_rejected(self._policy.rejects_null, content_form(turn, late=True))
+        )
 
     def _make_fit(self, turn: Turn) -> None:
         """Place a message that may not stand where it does."""
@@ -182,177 +163,92 @@ class TurnPlacer:
             self._pop()  # it says nothing, and would stand between what belongs together now
             last = self.last
         if last is not None and last.kind == turn.kind not in ("call", "tool"):
-            if turn.kind == "user" and self._has_transcript and not turn.labelled:
-                turn = labelled_user(turn, "User message")
-            self._group(-1).append(turn)
+            if turn.kind == "user" and self._has_transcript:
+                turn = _as_labelled(turn)
+            self._groups[-1].append(turn)
         else:
             self._PLACES.get(turn.kind, TurnPlacer.put)(self, turn)
 
-    def _may_follow(self, kind: Kind) -> bool:
-        if (
-            self.state == "leading_system"
-            and self.draft.rules.follows_with_several_systems.get(kind) == "accepted"
-        ):
-            placed = (self._group(at)[0] for at in range(len(self.groups)))
-            fronts = [turn for turn in placed if not turn.ignored_empty]
-            if len(fronts) > 1 and all(turn.kind == "system" for turn in fronts):
-                return True
-        if kind == "tool" and self._calls and self.state in ("user", "assistant"):
-            return self.draft.rules.late_results == "accepted" or self.draft.rules.may_follow(
-                self.state, kind
-            )
-        return self.draft.rules.may_follow(self.state, kind, has_leading_system=self._is_fronted())
-
-    def _is_fronted(self) -> bool:
-        first = self.groups[0] if self.groups else 0
-        return not isinstance(first, int) and first[0].kind in SYSTEM_KINDS
-
-    def _is_awaited(self, turn: Turn) -> bool:
-        """Tell whether it is a further result for several calls of one message."""
-        return (
-            turn.kind == "tool"
-            and self.state.endswith("+tool")
-            and bool(self._open)
-            and turn.message.get("tool_call_id") in self._waiting
-            and self.draft.rules.parallel_calls == "accepted"
-        )
-
-    def _is_stray(self, turn: Turn) -> bool:
-        place = self.state.rpartition("+")[2]
-        if turn.kind != "tool" or place not in ("call", "tool"):
-            return False
-        answer = self.draft.rules.stray_results.get(place, "accepted")
-        if answer == "accepted" or turn.message.get("tool_call_id") in self._open:
-            return False
-        # Of an empty one that is taken and not read, nothing is lost.
-        return answer == "refused" or not is_empty(turn.message)
-
-    def _is_passed(self, turn: Turn) -> bool:
-        if turn.kind not in self.draft.rules.ignored_empty.get(self.state, ()):
-            return False
-        has_content = turn.message.get("content") not in (None, [])
-        return is_empty(turn.message) and (
-            has_content or not rejects_form(self.draft.rules.null, _form(turn, late=True))
-        )
-
-    def put(self, turn: Turn) -> None:
-        """Add a turn as it is."""
-        if turn.kind == "tool":
-            self._waiting.discard(turn.message.get("tool_call_id"))
-        elif turn.kind == "call":
-            self._set_open(turn.message)
-            self._calls += 1
-        elif not turn.ignored_empty:
-            self._open = ()
-        self._states.append(self.state)
-        self.groups.append([turn])
-        self.state = self.draft.rules.after(self.state, turn.kind, ignored_empty=turn.ignored_empty)
-
-    def _pop(self) -> Turn:
-        if not self._states[-1]:
-            self._find_states()
-        self.state = self._states.pop()
-        last = self._group(-1)
-        self._calls -= last[0].kind == "call"
-        self.groups.pop()
-        return join(last, self.draft.separator)
-
-    def _find_states(self) -> None:
-        """Find out where the conversation stood before each of the messages taken over last."""
-        at = len(self._states) - 1
-        while not self._states[at]:
-            at -= 1
-        while at + 1 < len(self._states):
-            turn = self._group(at)[0]
-            self._states[at + 1] = self.draft.rules.after(self._states[at], turn.kind)
-            at += 1
-
     def _place_user(self, turn: Turn) -> None:
-        rules, last = self.draft.rules, self.last
+        last = self.last
         if last is not None and last.kind == "call":
-            self._unsay_call()
+            self._write_last_call()
             self.place(turn)
         elif self._bridges("assistant", "user"):
-            if last is None or last.kind != "tool" or not is_not_read(rules.blank, "assistant"):
-                self.put(self.draft.filler("assistant", turn))
-                self.put(turn)
+            if last is None or last.kind != "tool" or not self._policy.fillers["assistant"]:
+                self._fill("assistant", turn)
             else:  # words that the assistant never said are worse than a boundary within a turn
-                labelled = turn if turn.labelled else labelled_user(turn, "User message")
-                self._group(-1).append(labelled)
+                self._groups[-1].append(_as_labelled(turn))
         elif last is not None and last.kind != "user":
-            self._transcribe_last()
+            self._transcribe(self._pop())
             self.place(turn)
         else:
             self.put(turn)
 
     def _place_assistant(self, turn: Turn) -> None:
         if self.last is not None and self.last.kind == "call":
-            self._unsay_call()
+            self._write_last_call()
             self.place(turn)
         elif self._bridges("user", "assistant"):
-            self.put(self.draft.filler("user", turn))
-            self.put(turn)
+            self._fill("user", turn)
         else:
             self._transcribe(turn)
 
     def _place_call(self, turn: Turn) -> None:
         if self.state in ("start", "leading_system") and self._bridges("user", "call"):
-            self.put(self.draft.filler("user", turn))
-            self.put(turn)
+            self._fill("user", turn)
         else:
-            self.draft.note("tools", turn, "the template does not read a tool call there")
-            self.place(tool_calls_as_text(turn, self.draft))
+            self._note("tools", turn, "the template does not read a tool call there")
+            self.place(tool_calls_as_text(turn, self._context.separator))
 
     def _place_tool(self, turn: Turn) -> None:
         name = turn.message.get("name") or self._names.get(turn.message.get("tool_call_id"))
-        label = f"Tool result: {name}" if name else "Tool result"
-        self.draft.note("tools", turn, "the template does not read a tool result there")
-        self.place(labelled_user(turn, label))
+        self._note("tools", turn, "the template does not read a tool result there")
+        self.place(labelled_user(turn, f"Tool result: {name}" if name else "Tool result"))
 
     def _place_function(self, turn: Turn) -> None:
         name = turn.message.get("name")
-        label = f"Function result: {name}" if name else "Function result"
-        self.draft.note("function", turn, "the template does not read a function message there")
-        self.place(labelled_user(turn, label))
+        self._note("function", turn, "the template does not read a function message there")
+        self.place(labelled_user(turn, f"Function result: {name}" if name else "Function result"))
 
     def _place_developer(self, turn: Turn) -> None:
         if self._may_follow("system"):
-            self.draft.note("developer", turn, "the template reads no developer message there")
+            self._note("developer", turn, "the template reads no developer message there")
             self.place(as_role(turn, "system"))
         else:
-            self._place_late(turn, "Developer message")
+            self._place_late_system(turn)
 
-    def _place_system(self, turn: Turn) -> None:
-        self._place_late(turn, "System message")
-
-    def _place_late(self, turn: Turn, label: str) -> None:
+    def _place_late_system(self, turn: Turn) -> None:
         # In place and as the user's: at the front it would hold for turns that it came after, and
         # the backend would compute the whole prompt again.
-        self.draft.note(turn.kind, turn, f"the template reads no {turn.kind} message there")
-        self.place(labelled_user(turn, label))
+        self._note(turn.kind, turn, f"the template reads no {turn.kind} message there")
+        self.place(labelled_user(turn, f"{turn.kind.capitalize()} message"))
 
     def _bridges(self, filler: Kind, kind: Kind) -> bool:
-        """Whether a turn of the filler's kind makes room for the other one."""
-        rules = self.draft.rules
-        return rules.may_follow(self.state, filler) and rules.may_follow(
+        """Return whether a turn of the filler's kind makes room for the other one."""
+        policy = self._policy
+        return policy.may_follow(self.state, filler) and policy.may_follow(
             after(self.state, filler), kind
         )
 
+    def _fill(self, kind: Kind, turn: Turn) -> None:
+        """Put a turn behind an invented one."""
+        filler, change = self._context.filler(kind, turn)
+        self.changes.append(change)
+        self.put(filler)
+        self.put(turn)
+
     def _transcribe(self, turn: Turn) -> None:
         """Write a turn as text of the user's: the last resort, which every template can show."""
-        self.draft.note("transcript", turn, f"the template reads no {turn.kind} turn there")
-        label = f"{turn.kind.capitalize()} message"
-        self.place(labelled_user(turn, label))
+        self._note("transcript", turn, f"the template reads no {turn.kind} turn there")
+        self.place(labelled_user(turn, f"{turn.kind.capitalize()} message"))
         self._has_transcript = True
 
-    def _transcribe_last(self) -> None:
-        self._transcribe(self._pop())
-
-    def _unsay_call(self) -> None:
+    def _write_last_call(self) -> None:
         """Write out the last call: it has no result, and the template wants one."""
         call = self._pop()
-        self.draft.note("tools", call, "the template wants a result after each tool call")
-        self.place(tool_calls_as_text(call, self.draft))
+        self._note("tools", call, "the template wants a result after each tool call")
+        self.place(tool_calls_as_text(call, self._context.separator))
 
     _PLACES: Mapping[str, Callable[[TurnPlacer, Turn], None]] = {
         "user": _place_user,
@@ -361,9 +257,13 @@ class TurnPlacer:
         "tool": _place_tool,
         "function": _place_function,
         "developer": _place_developer,
-        "system": _place_system,
+        "system": _place_late_system,
     }
 
 
-def _call_names(message: Message) -> dict[object, str]:
-    return {call.get("id"): call_name(call) for call in tool_calls(message)}
+def _as_labelled(turn: Turn) -> Turn:
+    return turn if turn.labelled else labelled_user(turn, "User message")
+
+
+def _calls(turn: Turn) -> Sequence[Message]:
+    return tool_calls(turn.message)
