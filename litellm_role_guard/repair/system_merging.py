@@ -27,9 +27,9 @@ def merges_on_server(turns: Sequence[Turn], policy: RepairPolicy) -> bool:
 
 def as_merged_by_server(turns: list[Turn], policy: RepairPolicy) -> list[Turn] | None:
     """Return what the template sees where that holds all texts in order; None elsewhere."""
-    leading, later = system_runs(turns)
     if not merges_on_server(turns, policy):
         return None
+    leading, later = system_runs(turns)
     idle = bool(later and leading) and all(is_empty(turn.message) for turn in later)
     if not (idle and policy.ignores_empty_developer) and not _is_said_last(turns, policy):
         return None

@@ -39,6 +39,8 @@ def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResul
     """Write out the calls that no template is shown: vLLM drops malformed arguments."""
     made: list[Turn] = []
     changes: list[Change] = []
+    if not any(turn.kind == "call" or "function_call" in turn.message for turn in turns):
+        return StepResult(turns, changes)
     for turn in turns:
         why = _why_unshown(turn.message)
         if why is not None:

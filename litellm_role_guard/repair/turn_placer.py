@@ -22,6 +22,7 @@ def place_turns(turns: list[Turn], context: RepairContext) -> StepResult:
 
 
 _ALWAYS_SAID = ("user", "assistant", "call")
+_PLAIN = ("user", "assistant")
 
 
 class TurnPlacer:
@@ -66,7 +67,8 @@ class TurnPlacer:
         """Place turns one after the other."""
         for turn in turns:
             self.at_front = self.at_front and turn.kind in SYSTEM_KINDS
-            self.place(turn)
+            if not self._put_plain(turn):
+                self.place(turn)
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
@@ -103,6 +105,28 @@ class TurnPlacer:
         self._groups.append([turn])
         self.state = self._policy.after(self.state, turn.kind, ignored_empty=turn.ignored_empty)
 
+    def _put_plain(self, turn: Turn) -> bool:
+        """Put a turn of plain text where the scan would pass over it, as over most; say whether."""
+        message = turn.message
+        if self.at_front or turn.kind not in _PLAIN or len(message) != 2:
+            return False
+        content = message.get("content")
+        if type(content) is not str or not content:
+            return False
+        table = self._policy.scan_tables[self._has_leading_system]
+        following = table.states[self.state].get(turn.kind)
+        if following is None:
+            return False
+        self._open = ()
+        self._states.append(self.state)
+        self._groups.append([turn])
+        self.state = following.state
+        return True
+
+    @property
+    def _has_leading_system(self) -> bool:
+        return bool(self._groups) and self._groups[0][0].kind in SYSTEM_KINDS
+
     def _pop(self) -> Turn:
         self.state = self._states.pop()
         group = self._groups.pop()
@@ -123,8 +147,7 @@ class TurnPlacer:
                 return True
         if kind == "tool" and self._calls and self.state in ("user", "assistant"):
             return policy.late_results or policy.may_follow(self.state, kind)
-        has_leading_system = bool(self._groups) and self._groups[0][0].kind in SYSTEM_KINDS
-        return policy.may_follow(self.state, kind, has_leading_system=has_leading_system)
+        return policy.may_follow(self.state, kind, has_leading_system=self._has_leading_system)
 
     def _is_awaited(self, turn: Turn) -> bool:
         """Return whether it is a further result for several calls of one message."""
