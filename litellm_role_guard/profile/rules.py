@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .states import Kind, after
+from .states import Kind
 
 Answer = Literal["accepted", "refused", "not_read"]
 """`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
@@ -139,20 +139,6 @@ class Rules(BaseModel):
         description="The same where the earlier call had only one result, or the first of several.",
     )
 
-    def after(self, state: str, kind: Kind, *, ignored_empty: bool = False) -> str:
-        """Give the state in which a conversation stands after a message of this kind.
-
-        Args:
-            state: Where it stood.
-            kind: The message's kind.
-            ignored_empty: Whether it is empty and passed over.
-        """
-        return (
-            self.ignored_empty.get(state, {}).get(kind, state)
-            if ignored_empty
-            else after(state, kind)
-        )
-
     def may_follow(self, state: str, kind: Kind, *, has_leading_system: bool = False) -> bool:
         """Tell whether a message of this kind is taken and read in this state.
 
@@ -166,10 +152,6 @@ class Rules(BaseModel):
         return (
             has_leading_system and self.follows_with_system.get(state, {}).get(kind) == "accepted"
         )
-
-    def may_end(self, state: str) -> bool:
-        """Tell whether a reply may be asked for in this state."""
-        return self.ends.get(state, "accepted") == "accepted"
 
     def forbid(
         self, states: Iterable[str], kinds: Iterable[Kind], answer: Answer = "refused"

@@ -80,7 +80,7 @@ def without_errors(
 
 
 def _cut(message: Message, own: Sequence[re.Pattern[str]]) -> Message:
-    """Give a message up to where its error begins; the same object where there is none."""
+    """Return a message up to where its error begins; the same object where there is none."""
     content = message.get("content")
     if isinstance(content, str):
         text = _before_error(content, own)
