@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..messages.message import has_media, is_empty
 from ..profile.states import SYSTEM_KINDS, Kind
+from .billing_line import without_billing_line
 from .change import Change
 from .context import RepairContext, StepResult
 from .policy import RepairPolicy
@@ -31,7 +32,9 @@ def merge_leading_system(turns: list[Turn], context: RepairContext) -> StepResul
         moved, changed = as_user_turns(native)
         return StepResult([*moved, *rest], [*changes, *changed])
     if (moves_later and has_developer) or _has_unread_pair(native, policy):
-        native = [join(native, context.separator)]
+        # The server itself strips the line that opens the message, and no later one.
+        rest_of_run = [without_billing_line(turn) for turn in native[1:]]
+        native = [join([native[0], *rest_of_run], context.separator)]
     elif policy.hoists_developer and has_developer and len(native) > 1:
         native = [turn._replace(merged_by_server=True) for turn in native]
     shown, changed = _media_as_user(native, policy)
@@ -92,7 +95,8 @@ def as_user_turns(turns: Sequence[Turn]) -> StepResult:
         for turn in turns
         if turn.kind != "user"
     ]
-    return StepResult([as_role(turn, "user") for turn in turns], changes)
+    moved = [as_role(without_billing_line(turn), "user") for turn in turns]
+    return StepResult(moved, changes)
 
 
 def mirror_system_hoisting(turns: list[Turn], context: RepairContext) -> StepResult:

@@ -59,7 +59,10 @@ def _why_unshown(message: Message) -> str | None:
 
 
 def is_well_formed(call: Mapping[str, Any]) -> bool:
-    """Return whether vLLM shows a call as it is: a function whose arguments are an object."""
+    """Return whether vLLM shows a call whole: a function whose arguments are an object.
+
+    vLLM reads `null` and `[]` as `{}`, and nothing is lost with them.
+    """
     function = call.get("function")
     if call.get("type", "function") != "function" or not is_object(function):
         return False
@@ -67,13 +70,17 @@ def is_well_formed(call: Mapping[str, Any]) -> bool:
     if not arguments or (not isinstance(arguments, str) and is_object(arguments)):
         return isinstance(function.get("name"), str)
     try:
-        return isinstance(from_json(arguments), dict)
+        return _is_shown_whole(from_json(arguments))
     except (TypeError, ValueError):  # stricter than vLLM's own parser, and several times as fast
         pass
     try:
-        return isinstance(json.loads(arguments), dict)
+        return _is_shown_whole(json.loads(arguments))
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def _is_shown_whole(arguments: object) -> bool:
+    return isinstance(arguments, dict) or arguments is None or arguments == []
 
 
 def _one_call_each(turns: list[Turn], context: RepairContext) -> StepResult:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..messages.message import Message, call_name, is_empty, tool_calls
 from ..profile.states import SYSTEM_KINDS, Kind, after
+from .billing_line import without_billing_line
 from .change import Change
 from .content import content_form, normalize_content
 from .context import RepairContext, StepResult
@@ -245,7 +246,8 @@ class TurnPlacer:
         # In place and as the user's: at the front it would hold for turns that it came after, and
         # the backend would compute the whole prompt again.
         self._note(turn.kind, turn, f"the template reads no {turn.kind} message there")
-        self.place(labelled_user(turn, f"{turn.kind.capitalize()} message"))
+        label = f"{turn.kind.capitalize()} message"
+        self.place(labelled_user(without_billing_line(turn), label))
 
     def _bridges(self, filler: Kind, kind: Kind) -> bool:
         """Return whether a turn of the filler's kind makes room for the other one."""
