@@ -113,6 +113,11 @@ class Rules(BaseModel):
     parallel_calls: Answer = Field(
         default="accepted", description="Several tool calls in one message, then their results."
     )
+    result_pairing: Answer = Field(
+        default="accepted",
+        description="Results in another order than their calls, which the prompt has to tell "
+        "apart by their ids.",
+    )
     stray_results: dict[str, Answer] = Field(
         default_factory=dict,
         description="A tool result that answers no open call, after a call or a result of another.",

@@ -35,6 +35,9 @@ class _CallCheck:
         self.takes_text = not (takes_calls and policy.text_apart)
         self.takes_several = not (takes_calls and policy.single_calls)
         self.wants_all = takes_calls and policy.all_answered
+        self.orders_results = policy.orders_results
+        self.order: dict[object, int] = {}  # the places of the last message's calls
+        self.reached = 0
         self.called: set[object] = set()
         self.answered: set[object] = set()
         self.waiting: set[object] = set()
@@ -62,6 +65,9 @@ class _CallCheck:
             return True
         if not all(map(is_well_formed, calls)):
             return False
+        if self.orders_results:
+            places = reversed(list(enumerate(calls)))  # the first of calls with the same id counts
+            self.order, self.reached = {call.get("id"): at for at, call in places}, 0
         if not self.takes_text and (message.get("content") or message.get("refusal")):
             return False
         if len(calls) > 1:
@@ -81,6 +87,11 @@ class _CallCheck:
 
     def _passes_result(self, call_id: object) -> bool:
         self.waiting.discard(call_id)
+        if self.orders_results:
+            place = self.order.get(call_id, self.reached)
+            if place < self.reached:
+                return False
+            self.reached = place
         if self.takes_long and self.takes_repeated:
             return True
         if not self.takes_repeated:

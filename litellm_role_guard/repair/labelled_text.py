@@ -30,8 +30,11 @@ def tool_calls_as_text(turn: Turn, separator: str) -> Turn:
     legacy = turn.message.get("function_call")
     if isinstance(legacy, Mapping):
         calls.append({"function": legacy})
-    content = message.get("content")
-    for call in calls:
-        shown = f"[Tool call: {call_name(call)}]\n{call_arguments(call)}".rstrip()
-        content = join_contents([content, shown], separator)
-    return Turn("assistant", {**message, "content": content}, turn.origins)
+    shown = [f"[Tool call: {call_name(call)}]\n{call_arguments(call)}".rstrip() for call in calls]
+    content = join_contents([message.get("content"), *shown], separator)
+    return Turn(
+        "assistant",
+        {**message, "content": content},
+        turn.origins,
+        written_calls={call.get("id"): call_name(call) for call in calls if call.get("id")},
+    )

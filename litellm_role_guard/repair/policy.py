@@ -50,6 +50,7 @@ class RepairPolicy:
         short_result_ids: So do those of results that answer no call.
         new_ids: An id that was used before is not read again.
         forgets_lone_ids: But for that of a lone result.
+        orders_results: The prompt shows which result answers which call by their order alone.
         single_calls: One tool call at a time.
         all_answered: Several calls of a message need a result each.
         text_apart: Text beside a tool call is not read once an answer has followed.
@@ -87,6 +88,7 @@ class RepairPolicy:
     short_result_ids: bool
     new_ids: bool
     forgets_lone_ids: bool
+    orders_results: bool
     single_calls: bool
     all_answered: bool
     text_apart: bool
@@ -229,6 +231,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         short_result_ids=rules.long_result_ids != "accepted",
         new_ids=rules.repeated_call_ids != "accepted",
         forgets_lone_ids=rules.repeated_lone_ids == "accepted",
+        orders_results=rules.result_pairing != "accepted" or not rules.may_follow("user", "call"),
         single_calls=rules.parallel_calls != "accepted",
         all_answered=rules.half_answered != "accepted" and rules.parallel_calls == "accepted",
         text_apart=rules.call_text != "accepted",

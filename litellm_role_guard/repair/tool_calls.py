@@ -15,6 +15,7 @@ from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .labelled_text import tool_calls_as_text
 from .policy import RepairPolicy
+from .result_order import order_results
 from .turn import Turn
 
 
@@ -32,7 +33,8 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.text_apart, _put_text_apart),
     ]
     needed = [step for is_needed, step in steps if is_needed and policy.takes_calls]
-    return [_write_unshown_calls, *needed]
+    ordering: list[Step] = [order_results] if policy.orders_results else []
+    return [*ordering, _write_unshown_calls, *needed]
 
 
 def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResult:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..messages.message import Message, content_parts, part_text
@@ -11,6 +12,9 @@ from .change import Change
 
 REASONING = ("reasoning", "reasoning_content")
 """The keys of an assistant message's reasoning; the second one is of older releases."""
+
+
+NO_CALLS: Mapping[object, str] = MappingProxyType({})
 
 
 class Turn(NamedTuple):
@@ -23,6 +27,7 @@ class Turn(NamedTuple):
         labelled: Whether its text begins with a label that tells who said it.
         merged_by_server: Whether the server joins its text to that of others at the front.
         ignored_empty: Whether it is empty and the template passes over it.
+        written_calls: The tool calls that were written out in it: the name of each by its id.
     """
 
     kind: Kind
@@ -31,6 +36,7 @@ class Turn(NamedTuple):
     labelled: bool = False
     merged_by_server: bool = False
     ignored_empty: bool = False
+    written_calls: Mapping[object, str] = NO_CALLS
 
     @classmethod
     def of(cls, message: Message, at: int) -> Turn:

@@ -52,6 +52,7 @@ class TurnPlacer:
         self._calls = 0
         self._open: Collection[object] = ()  # the ids of the last message's calls
         self._waiting: set[object] = set()  # those of them that have no result yet
+        self._written: set[object] = set()  # the ids of the calls that are written out as text
         self._has_transcript = False
 
     @property
@@ -82,10 +83,11 @@ class TurnPlacer:
             if fitting is None:
                 return
             turn = fitting
-        if turn.kind == "call":
-            self._names.update({call.get("id"): call_name(call) for call in _calls(turn)})
+        self._note_calls(turn)
         # At the front stands what `merge_leading_system` has left.
-        if self.at_front or self._is_awaited(turn) or self._fits(turn):
+        if self.at_front or (
+            not self._is_of_written_call(turn) and (self._is_awaited(turn) or self._fits(turn))
+        ):
             self.put(turn)
         elif turn.kind not in _ALWAYS_SAID and is_empty(turn.message):
             self._note("content", turn, "an empty message that the template does not take")
@@ -136,6 +138,19 @@ class TurnPlacer:
 
     def _note(self, what: str, turn: Turn, why: str) -> None:
         self.changes.append(turn.change(what, why))
+
+    def _note_calls(self, turn: Turn) -> None:
+        if turn.kind == "call":
+            names = {call.get("id"): call_name(call) for call in _calls(turn)}
+            self._names.update(names)
+            self._written.difference_update(names)
+        elif turn.written_calls:
+            self._names.update(turn.written_calls)
+            self._written.update(turn.written_calls)
+
+    def _is_of_written_call(self, turn: Turn) -> bool:
+        """Return whether it is the result of a call in words: a round is one thing."""
+        return turn.kind == "tool" and turn.message.get("tool_call_id") in self._written
 
     def _fits(self, turn: Turn) -> bool:
         return self._may_follow(turn.kind) and not self._is_stray(turn)
@@ -227,7 +242,10 @@ class TurnPlacer:
 
     def _place_tool(self, turn: Turn) -> None:
         name = turn.message.get("name") or self._names.get(turn.message.get("tool_call_id"))
-        self._note("tools", turn, "the template does not read a tool result there")
+        why = "the template does not read a tool result there"
+        if self._is_of_written_call(turn):
+            why = "its call is written out as text"
+        self._note("tools", turn, why)
         self.place(labelled_user(turn, f"Tool result: {name}" if name else "Tool result"))
 
     def _place_function(self, turn: Turn) -> None:
