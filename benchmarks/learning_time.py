@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from demo.processes import REPOSITORY
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.probing.evidence import ProbeRecorder
 from litellm_role_guard.probing.live import learn_from_vllm
-from tests.real_templates import GEMMA_3, REAL, name
-from tests.vllm.conftest import MODEL, serving_with
+from testing.processes import REPOSITORY
+from testing.real_templates import GEMMA_3, REAL, name
+from testing.vllm import MODEL, serving_with
 
 from . import plot
 from .page import BENCHMARKS, Target, machine, table, targets, write

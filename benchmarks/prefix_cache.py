@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import httpx
 
 from litellm_role_guard.profile.refusals import is_about_conversation
-from tests.processes import MASTER_KEY, start_proxy
-from tests.real_templates import GEMMA_3
-from tests.vllm.conftest import MODEL, serving_with
+from testing.proxies import MASTER_KEY, start_proxy
+from testing.real_templates import GEMMA_3
+from testing.vllm import MODEL, serving_with
 
 from .breaks import BREAKS, Talk, talk
 from .page import BENCHMARKS, Target, machine, table, targets, write

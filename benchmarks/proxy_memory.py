@@ -23,14 +23,15 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from demo.processes import REPOSITORY, free_port, launch_proxy, running
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
-from tests.processes import write_config
+from testing.load import client
+from testing.processes import free_port, launch_proxy, running
+from testing.proxies import write_config
+from testing.talks import BROKEN, talk
+from testing.templates import STRICT
 
 from . import plot
-from .load import client
 from .page import BENCHMARKS, machine, table, write
-from .talks import BROKEN, talk
 
 REQUESTS = 20000
 SAMPLES = 10
@@ -48,7 +49,6 @@ PATIENCE_SECONDS = 120.0
 KEEPALIVE_SECONDS = 2
 """Shorter than the backend keeps its connections (docs/fleet.md)."""
 
-STRICT = REPOSITORY / "litellm_role_guard" / "simulator" / "strict.jinja"
 GROUP = "gemma3"
 ANSWER = "All right, and what is next?"
 WITHOUT, WITH = "without", "with the guard"

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from demo.processes import REPOSITORY, proxy, simulator
-from tests.processes import MASTER_KEY, write_config
+from testing.processes import proxy, simulator
+from testing.proxies import MASTER_KEY, write_config
+from testing.templates import TEMPLATES
 
 from . import plot
 from .page import BENCHMARKS, Target, machine, table, targets, write
@@ -36,7 +37,6 @@ LATENCY_SECONDS = 0.02
 """Until the simulated backend says its first word. A refusal comes before that."""
 
 ALLOWED_SECONDS = 0.005
-TEMPLATES = REPOSITORY / "tests" / "templates"
 STRICT, LENIENT = TEMPLATES / "alternating.jinja", TEMPLATES / "plain.jinja"
 # LiteLLM's connections end before the backend's do (docs/fleet.md).
 ENVIRONMENT = {"AIOHTTP_KEEPALIVE_TIMEOUT": "2"}

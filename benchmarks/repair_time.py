@@ -16,7 +16,7 @@ from litellm.litellm_core_utils.prompt_templates.common_utils import get_complet
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.template.chat_template import ChatTemplate
-from tests.real_templates import REAL, name
+from testing.real_templates import REAL, name
 
 from .page import BENCHMARKS, Target, machine, table, targets, write
 from .plot import lines

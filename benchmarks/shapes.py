@@ -2,9 +2,9 @@
 
     python -m benchmarks.shapes
 
-Every conversation of tests/conversations.py is put to every template of the trl and axolotl wheels
-three times: as it is, after LiteLLM's `ensure_alternating_roles`, and after this guard. Takes
-about a minute on one core. `scripts/vllm_cpu/fetch_templates.sh` fetches the templates.
+Every conversation of `testing.conversations` is put to every template of the trl and axolotl
+wheels three times: as it is, after LiteLLM's `ensure_alternating_roles`, and after this guard.
+Takes about a minute on one core. `scripts/vllm_cpu/fetch_templates.sh` fetches the templates.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from litellm_role_guard.messages.message import is_empty, tool_calls
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
-from tests.conversations import CASES, FURTHER, Case, Message
-from tests.marks import Marked, marked
-from tests.real_templates import HOME, REAL
+from testing.cases import CASES
+from testing.conversations import Case, Message
+from testing.further_cases import FURTHER
+from testing.marks import Marked, marked
+from testing.real_templates import HOME, REAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "shapes.md"
 OUTCOMES = ("refused", "lost", "whole")

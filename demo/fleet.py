@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from .processes import REPOSITORY, proxy, simulator
+from testing.processes import REPOSITORY, proxy, simulator
 
 CONFIG = REPOSITORY / "config.example.yaml"
 MASTER_KEY = os.environ.get("LITELLM_MASTER_KEY", "sk-role-guard-demo")

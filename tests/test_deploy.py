@@ -13,7 +13,7 @@ import yaml
 
 from litellm_role_guard.plugin.deployments import GLOBAL_PATH, Deployments
 from litellm_role_guard.plugin.settings import KEY, GuardSettings, read_settings
-from tests.deployment_files import (
+from testing.deployment_files import (
     COMPOSE_FILES,
     FOLDER,
     MODEL,

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
-import litellm_role_guard
-from demo.processes import proxy, simulator
-from tests.processes import write_config
-from tests.proxy.conftest import CLIENT, Backend, deployment
-
-from .playground import MASTER_KEY, Playground, log_in
+from testing.playground import (
+    CAUTIOUS,
+    DROPPING,
+    GUARDED,
+    INFORMED,
+    MASTER_KEY,
+    MODEL,
+    TIMEOUT_MS,
+    UNGUARDED,
+    FailingBackend,
+    Open,
+    Playground,
+    Target,
+    log_in,
+)
+from testing.processes import proxy, simulator
+from testing.proxied import Backend, deployment
+from testing.proxies import write_config
+from testing.templates import STRICT
 
 CHROMIUM = os.environ.get("ROLE_GUARD_CHROMIUM", "/usr/bin/chromium")
 # Without these it looks for Google's servers at every start, which a closed network refuses.
@@ -35,57 +46,9 @@ OFFLINE = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
 VIEW = ViewportSize(width=1180, height=640)
-TIMEOUT_MS = 20_000
-MODEL = "gemma3"
-ANSWERING = ["/v1/chat/completions", "/v1/responses"]  # and not what the guard asks at /tokenize
-# What the simulator renders with unless it is told otherwise.
-STRICT = Path(litellm_role_guard.__file__).with_name("simulator") / "strict.jinja"
 
-
-@dataclass(frozen=True)
-class Target:
-    """Whom the Playground talks to.
-
-    Attributes:
-        guarded: Whether it is the proxy with the guard.
-        group: The model group.
-    """
-
-    guarded: bool
-    group: str
-
-
-UNGUARDED = Target(guarded=False, group=MODEL)
-GUARDED = Target(guarded=True, group=MODEL)
-CAUTIOUS = Target(guarded=True, group=f"{MODEL}-cautious")
-INFORMED = Target(guarded=True, group=f"{MODEL}-template")
-DROPPING = Target(guarded=True, group=f"{MODEL}-drop")
 
 expect.set_options(timeout=TIMEOUT_MS)
-
-
-class FailingBackend(Backend):
-    """A simulated vLLM that fails on demand."""
-
-    def fail(self, fault: str | None) -> None:
-        """Fail in a way that the simulator knows from here on; None ends it."""
-        CLIENT.post(
-            f"{self.url}/control", json={"fault": fault, "paths": ANSWERING}
-        ).raise_for_status()
-
-    def wait_for(self, fault: str) -> None:
-        """Wait until a request has met a fault."""
-        deadline = time.monotonic() + TIMEOUT_MS / 1000
-        while not any(call["fault"] == fault for call in self.calls()):
-            assert time.monotonic() < deadline, f"no request has met {fault!r}"
-            time.sleep(0.05)
-
-
-class Open(Protocol):
-    """Opens the Playground in a tab of its own; see `Playground` for the keyword arguments."""
-
-    def __call__(self, target: Target, endpoint: str, **options: Any) -> Playground:
-        """Open it and choose the endpoint and the model group."""
 
 
 @pytest.fixture(scope="session")

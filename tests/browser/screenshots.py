@@ -10,9 +10,18 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FloatRect, ViewportSize, expect
 
-from .conftest import GUARDED, UNGUARDED, FailingBackend, Open, Target
-from .playground import ENDPOINTS, Playground
-from .test_playground import NEXT, begin, stop
+from testing.playground import (
+    ENDPOINTS,
+    GUARDED,
+    NEXT,
+    UNGUARDED,
+    FailingBackend,
+    Open,
+    Playground,
+    Target,
+    begin,
+    stop,
+)
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 VIEW = ViewportSize(width=1110, height=1300)  # room for the whole chat

@@ -6,34 +6,31 @@ on, or, where the Playground shows an error, the error's text as the assistant's
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import (
+from testing.playground import (
     CAUTIOUS,
     DROPPING,
+    ENDPOINTS,
+    ERROR,
     GUARDED,
     INFORMED,
+    LOST,
+    NEXT,
     UNGUARDED,
     FailingBackend,
+    Mishap,
     Open,
+    Playground,
     Target,
+    begin,
+    stop,
 )
-from .playground import ENDPOINTS, ERROR, Playground
 
 REFUSAL = "Conversation roles must alternate"
-LOST, NEXT = "are you there?", "hello again"
-
-
-def stop(playground: Playground, backend: FailingBackend) -> None:
-    """Press Stop while the answer is waited for."""
-    backend.fail("hang")
-    playground.send(LOST)
-    backend.wait_for("hang")
-    playground.stop()
 
 
 def reload(playground: Playground, backend: FailingBackend) -> None:
@@ -62,7 +59,6 @@ def cut(playground: Playground, backend: FailingBackend) -> None:
     playground.ask(LOST)
 
 
-Mishap = Callable[[Playground, FailingBackend], None]
 CHAT, MESSAGES, RESPONSES = ENDPOINTS
 # What the Playground of LiteLLM 1.106 keeps of a turn; a stream of /v1/responses that breaks off
 # before its text is over without an error.
@@ -83,15 +79,6 @@ def _named(cases: list[tuple[str, Mishap]]) -> pytest.MarkDecorator:
 
 after_a_lost_answer = _named(LEAVES_THE_QUESTION)
 after_an_error = _named(LEAVES_AN_ERROR)
-
-
-def begin(playground: Playground, backend: FailingBackend, mishap: Mishap) -> None:
-    """Have a first turn answered, and a second one go wrong."""
-    playground.ask("hello")
-    expect(playground.last).to_contain_text('I read 1 turn; the last said: "hello"')
-    mishap(playground, backend)
-    backend.fail(None)
-    backend.forget()
 
 
 @after_a_lost_answer

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.proxy.conftest import ENDPOINTS, Backend, Proxy, error_of
-from tests.proxy.test_repair import RUN
+from testing.proxied import ENDPOINTS, RUN, Backend, Proxy, error_of
 
 USER = {"role": "user", "content": "hello"}
 BAD = {

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.chaos import AFTER, Chaos, run
+from testing.chaos import AFTER, Chaos, run
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 12.0
 CONCURRENCY = 30

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy.conftest import ENDPOINTS, Backend, Proxy, answered
+from testing.proxied import ENDPOINTS, Backend, Proxy, answered
 
 SECRET = "litellm.APIConnectionError: Hosted_vllmException"
 ERROR = f"Error fetching response:Error: 500 {SECRET}"

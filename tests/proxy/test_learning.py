@@ -13,10 +13,9 @@ import httpx
 import pytest
 
 from litellm_role_guard.plugin.profile_refresher import COOLDOWN_SECONDS
-from tests.processes import start_proxy
-from tests.proxy.conftest import ENDPOINTS, Backend, Proxy, answered, deployment
-from tests.proxy.test_repair import RUN
-from tests.test_learning import NO_TOOLS, PLAIN, RIDDLE, STRICT, WITH_TOOLS, Gpu, gpu
+from testing.gpu import NO_TOOLS, PLAIN, RIDDLE, STRICT, WITH_TOOLS, Gpu, gpu
+from testing.proxied import ENDPOINTS, RUN, Backend, Proxy, answered, deployment
+from testing.proxies import start_proxy
 
 PATIENCE: dict[str, Any] = {"learn_wait": 30}
 CROWD = 50

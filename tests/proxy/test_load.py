@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.processes import MASTER_KEY, start_proxy
-from tests.proxy.conftest import (
+from testing.proxied import (
     ENDPOINTS,
-    HERE,
     ROUTER,
+    RUN,
     Backend,
     Proxy,
     answered,
@@ -25,7 +24,7 @@ from tests.proxy.conftest import (
     model_list,
     texts_of,
 )
-from tests.proxy.test_repair import RUN
+from testing.proxies import MASTER_KEY, start_proxy
 
 REQUESTS = 200
 SETTLED_SECONDS = 20.0
@@ -100,7 +99,7 @@ def test_a_guard_that_fails_lets_every_request_go_on(
 ) -> None:
     """With an error inside the guard the proxy is LiteLLM's own; the log has the traceback, and no
     message text."""
-    shutil.copy(HERE / "broken_guard.py", tmp_path)
+    shutil.copy(Path(__file__).with_name("broken_guard.py"), tmp_path)
     config: dict[str, Any] = {
         "model_list": model_list(backends),
         "litellm_settings": {"callbacks": ["broken_guard.role_guard"]},

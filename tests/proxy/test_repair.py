@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.proxy.conftest import ENDPOINTS, Backend, Proxy, answered, in_order, texts_of
-
-USER = {"role": "user", "content": "are you there?"}
-REPLY = {"role": "assistant", "content": "yes, all the time"}
-RUN = [{"role": "user", "content": "hello"}, REPLY, USER, {"role": "user", "content": "and now?"}]
+from testing.proxied import ENDPOINTS, RUN, Backend, Proxy, answered, in_order, texts_of
 
 on_all_endpoints = pytest.mark.parametrize("endpoint", ENDPOINTS)
 plain_and_stream = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])

@@ -7,17 +7,18 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from litellm.proxy._types import hash_token
 
-from demo.processes import free_port, simulator
 from litellm_role_guard.plugin.litellm_internals import named_by_backend
 from litellm_role_guard.routing.prefix import OPENING_CHARS
-from tests.processes import start_proxy
-from tests.proxy.conftest import CLIENT, ENDPOINTS, HERE, STRICT, Backend, deployment, in_order
+from testing.processes import free_port, simulator
+from testing.proxied import CLIENT, ENDPOINTS, STRICT, Backend, deployment, in_order
+from testing.proxies import start_proxy
 
 MINE, YOURS = "sk-mine", "sk-yours"
 GONE = "neither the backend nor the guard knows the response"
@@ -142,7 +143,7 @@ def config(backends: list[Backend]) -> dict[str, Any]:
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
     """Run two strict backends, which speak slowly, and a proxy that takes bad ones out."""
     folder = tmp_path_factory.mktemp("memory")
-    shutil.copy(HERE / "two_people.py", folder)
+    shutil.copy(Path(__file__).with_name("two_people.py"), folder)
     slow = {"tokens-per-second": "200"}
     with ExitStack() as stack:
         urls = [stack.enter_context(simulator(folder, STRICT, **slow)) for _ in range(2)]

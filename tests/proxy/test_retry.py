@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.proxy.conftest import ENDPOINTS, WRONG_PROFILES, Backend, Proxy, answered
-from tests.proxy.test_repair import RUN
+from testing.proxied import ENDPOINTS, RUN, WRONG_PROFILES, Backend, Proxy, answered
 
 BACK_OFF_SECONDS = 0.5
 """The shortest sleep of LiteLLM's own retry."""

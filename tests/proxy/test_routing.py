@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.processes import REPOSITORY, free_port, simulator
-from demo.processes import proxy as start
 from litellm_role_guard.routing.prefix import LOAD_BOUND, OPENING_CHARS, ROOM
-from tests.conversations import assistant, user
-from tests.processes import MASTER_KEY, start_proxy
-from tests.proxy.conftest import CLIENT, ENDPOINTS, HERE, STRICT, Backend, Proxy, answered, body_of
+from testing.conversations import assistant, user
+from testing.processes import REPOSITORY, free_port, simulator
+from testing.processes import proxy as start
+from testing.proxied import CLIENT, ENDPOINTS, STRICT, Backend, Proxy, answered, body_of
+from testing.proxies import MASTER_KEY, start_proxy
 
 LONG = " and so on" * (OPENING_CHARS // 10 + 1)
 SIZE = 3
@@ -124,7 +124,7 @@ def fleet_config(backends: list[Backend]) -> dict[str, Any]:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Run three backends, which take a moment for an answer, and a proxy that routes."""
     folder = tmp_path_factory.mktemp("fleet")
-    shutil.copy(HERE / "flights.py", folder)
+    shutil.copy(Path(__file__).with_name("flights.py"), folder)
     slow = {"latency": "0.1", "tokens-per-second": "100"}
     with ExitStack() as stack:
         urls = [stack.enter_context(simulator(folder, STRICT, **slow)) for _ in range(SIZE)]

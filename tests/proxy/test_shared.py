@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from demo.processes import free_port
-from tests.processes import start_proxy
-from tests.proxy.conftest import Backend, Proxy, answered, deployment
-from tests.test_learning import NO_TOOLS, PLAIN, STRICT, WITH_TOOLS, Gpu, gpu
+from testing.gpu import NO_TOOLS, PLAIN, STRICT, WITH_TOOLS, Gpu, gpu
+from testing.processes import free_port
+from testing.proxied import Backend, Proxy, answered, deployment
+from testing.proxies import start_proxy
 
 PROGRAM = shutil.which("redis-server")
 START_SECONDS = 20.0

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.soak import BACKENDS, WORKERS, run
+import pytest
+
+from testing.soak import BACKENDS, WORKERS, run
+
+pytestmark = pytest.mark.slow
 
 REQUESTS = 300
 CONCURRENCY = 60

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from demo.processes import START_SECONDS, free_port, launch_proxy
-from tests.processes import write_config
+from testing.processes import START_SECONDS, free_port, launch_proxy
+from testing.proxies import write_config
 
 BROKEN = {
     "unknown key": (

@@ -13,7 +13,7 @@ import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from scripts.make_golden_corpus import OUT, TOOLS, templates, written
-from tests.relaxed import as_known, relaxed, rendered
+from testing.relaxed import as_known, relaxed, rendered
 
 Entry = tuple[list[dict[str, Any]], bool, bool, Any]
 

@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from litellm_role_guard.cli.main import main
 from litellm_role_guard.messages.validation import find_validation_error
-from tests.conversations import CASES, FURTHER, Case, assistant, user
-from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
+from testing.cases import CASES
+from testing.conversations import Case, assistant, user
+from testing.further_cases import FURTHER
+from testing.vllm import MODEL, SPECIAL_TOKENS
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.deployment_files import COMPOSE_FILES, MODEL, vllm_commands
-
-from .conftest import PYTHON, SCRIPTS
+from testing.deployment_files import COMPOSE_FILES, MODEL, vllm_commands
+from testing.vllm import PYTHON, SCRIPTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 INSTEAD = ("--structured-outputs-config={}", "--runner=generate", "--enable-log-requests")

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fleet import Outcome, run
-from benchmarks.talks import talks
 from litellm_role_guard.routing.prefix import LOAD_BOUND
-from tests.processes import start_proxy
-
-from .conftest import MODEL
+from testing.fleet import Outcome, run
+from testing.proxies import start_proxy
+from testing.talks import talks
+from testing.vllm import MODEL
 
 CONVERSATIONS = 40
 TURNS = 10

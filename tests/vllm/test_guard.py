@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from litellm_role_guard.messages.message import call_arguments, texts, tool_calls
-from tests import wire
-from tests.conversations import CASES, Case
-from tests.processes import MASTER_KEY, start_proxy
-
-from .conftest import MODEL, LoggedVllm
+from testing import wire
+from testing.cases import CASES
+from testing.conversations import Case
+from testing.proxies import MASTER_KEY, start_proxy
+from testing.vllm import MODEL, LoggedVllm
 
 ENDPOINTS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "chat": ("/v1/chat/completions", wire.chat),

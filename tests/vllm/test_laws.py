@@ -21,10 +21,10 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.template.chat_template import ChatTemplate
 from litellm_role_guard.template.errors import TemplateRefused
-from tests.laws import Conversation, broken_laws, conversations
-from tests.real_templates import REAL, name
-from tests.vllm.bodies import DETOKENIZE, TOKENIZE, to_vllm_messages
-from tests.vllm.conftest import MODEL
+from testing.bodies import DETOKENIZE, TOKENIZE, to_vllm_messages
+from testing.laws import Conversation, broken_laws, conversations
+from testing.real_templates import REAL, name
+from testing.vllm import MODEL
 
 AT_ONCE = 10
 

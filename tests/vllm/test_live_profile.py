@@ -13,8 +13,8 @@ from litellm_role_guard.backend.identity import read_identity, served_models
 from litellm_role_guard.backend.prompts import refusal_of
 from litellm_role_guard.probing.live import learn_from_vllm
 from litellm_role_guard.routing.backend_load import requests_of
-from tests.real_templates import REAL, name
-from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
+from testing.real_templates import REAL, name
+from testing.vllm import MODEL, SPECIAL_TOKENS
 
 
 def from_file(path: Path) -> TemplateProfile:

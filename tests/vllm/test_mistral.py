@@ -24,13 +24,15 @@ from litellm_role_guard.probing.local import learn
 from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
-from tests import wire
-from tests.conversations import CASES, FURTHER, Case
-from tests.laws import Conversation, conversations
-from tests.marks import marked
-from tests.processes import MASTER_KEY, start_proxy
-from tests.vllm.bodies import CHAT, DETOKENIZE, to_vllm_messages
-from tests.vllm.conftest import MISTRAL, PYTHON, SCRIPTS
+from testing import wire
+from testing.bodies import CHAT, DETOKENIZE, to_vllm_messages
+from testing.cases import CASES
+from testing.conversations import Case
+from testing.further_cases import FURTHER
+from testing.laws import Conversation, conversations
+from testing.marks import marked
+from testing.proxies import MASTER_KEY, start_proxy
+from testing.vllm import MISTRAL, PYTHON, SCRIPTS
 
 VERSIONS = ("v1", "v3", "v7", "v11", "v13")
 

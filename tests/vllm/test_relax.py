@@ -15,12 +15,13 @@ from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.relax.relax import relax
 from litellm_role_guard.template.chat_template import ChatTemplate
-from tests.conversations import CASES, FURTHER, Message, assistant, developer, system, user
-from tests.real_templates import REAL, name
-from tests.relaxed import as_known, expected
-from tests.vllm.bodies import CHAT, DETOKENIZE, TOKENIZE
-from tests.vllm.conftest import MODEL, SPECIAL_TOKENS, serving_with
-from tests.vllm.test_template_parity import AT_ONCE, _named_as_at_tokenize, _sanitized
+from testing.bodies import AT_ONCE, CHAT, DETOKENIZE, TOKENIZE, named_as_at_tokenize, sanitized
+from testing.cases import CASES
+from testing.conversations import Message, assistant, developer, system, user
+from testing.further_cases import FURTHER
+from testing.real_templates import REAL, name
+from testing.relaxed import as_known, expected
+from testing.vllm import MODEL, SPECIAL_TOKENS, serving_with
 
 SOUND = [case for case in CASES + FURTHER if find_validation_error(case.messages) is None]
 
@@ -38,7 +39,7 @@ async def test_a_real_vllm_renders_the_repair(path: Path, vllm_url: str) -> None
             for _ in range(2):  # the date that a template writes may turn between the two
                 ours = expected(template, profile, as_known(template, messages), tools=tools)
                 theirs = await _prompt(client, messages, tools, lenient)
-                if _sanitized(ours) == _sanitized(theirs):
+                if sanitized(ours) == sanitized(theirs):
                     return ""
         return f"{messages}:\n  ours   {ours!r}\n  theirs {theirs!r}"
 
@@ -56,7 +57,7 @@ async def test_a_real_vllm_renders_the_repair(path: Path, vllm_url: str) -> None
 async def _prompt(
     client: httpx.AsyncClient, messages: list[Message], tools: Any, template: str | None = None
 ) -> str:
-    body: dict[str, Any] = {"model": MODEL, "messages": list(map(_named_as_at_tokenize, messages))}
+    body: dict[str, Any] = {"model": MODEL, "messages": list(map(named_as_at_tokenize, messages))}
     body |= {"tools": tools} if tools else {}
     body |= {"chat_template": template} if template else {}
     reply = await client.post(TOKENIZE, json=body)

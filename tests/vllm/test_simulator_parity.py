@@ -13,10 +13,12 @@ import pytest
 
 from litellm_role_guard.simulator import create_app
 from litellm_role_guard.template.chat_template import ChatTemplate
-from tests.conversations import CASES, FURTHER, Case, user
-from tests.serving import serving
-from tests.vllm.bodies import BODIES, CHAT, RESPONSES, TOKENIZE
-from tests.vllm.conftest import MAX_MODEL_LEN, MODEL, SPECIAL_TOKENS
+from testing.bodies import BODIES, CHAT, RESPONSES, TOKENIZE
+from testing.cases import CASES
+from testing.conversations import Case, user
+from testing.further_cases import FURTHER
+from testing.serving import serving
+from testing.vllm import MAX_MODEL_LEN, MODEL, SPECIAL_TOKENS
 
 
 class Pair(NamedTuple):

@@ -7,7 +7,6 @@ tiny model judges them all.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +16,9 @@ import pytest
 
 from litellm_role_guard.template.chat_template import ChatTemplate
 from litellm_role_guard.template.errors import TemplateInvalid, TemplateRefused
-from tests.conversations import (
-    CASES,
-    FURTHER,
+from testing.bodies import AT_ONCE, DETOKENIZE, TOKENIZE, named_as_at_tokenize, sanitized
+from testing.cases import CASES
+from testing.conversations import (
     WEATHER_TOOL,
     Message,
     assistant,
@@ -30,11 +29,9 @@ from tests.conversations import (
     system,
     user,
 )
-from tests.real_templates import REAL, name
-from tests.vllm.bodies import DETOKENIZE, TOKENIZE
-from tests.vllm.conftest import MODEL, SPECIAL_TOKENS
-
-AT_ONCE = 8
+from testing.further_cases import FURTHER
+from testing.real_templates import REAL, name
+from testing.vllm import MODEL, SPECIAL_TOKENS
 
 TOOLS: list[dict[str, Any]] = [
     WEATHER_TOOL,
@@ -87,7 +84,7 @@ class Asked(NamedTuple):
     def body(self, template: str) -> dict[str, Any]:
         """Give the body for /tokenize."""
         body = {"model": MODEL, "chat_template": template, **self.fields}
-        body["messages"] = [_named_as_at_tokenize(message) for message in self.messages]
+        body["messages"] = [named_as_at_tokenize(message) for message in self.messages]
         if self.tools is not None:
             body["tools"] = self.tools
         if self.variables:
@@ -101,7 +98,7 @@ class Asked(NamedTuple):
                 self.messages, tools=self.tools, **{**self.variables, **self.fields}
             )
         except TemplateRefused as refused:
-            return f"400: {_sanitized(str(refused))}"
+            return f"400: {sanitized(str(refused))}"
 
     async def theirs(self, client: httpx.AsyncClient, template: str) -> str:
         """Give the text of the tokens that vLLM would read, or its refusal."""
@@ -111,24 +108,6 @@ class Asked(NamedTuple):
         tokens = {"model": MODEL, "tokens": reply.json()["tokens"]}
         prompt: str = (await client.post(DETOKENIZE, json=tokens)).json()["prompt"]
         return prompt
-
-
-def _named_as_at_tokenize(message: Message) -> Message:
-    """Rename `reasoning_content`, which the chat endpoint does and /tokenize does not."""
-    if "reasoning_content" not in message:
-        return message
-    renamed = {key: value for key, value in message.items() if key != "reasoning_content"}
-    return {**renamed, "reasoning": message["reasoning_content"]}
-
-
-def _sanitized(words: str) -> str:
-    """Give an error's words as vLLM shows them: addresses and paths are left out.
-
-    Source: vLLM `entrypoints/serve/exception_handling/utils.py`, `sanitize_message`.
-    """
-    words = re.sub(r" at 0x[0-9a-fA-F]+>", ">", words)
-    words = re.sub(r"/(?:home|usr|opt|var|tmp|root|lib|mnt|srv)(?:/[\w.\-]+)+", "<path>", words)
-    return re.sub(r"(?:/[\w\-]+)+/[\w\-]+\.\w+", "<path>", words).strip()
 
 
 _CHAT = [system("short"), user("hello"), assistant("hi"), user("more")]

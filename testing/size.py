@@ -1,0 +1,17 @@
+"""How much is tested: `quick`, `full`, or as much as `full` with fresh conversations."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+SIZES = ("quick", "full", "fresh")
+SIZE = os.environ.get("ROLE_GUARD_TESTS", "quick")
+if SIZE not in SIZES:
+    raise ValueError(f"ROLE_GUARD_TESTS={SIZE}: must be one of {', '.join(SIZES)}")
+
+
+def examples(*, quick: int, full: int) -> settings:
+    """Give the settings of a test that draws so many examples in a quick run and in others."""
+    return settings(max_examples=quick if SIZE == "quick" else full)

@@ -1,0 +1,117 @@
+"""Tokens are turned back into prompts, and refusals into the template's words."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.backend import prompts
+from litellm_role_guard.backend.errors import LearningFailed
+from litellm_role_guard.backend.prompts import refusal_of
+from litellm_role_guard.probing import oracle
+from litellm_role_guard.probing.live import learn_from_vllm
+from testing.asked_vllm import MODEL, behind
+from testing.templates import STRICT
+
+
+async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts are turned back into text together, and never so many that others have to wait."""
+    monkeypatch.setattr(oracle, "TOKENS_AT_ONCE", 200)
+    log: list[httpx.Request] = []
+    template = ChatTemplate.from_path(STRICT)
+    async with behind(template, log) as client:
+        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+    assert profile == TemplateProfile.learn(template)
+    back = [json.loads(request.content) for request in log if request.url.path == "/detokenize"]
+    assert len(back) > 10
+    assert max(len(asked["tokens"]) for asked in back) < 2 * 200
+
+
+async def test_long_instructions_are_turned_back_once_only() -> None:
+    """Those that a template puts before every conversation, be they around the system's text."""
+    log: list[httpx.Request] = []
+    first, last = ("".join(f"rule{at} " for at in range(start, start + 300)) for start in (0, 300))
+    strict = STRICT.read_text()
+    template = ChatTemplate(
+        first
+        + "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
+        + last
+        + strict
+    )
+    async with behind(template, log) as client:
+        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+        prompt = await prompts.prompt_of(
+            "http://vllm", MODEL, [{"role": "user", "content": "hello"}], client=client
+        )
+    assert profile == TemplateProfile.learn(template)
+    assert prompt.startswith((first + last).strip())
+    back = [json.loads(request.content) for request in log if request.url.path == "/detokenize"]
+    words = sum(len(asked["tokens"]) for asked in back)
+    asked = sum(request.url.path == "/tokenize" for request in log)
+    assert words < asked * len(back[0]["tokens"]) / 4
+
+
+async def test_a_password_in_the_address_is_not_shown() -> None:
+    """What is said of a failure may go into a log."""
+    with pytest.raises(LearningFailed, match=r"^http://127\.0\.0\.1:1: cannot be reached"):
+        await learn_from_vllm("http://me:secret@127.0.0.1:1/v1", MODEL)
+
+
+async def test_a_refusal_is_told_in_the_templates_words() -> None:
+    """What `/tokenize` refuses; nothing where it takes a conversation."""
+    user = {"role": "user", "content": "hello"}
+    async with behind(ChatTemplate.from_path(STRICT), []) as client:
+        assert await refusal_of("http://vllm", MODEL, [user], client=client) is None
+        said = await refusal_of("http://vllm", MODEL, [user, user], client=client)
+    assert said is not None
+    assert "must alternate" in said
+
+
+async def test_prompts_are_turned_back_one_by_one_where_the_separator_is_lost() -> None:
+    """A tokenizer that does not keep it costs time, and changes no answer."""
+    template = ChatTemplate.from_path(STRICT)
+    log: list[httpx.Request] = []
+    inner = behind(template, log)
+
+    async def lossy(request: httpx.Request) -> httpx.Response:
+        response = await inner.send(
+            httpx.Request(
+                request.method, request.url, content=request.content, headers=request.headers
+            )
+        )
+        text = response.text.replace("zqsepvx", "")
+        return httpx.Response(response.status_code, text=text)
+
+    class Lossy(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return await lossy(request)
+
+    async with inner, httpx.AsyncClient(transport=Lossy()) as client:
+        learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
+    assert learnt == TemplateProfile.learn(template)
+
+
+async def test_the_api_key_goes_with_every_request() -> None:
+    """As the bearer token; none is sent where there is none."""
+    log: list[httpx.Request] = []
+    async with behind(ChatTemplate.from_path(STRICT), log) as client:
+        await learn_from_vllm("http://vllm", MODEL, "sk-1", client=client)
+        assert {request.headers.get("authorization") for request in log} == {"Bearer sk-1"}
+        log.clear()
+        await learn_from_vllm("http://vllm", MODEL, client=client)
+        assert {request.headers.get("authorization") for request in log} == {None}
+
+
+async def test_further_fields_go_with_every_conversation() -> None:
+    """A request's own template, or variables of the server's, are part of the question."""
+    text = "{% for m in messages %}{{ m.content if deep else m.role }}{% endfor %}"
+    fields = {"chat_template_kwargs": {"deep": True}}
+    log: list[httpx.Request] = []
+    async with behind(ChatTemplate(text), log, chat_template=text) as client:
+        profile = await learn_from_vllm("http://vllm", MODEL, client=client, fields=fields)
+        assert profile.follows["user"]["assistant"] == "accepted"
+        with pytest.raises(LearningFailed, match="not in its prompt"):
+            await learn_from_vllm("http://vllm", MODEL, client=client)

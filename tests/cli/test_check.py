@@ -1,0 +1,205 @@
+"""Whether conversations would be taken, and files that hold them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.backend.errors import LearningFailed
+from litellm_role_guard.cli.conversation_file import (
+    BadConversation,
+    FileConversation,
+    read_conversations,
+)
+from litellm_role_guard.cli.verdict import Checked, asking_template, asking_vllm, check
+from litellm_role_guard.messages.validation import find_validation_error
+from litellm_role_guard.simulator import create_app
+from testing.cases import CASES
+from testing.conversations import Case, assistant, parts, system, user
+from testing.further_cases import FURTHER
+from testing.real_templates import GEMMA_3
+from testing.serving import serving
+
+RUN = [user("hello"), assistant("hi"), user("are you there?"), user("hello again")]
+DROPS_SYSTEM = ChatTemplate(
+    "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+)
+# What is refused by Gemma 3's template, and what it takes without reading it.
+REFUSED = {
+    *("01-dropped-connection", "02-system-two-users", "03a-system-assistant-user"),
+    *("03b-system-two-speakers", "05-agent-transfer", "06-two-systems", "08-null-tool-call"),
+    *("09-system-in-the-middle", "10-systems-all-along"),
+    *("14b-tool-results-only", "15-assistant-after-tool"),
+    *("16-user-after-tool", "18a-text-then-call", "18b-tool-then-two-users"),
+    *("19-two-assistants-at-the-end", "20-parallel-calls", "21-long-call-id"),
+    *("11a-developer-in-the-middle", "11b-instructions-developer-users"),
+    "22-tools-to-a-template-without",
+}
+LOST = {"14a-system-only"}
+
+
+async def checked(template: ChatTemplate, *messages: Any, **fields: Any) -> Checked:
+    """Check a conversation against a template."""
+    profile = TemplateProfile.learn(template)
+    return await check(FileConversation(messages, **fields), asking_template(template), profile)
+
+
+@pytest.mark.skipif(GEMMA_3 is None, reason="`make test` fetches the templates")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_the_reported_cases_on_gemma_3(case: Case) -> None:
+    """Each has the outcome that its users reported, and is fine once it is repaired."""
+    assert GEMMA_3 is not None
+    seen = await checked(ChatTemplate.from_path(GEMMA_3), *case.messages, tools=case.tools)
+    expected = "refused" if case.name in REFUSED else "lost" if case.name in LOST else "fine"
+    assert seen.verdict.outcome == expected
+    assert seen.repaired.outcome == "fine"
+
+
+async def test_a_refusal_comes_in_the_templates_words() -> None:
+    """No message is judged then, and the repair says what it would do to which."""
+    template = ChatTemplate(
+        "{% if messages|length > 3 %}{{ raise_exception('Enough!') }}{% endif %}"
+    )
+    seen = await checked(template, *RUN)
+    assert seen.verdict.refusal == "Enough!"
+    assert seen.verdict.messages == ()
+
+
+async def test_lost_text_is_named_with_its_message() -> None:
+    """Before the repair; after it nothing is lost."""
+    seen = await checked(DROPS_SYSTEM, system("be brief"), user("hello"))
+    assert [each.state for each in seen.verdict.messages] == ["lost", "read"]
+    assert seen.verdict.messages[0].missing == ("be brief",)
+    assert [change.what for change in seen.repair.changes] == ["system"]
+    assert seen.repaired.outcome == "fine"
+
+
+async def test_a_part_that_is_lost_is_told_from_those_that_are_read() -> None:
+    """One text of a message is missing, and only that is named."""
+    template = ChatTemplate(
+        "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+        "{% for p in m.content %}{% if loop.first %}{{ p.text }}{% endif %}{% endfor %}"
+        "{% endif %}{% endfor %}"
+    )
+    seen = await checked(template, parts("user", "kept part", "lost part"))
+    assert seen.verdict.messages[0].missing == ("lost part",)
+
+
+async def test_a_backend_is_asked_as_the_template_is() -> None:
+    """Over a simulated vLLM, with the same answers on all cases."""
+    template = ChatTemplate("{% for m in messages %}{% if m.role == 'user' and not loop.first and "
+        "messages[loop.index0 - 1].role == 'user' %}{{ raise_exception('Conversation roles must "
+        "alternate') }}{% endif %}{% if m.role != 'tool' %}<{{ m.role }}>{{ m.content }}{% endif %}"
+        "{% endfor %}")  # fmt: skip
+    profile = TemplateProfile.learn(template)
+    with serving(create_app(template, model="m")) as url:
+        async with httpx.AsyncClient() as client:
+            ask = asking_vllm(f"{url}/v1", "m", client=client)
+            for case in (*CASES, *FURTHER):
+                if find_validation_error(case.messages) is not None:
+                    continue
+                conversation = FileConversation(case.messages, case.tools)
+                live = await check(conversation, ask, profile)
+                local = await check(conversation, asking_template(template), profile)
+                assert live.verdict == local.verdict, case.name
+                assert live.repaired == local.repaired, case.name
+
+
+async def test_a_backend_that_is_gone_is_no_refusal() -> None:
+    """It cannot be asked, which says nothing of the conversation."""
+    async with httpx.AsyncClient() as client:
+        ask = asking_vllm("http://127.0.0.1:1", "m", client=client)
+        with pytest.raises(LearningFailed, match="cannot be reached"):
+            await check(FileConversation(RUN), ask, TemplateProfile())
+
+
+def test_a_conversation_is_a_list_or_an_object() -> None:
+    """The body of a request is one, with its tools and its prefill."""
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    opening = [*RUN, assistant("Well,")]
+    written = {
+        "model": "m",
+        "messages": opening,
+        "tools": tools,
+        "continue_final_message": True,
+    }
+    assert _read(RUN) == [FileConversation(RUN)]
+    assert _read({"messages": RUN, "tools": []}) == [FileConversation(RUN)]
+    assert _read(written) == [FileConversation(opening, tools, prefill=True)]
+    assert _read([*RUN, {**assistant("Well,"), "prefix": True}])[0].prefill
+    assert not _read({**written, "messages": RUN})[0].prefill
+
+
+def _read(value: Any) -> list[FileConversation]:
+    return read_conversations(json.dumps(value, indent=1).encode(), "chat.json")
+
+
+@pytest.mark.parametrize("name", ["chats.jsonl", "chats.ndjson", "stdin"])
+def test_lines_hold_a_conversation_each(name: str) -> None:
+    """Empty lines count, and a line separator of Unicode's is none of JSON Lines."""
+    odd = [user("one\u2028two")]
+    written = f"{json.dumps(RUN)}\n\n{json.dumps({'messages': odd}, ensure_ascii=False)}\r\n"
+    assert read_conversations(written.encode(), name) == [
+        FileConversation(RUN, line=1),
+        FileConversation(odd, line=3),
+    ]
+
+
+def test_a_single_line_of_lines_is_numbered() -> None:
+    """By its name, since as JSON it would be a whole file."""
+    written = json.dumps(RUN).encode()
+    assert read_conversations(written, "a.jsonl") == [FileConversation(RUN, line=1)]
+    assert read_conversations(b"\xef\xbb\xbf" + written, "a.json") == [FileConversation(RUN)]
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "words"),
+    [
+        (b"", "a.json", "empty"),
+        (b" \n\n", "a.jsonl", "empty"),
+        (b"\xff", "a.json", "line 1: not UTF-8"),
+        (b"[]\n\xe9", "a.jsonl", "line 2: not UTF-8"),
+        (b'[\n {"role": "user"\n', "a.json", "line 3, column 1: not JSON: Expecting ',' delimiter"),
+        (b"[]]", "a.json", "line 1, column 3: not JSON: Extra data"),
+        (b'[{"role": "user", "content": "a"}]\n[', "a", "line 2, column 2: not JSON: Expecting"),
+        (b'"hello"', "a.json", "must be a list of messages, or an object with `messages`"),
+        (b"3", "a.jsonl", "line 1: must be a list of messages, or an object with `messages`"),
+        (b"[]", "a.json", "messages: empty; at least one message is needed"),
+        (b"{}", "a.json", "messages: missing"),
+        (b"[1]", "a.json", "messages[0]: must be an object, not a number"),
+        (b'[{"role": "wizard"}]', "a.json", "messages[0]: unknown role 'wizard'; known are"),
+        (b'[{"role": "user", "content": ""}]', "a.json", "messages[0]: no message has any text"),
+        (b'[{"content": ""}]\n', "a.jsonl", "line 1: messages[0]: has no role"),
+        (b'[{"role": "user", "content": "\\ud83d"}]', "a.json", "holds half of a surrogate pair"),
+        (b'[{"role": "user", "n": NaN}]', "a.json", "cannot be read: NaN is no number in JSON"),
+        (b"[" * 100_000, "a.json", "cannot be read: maximum recursion"),
+        (b"[" + b"9" * 5000 + b"]", "a.json", "cannot be read: Exceeds the limit"),
+        (
+            b'[{"role": "user", "content": "a"}, {"role": "tool", "tool_call_id": 3}]',
+            "a.json",
+            "messages[1]: tool_call_id must be a string",
+        ),
+        (
+            b'[{"role": "assistant", "tool_calls": [{"id": "a"}, {"id": [3]}]}]',
+            "a.json",
+            "messages[0]: tool_calls[1].id must be a string",
+        ),
+        (
+            b'{"messages": [{"role": "user", "content": "a"}], "tools": "f"}',
+            "a.json",
+            "tools: must be a list of objects",
+        ),
+    ],
+)
+def test_what_is_no_conversation_is_named_with_its_place(
+    written: bytes, name: str, words: str
+) -> None:
+    """In one line that holds no message text."""
+    with pytest.raises(BadConversation) as refused:
+        read_conversations(written, name)
+    assert str(refused.value).startswith(words)
+    assert "\n" not in str(refused.value)

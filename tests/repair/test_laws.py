@@ -1,0 +1,81 @@
+"""The laws of a repair hold for every conversation, on our templates and on real ones."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+
+from litellm_role_guard.messages.validation import find_validation_error
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.template.chat_template import ChatTemplate
+from testing.laws import Conversation, broken_laws, conversations, read, unstable_prefixes
+from testing.real_templates import REAL, name
+from testing.size import examples
+from testing.templates import OURS
+
+# `last_words` shows one message at a time: it has no beginning that could be kept.
+DIALOGUES = [path for path in OURS if path.stem != "last_words"]
+
+many = examples(quick=15, full=200)
+
+
+@cache
+def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
+    """Give a template and its profile."""
+    template = ChatTemplate.from_path(path)
+    return template, TemplateProfile.learn(template)
+
+
+@pytest.mark.parametrize("path", [*OURS, *REAL], ids=name)
+@given(conversation=conversations(rough=True))
+@many
+def test_every_conversation_is_repaired_within_the_laws(
+    path: Path, conversation: Conversation
+) -> None:
+    """Accepted, whole, minimal, pure, idempotent, and no text in a turn of more authority."""
+    assume(find_validation_error(conversation.messages) is None)
+    template, profile = learnt(path)
+    for tools in (False, True):
+        broken = broken_laws(template, profile, conversation, tools=tools)
+        # No rule about what follows what tells which last message is shown alone.
+        exempt = "minimal" if path.stem == "last_words" else "none"
+        assert [law for law in broken if not law.startswith(exempt)] == []
+
+
+@pytest.mark.parametrize("path", [*DIALOGUES, *REAL], ids=name)
+@given(conversation=conversations(rough=True))
+@many
+def test_a_growing_conversation_keeps_its_rendered_beginning(
+    path: Path, conversation: Conversation
+) -> None:
+    """What was rendered of the first messages stays the beginning of what is rendered of more."""
+    template, profile = learnt(path)
+    for tools in (False, True):
+        assert list(unstable_prefixes(template, profile, conversation, tools=tools)) == []
+
+
+def test_the_real_templates_are_there() -> None:
+    """`make test` fetches the templates of the trl and axolotl wheels."""
+    assert len(REAL) >= 77
+
+
+@given(conversation=conversations(rough=True))
+@many
+def test_the_cautious_profile_makes_what_strict_templates_read(conversation: Conversation) -> None:
+    """What nothing is known of is treated as strict: plain chats pass the strict template whole."""
+    chat = [
+        (at, message)
+        for at, message in enumerate(conversation.messages)
+        if message["role"] != "tool" and not message.get("tool_calls")
+    ]
+    assume(chat and find_validation_error([message for _, message in chat]) is None)
+    template, _ = learnt(OURS[-1])
+    messages = [message for _, message in chat]
+    prompt = read(template, repair(messages, TemplateProfile.cautious()).messages, tools=False)
+    assert prompt is not None
+    kept = {at for at, _ in chat}
+    assert [mark for at, mark in conversation.marks if at in kept and mark not in prompt] == []

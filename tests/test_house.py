@@ -1,0 +1,80 @@
+"""The parts of the repository that use each other, and those that do not."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testing.processes import REPOSITORY
+
+PARTS = ("testing", "tests", "benchmarks", "demo", "scripts")
+MAX_LINES = 400
+
+# What each part must not import. What two of them need belongs in `testing`.
+FORBIDDEN = {
+    "testing": ("tests", "benchmarks", "demo"),
+    "tests": ("benchmarks", "demo"),
+    "benchmarks": ("tests", "demo"),
+    "demo": ("tests", "benchmarks"),
+}
+
+
+def files(part: str) -> list[Path]:
+    """Give the Python files of a part."""
+    return sorted((REPOSITORY / part).rglob("*.py"))
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Give the full name of each module, and of each thing in one, that a file imports."""
+    package = file.relative_to(REPOSITORY).parts[:-1]
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_each_part_imports_testing_and_the_package_alone(part: str) -> None:
+    """Tests, benchmarks and demo import neither one another, nor does `testing` import them."""
+    assert files(part)
+    found = [
+        f"{file.relative_to(REPOSITORY)} imports {name}"
+        for file in files(part)
+        for name in imported(file)
+        if name.partition(".")[0] in FORBIDDEN[part]
+    ]
+    assert found == []
+
+
+def test_no_test_imports_another_test() -> None:
+    """What two tests share stands in `testing`, not in a test or a conftest."""
+    found = [
+        f"{file.relative_to(REPOSITORY)} imports {name}"
+        for file in files("tests")
+        for name in imported(file)
+        if name.partition(".")[0] == "tests"
+    ]
+    assert found == []
+
+
+def test_every_file_can_be_read_at_once() -> None:
+    """No Python file beside the package is longer than 400 lines."""
+    long = {
+        str(file.relative_to(REPOSITORY)): lines
+        for part in PARTS
+        for file in files(part)
+        if (lines := len(file.read_text().splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    """Two folders may have tests of the same name."""
+    folders = {file.parent for file in files("tests")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
