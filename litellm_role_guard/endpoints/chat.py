@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..messages.message import Message
 from ..repair.change import Change
 
@@ -43,22 +45,38 @@ class ChatConversation:
         return f"messages[{message}]"
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Give the argument `messages`, as copies: LiteLLM writes into what it is given."""
+        """Return the argument `messages`, as copies: LiteLLM writes into what it is given."""
         return {"messages": copied(messages)}
 
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Give the body's `messages`, as LiteLLM would have sent them."""
+        """Return the body's `messages`, as LiteLLM would have sent them."""
         return {"messages": self._to_vllm_messages(copied(messages))}
 
 
 def copied(value: Any) -> Any:
-    """Give a copy of JSON-like data that shares no dict and no list with it."""
+    """Return a copy of JSON-like data that shares no dict and no list with it."""
     if isinstance(value, Mapping):
         return {
-            # Most fields are texts, and telling one is far quicker than telling a mapping.
+            # Most fields are texts, and finding that out is far quicker than for a mapping.
             key: field if isinstance(field, str) else copied(field)
             for key, field in value.items()
         }
     if isinstance(value, (list, tuple)):
         return [copied(entry) for entry in value]
     return value
+
+
+def as_dicts(messages: Any) -> Any:
+    """Return a client's `messages` with dicts for pydantic objects; what is no list as it is.
+
+    In Python the messages of earlier answers, pydantic objects, are sent back as they came.
+    """
+    # To ask each message for its class costs far more than to see that all are dicts.
+    if not isinstance(messages, Sequence) or set(map(type, messages)) == {dict}:
+        return messages
+    if any(isinstance(message, BaseModel) for message in messages):
+        return [
+            message.model_dump(exclude_none=True) if isinstance(message, BaseModel) else message
+            for message in messages
+        ]
+    return messages

@@ -15,7 +15,7 @@ from .retrying_client import original_arguments
 
 
 def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> Backend | None:
-    """Give how the backend of a call is asked what its template takes; None without an address.
+    """Return how the backend of a call is asked; None without an address.
 
     Args:
         kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.

@@ -9,6 +9,7 @@ import httpx
 
 
 async def error_body(error: httpx.HTTPStatusError) -> str:
+    """Return the text of an error's response; empty where it cannot be read."""
     # Reading a refused stream to its end and closing it gives its connection back to the pool.
     try:
         await error.response.aread()
@@ -20,7 +21,7 @@ async def error_body(error: httpx.HTTPStatusError) -> str:
 
 
 def error_message(body: str) -> str:
-    """Give the message of an error's body; the body itself where it has none.
+    """Return the message of an error's body; the body itself where it has none.
 
     The rest of a body is no refusal of the conversation: it may repeat what the client sent.
     """

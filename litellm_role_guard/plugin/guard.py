@@ -1,4 +1,4 @@
-"""The LiteLLM plugin: it picks the deployment's profile, repairs, has refusals retried, reports.
+"""The LiteLLM plugin: the hooks, and the guard that they call.
 
 Hooks are looked up in the class of the callback itself, so that all of them are defined here and
 not in a base (LiteLLM `proxy/utils.py`, `_CallbackCapabilities`).
@@ -15,47 +15,23 @@ import litellm
 from litellm.exceptions import BadRequestError
 from litellm.integrations.custom_logger import CustomLogger
 
-from ..endpoints.anthropic import translatable
-from ..endpoints.response_store import PendingResponse, ResponseStore
+from ..endpoints.chat import as_dicts
+from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
 from ..observability.log import log_failure, logger, show
-from ..observability.report import HEADER, Report, explain
+from ..observability.report import HEADER, Report
 from ..profile.refusals import read_refusal
-from ..repair.change import Change
 from ..routing.affinity import PrefixAffinity
-from .deployments import GLOBAL_PATH, Deployment, Deployments
-from .guarded_call import GuardedCall
-from .litellm_internals import PROVIDER, named_by_backend
-from .request import (
-    ANTHROPIC,
-    CHAT,
-    PROXY_MODULE,
-    REQUEST_FIELD,
-    RESPONSES,
-    as_dicts,
-    backend_of_call,
-    backend_of_deployment,
-    conversation_of,
-    endpoint_of,
-    group_of,
-    is_asked,
-    is_vllm,
-    key_of,
-    metadata_field,
-    name_of,
-    own_settings,
-    owner_of,
-    request_fault,
-)
-from .retrying_client import RetryingClient, observing_client, original_arguments, retrying_client
-from .settings import KEY, DeploymentSettings, GuardSettings, SettingsError, misspelt, read_settings
-
-_UNKNOWN_RESPONSE = (
-    "role guard: neither the backend nor the guard knows the response that previous_response_id "
-    "names: it was given to another key or by another worker of the proxy, or before a restart, or "
-    "is too old; start a new chat, or send the whole conversation as input (in LiteLLM's "
-    'Playground: turn "API session management" off)'
-)
+from .call_plan import CallPlan
+from .deployments import GLOBAL_PATH, Deployments
+from .guarded_groups import GuardedGroups
+from .in_flight_stream import InFlightEnd
+from .litellm_internals import PROVIDER
+from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, endpoint_of
+from .request_errors import DeliberateError
+from .request_guard import RequestGuard
+from .retrying_client import RetryingClient, original_arguments
+from .settings import KEY, GuardSettings, SettingsError, misspelt, read_settings
 
 
 class RoleGuard(CustomLogger):
@@ -88,7 +64,7 @@ class RoleGuard(CustomLogger):
 
     @classmethod
     def from_config(cls) -> RoleGuard:
-        """Give the guard that the proxy's config describes; the proxy does not start without it.
+        """Return the guard that the proxy's config describes; the proxy does not start without it.
 
         Raises:
             SettingsError: A setting or a chat template, global or of a deployment, cannot be used.
@@ -109,10 +85,14 @@ class RoleGuard(CustomLogger):
         self.settings = settings
         self.counts = Counts()
         self._deployments = Deployments(settings, path, counts=self.counts, cache=_redis)
+        self._groups = GuardedGroups(settings, self._deployments)
         # LiteLLM's logging object is the one thing that all hooks of a request share.
         self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
-        self._affinity = PrefixAffinity(backend_of_deployment)
+        self._affinity = PrefixAffinity(
+            lambda deployment: LiteLLMRequest.to_deployment(deployment, "").backend()
+        )
         self._responses = ResponseStore()
+        self._requests = RequestGuard(self.counts, self._reports, self._responses, self._failed)
 
     async def async_filter_deployments(
         self,
@@ -128,8 +108,8 @@ class RoleGuard(CustomLogger):
         strategy have their say.
         """
         try:
-            if self._routes(model, healthy_deployments):
-                request = self._with_stored_history(request_kwargs or {})
+            if self._groups.are_routed(model, healthy_deployments):
+                request = self._requests.with_stored_history(request_kwargs or {})
                 ranked = self._affinity.ranked(healthy_deployments, as_dicts(messages), request)
                 return healthy_deployments if ranked is None else ranked
         except Exception as error:
@@ -145,9 +125,10 @@ class RoleGuard(CustomLogger):
         and drop a developer message of /v1/messages, which is why it is renamed here.
         """
         try:
-            reason = self._proxy_request_fault(data, call_type)
+            reason = self._groups.find_proxy_error(data, call_type)
             if reason is None:
-                return self._translatable(data) if call_type == ANTHROPIC else None
+                is_anthropic = call_type == ANTHROPIC
+                return self._groups.with_system_for_developer(data) if is_anthropic else None
         except Exception as error:
             self._failed(error)
             return None
@@ -173,13 +154,12 @@ class RoleGuard(CustomLogger):
         changed = None
         try:
             given = original_arguments(kwargs)
-            if given.get("litellm_logging_obj") in self._reports:
-                del self._reports[given["litellm_logging_obj"]]  # of an earlier deployment
-            if self._guards(given):
-                changed = await self._repaired(given, endpoint)
-                if self._is_routed(given):
-                    changed = self._track_in_flight(given, changed)
-        except _DeliberateError as error:
+            request = LiteLLMRequest(given)
+            if request.logging_object in self._reports:
+                del self._reports[request.logging_object]  # of an earlier deployment
+            if self._groups.guards(request):
+                changed = (await self._plan(request, endpoint)).arguments(request)
+        except DeliberateError as error:
             self.counts.add(error.event)
             raise BadRequestError(
                 message=str(error), model=kwargs["model"], llm_provider=PROVIDER
@@ -204,15 +184,14 @@ class RoleGuard(CustomLogger):
             client = request_data.get("client")
             if isinstance(client, RetryingClient) and client.learns:
                 return  # it has seen the refusal itself
-            if not self._guards(request_data):
-                return
+            request = LiteLLMRequest(request_data)
             # The response that LiteLLM attaches is empty; the backend's words are in the message.
-            refusal = read_refusal(str(exception))
+            refusal = read_refusal(str(exception)) if self._groups.guards(request) else None
             if refusal is not None:
-                deployment = self._deployment(request_data)
+                deployment = self._groups.deployment(request)
                 deployment.learn(refusal)
-                if deployment.learner is not None and is_asked(request_data):
-                    deployment.learner.on_refusal(lambda: backend_of_call(request_data))
+                if deployment.learner is not None and request.may_ask_backend:
+                    deployment.learner.on_refusal(request.backend)
         except Exception as error:
             self._failed(error)
 
@@ -224,231 +203,39 @@ class RoleGuard(CustomLogger):
         request_headers: Mapping[str, str] | None = None,
         litellm_call_info: Mapping[str, Any] | None = None,
     ) -> dict[str, str] | None:
-        """Give the response header that says what was done."""
+        """Return the response header that says what was done."""
         try:
-            if data.get("litellm_logging_obj") not in self._reports:
+            logging_object = data.get("litellm_logging_obj")
+            if logging_object not in self._reports:
                 return None
-            value = self._reports[data["litellm_logging_obj"]].header()
+            value = self._reports[logging_object].header()
             return None if value is None else {HEADER: value}
         except Exception as error:
             self._failed(error)
             return None
 
-    async def _repaired(self, kwargs: Mapping[str, Any], endpoint: str) -> dict[str, Any] | None:
-        deployment = self._deployment(kwargs)
-        settings = deployment.settings
-        if settings.mode == "off" or REQUEST_FIELD[endpoint] not in kwargs:
-            return None  # positional arguments do not reach the hooks
-        report = Report(group_of(kwargs), name_of(kwargs), observed=settings.mode == "observe")
-        reason = request_fault(kwargs, endpoint, settings)
-        if reason is not None:
-            if not report.observed:
-                raise _DeliberateError("bad_input", reason)
-            report.changes = (Change("bad_input", (), reason),)
-            self.counts.add("bad_input")
-            self._keep(report, kwargs)
-            report.log()
-            return None
-        remembers = endpoint == RESPONSES and settings.mode == "repair"
-        pending = None
-        remembered: dict[str, Any] = {}
-        if remembers and settings.remember_responses:
-            pending = self._pending_response(kwargs)
-        if pending is not None and pending.continues:
-            remembered = {"input": pending.items(), "previous_response_id": None}
-            report.remembered = True
-            self.counts.add("remembered")
-        conversation = conversation_of({**kwargs, **remembered} if remembered else kwargs, endpoint)
-        if conversation is None:
-            if remembered:
-                self._keep(report, kwargs)
-            client = observing_client(kwargs, remembered) if remembers and is_vllm(kwargs) else None
-            return _changed(kwargs, remembered, client, pending)
-        call = GuardedCall(
-            conversation,
-            deployment,
-            backend=(lambda: backend_of_call(kwargs)) if is_asked(kwargs) else None,
-            tools=kwargs.get("tools"),
-            report=report,
-            counts=self.counts,
-        )
-        arguments = await call.arguments()
-        if settings.mode == "reject":
-            if arguments is not None:
-                raise _DeliberateError("rejected", explain(report.changes, conversation.location))
-            return None
-        self._keep(report, kwargs)
-        if arguments is not None:
-            self.counts.add("observed" if report.observed else "repaired")
-        if report.observed:
-            call.finished(answered=False)
-            return None
-        replaced = {**remembered, **(arguments or {})}
-        client = retrying_client(kwargs, call, replaced) if is_vllm(kwargs) else None
-        if client is None:
-            call.finished(answered=False)  # nobody tells the guard whether it will be
-        return _changed(kwargs, replaced, client, pending)
-
-    def _pending_response(self, kwargs: Mapping[str, Any]) -> PendingResponse | None:
-        """Give a /v1/responses request as the memory knows it; None where it does not."""
-        try:
-            before = kwargs.get("previous_response_id")
-            named = named_by_backend(before) if before else None
-            return self._responses.begin(owner_of(kwargs), kwargs["input"], named)
-        except Exception as error:
-            self._failed(error)
-            return None
-
-    def _with_stored_history(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Give a request with what its `previous_response_id` stands for, where that is known."""
-        if not request.get("previous_response_id") or "input" not in request:
-            return request
-        pending = self._pending_response(request)
-        if pending is None:
-            return request
-        return {**request, "input": pending.items(), "previous_response_id": None}
-
-    def _track_in_flight(
-        self, kwargs: Mapping[str, Any], changed: dict[str, Any] | None
-    ) -> dict[str, Any] | None:
-        """Count a request as in flight until the backend is through with it."""
-        logging_object = kwargs.get("litellm_logging_obj")
-        if logging_object is None:
-            return changed
-        flight, routed = self._affinity.sent(kwargs)
+    async def _plan(self, request: LiteLLMRequest, endpoint: str) -> CallPlan:
+        """Return how a request is to be made, counted as in flight where its group is routed."""
+        plan = await self._requests.plan(request, endpoint, self._groups.deployment(request))
+        if request.logging_object is None or not self._groups.is_routed(request):
+            return plan
+        in_flight, routed = self._affinity.sent(request.arguments)
         if routed is not None:
             self.counts.add(f"routed_{routed}")
-            if logging_object in self._reports:
-                self._reports[logging_object].routed = routed
-        arguments = kwargs if changed is None else changed
-        client = arguments.get("client")
-        if not isinstance(client, RetryingClient):
-            client = observing_client(kwargs) if is_vllm(kwargs) else None
-        if client is None:
-            return changed  # it ends with LiteLLM's logging object
-        client.flight = flight
-        return {**arguments, "client": client}
-
-    def _routes(self, group: str, deployments: object) -> bool:
-        """Tell whether all of these deployments are to be chosen from by prefix affinity."""
-        if not isinstance(deployments, list) or not deployments:
-            return False
-        return all(
-            self._is_routed(
-                {
-                    **deployment["litellm_params"],
-                    "metadata": {
-                        "model_group": group,
-                        "deployment_model_name": deployment["model_name"],
-                    },
-                    "model_info": deployment.get("model_info"),
-                }
-            )
-            for deployment in deployments
-        )
-
-    def _is_routed(self, kwargs: Mapping[str, Any]) -> bool:
-        settings = self._deployments.settings_for(own_settings(kwargs))
-        return settings.routing == "prefix_affinity" and self._guards(kwargs)
-
-    def _keep(self, report: Report, kwargs: Mapping[str, Any]) -> None:
-        logging_object = kwargs.get("litellm_logging_obj")
-        if logging_object is not None:
-            self._reports[logging_object] = report
-
-    def _guards(self, kwargs: Mapping[str, Any]) -> bool:
-        if self.settings.model_groups is None:
-            return is_vllm(kwargs)
-        # What the client asked for may be an alias, or the id of a single deployment.
-        own = metadata_field(kwargs, "deployment_model_name")
-        return any(self.settings.names(name) for name in (group_of(kwargs), own) if name)
-
-    def _deployment(self, kwargs: Mapping[str, Any]) -> Deployment:
-        return self._deployments.get(key_of(kwargs), own_settings(kwargs))
-
-    def _proxy_request_fault(self, data: Mapping[str, Any], call_type: str) -> str | None:
-        if call_type not in (CHAT, RESPONSES, ANTHROPIC):
-            return None
-        if request_fault(data, call_type, self.settings) is None:
-            return None
-        # Whoever is to answer is not chosen yet: it is a fault only if it is one for all of them.
-        reasons = [
-            request_fault(data, call_type, settings)
-            if settings is not None and settings.mode in ("repair", "reject")
-            else None
-            for settings in self._settings_of_group(data.get("model"))
-        ]
-        return reasons[0] if reasons and all(reasons) else None
-
-    def _translatable(self, data: dict[str, Any]) -> dict[str, Any] | None:
-        messages = translatable(data.get("messages"))
-        if messages is None:
-            return None
-        settings = self._settings_of_group(data.get("model"))
-        if not settings or any(each is None or each.mode != "repair" for each in settings):
-            return None
-        return {**data, "messages": messages}
-
-    def _settings_of_group(self, group: object) -> list[DeploymentSettings | None]:
-        """Give the settings of each deployment of a group; None for one that is not guarded."""
-        from litellm.proxy.proxy_server import llm_router
-
-        if llm_router is None or not isinstance(group, str):
-            return []
-        found: list[DeploymentSettings | None] = []
-        listed: list[Any] = list(llm_router.get_model_list(model_name=group) or ())
-        if not listed and (named := llm_router.get_deployment(model_id=group)) is not None:
-            listed = [named.model_dump()]
-        for deployment in listed:
-            info = deployment.get("model_info")
-            # An alias's list has the alias in place of the name that the deployment has itself.
-            itself = llm_router.get_deployment(model_id=str((info or {}).get("id")))
-            own_name = deployment["model_name"] if itself is None else itself.model_name
-            kwargs = {
-                **deployment["litellm_params"],
-                "metadata": {"model_group": group, "deployment_model_name": own_name},
-                "model_info": info,
-            }
-            own = self._deployments.settings_for(own_settings(kwargs))
-            found.append(own if self._guards(kwargs) else None)
-        return found
+            if request.logging_object in self._reports:
+                self._reports[request.logging_object].routed = routed
+        # Without a client of ours it ends with LiteLLM's logging object.
+        return plan.with_part(InFlightEnd(in_flight))
 
     def _failed(self, error: Exception) -> None:
         self.counts.add("failed")
         log_failure("role guard failed; the request goes on unchanged", error)
 
 
-class _DeliberateError(Exception):
-    """A request is to be answered with a 400."""
-
-    def __init__(self, event: str, reason: str) -> None:
-        super().__init__(f"role guard: {reason}")
-        self.event = event
-
-
 def _redis() -> Any:
-    """Give the Redis of the proxy's router, which `router_settings` or the cache's bring along."""
+    """Return the Redis of the proxy's router, where the config names one."""
     router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
     return None if router is None else router.cache.redis_cache
-
-
-def _changed(
-    kwargs: Mapping[str, Any],
-    replaced: Mapping[str, Any],
-    client: RetryingClient | None,
-    pending: PendingResponse | None,
-) -> dict[str, Any] | None:
-    """Give a call's arguments with some replaced, and with a client that sees what comes of it."""
-    if not replaced and client is None:
-        return None
-    changed = {**kwargs, **replaced}
-    if client is not None:
-        changed["client"] = client
-        if pending is not None and kwargs.get("store") is not False:
-            client.on_response = pending.answered
-        if changed.get("previous_response_id"):
-            client.unknown_response = _UNKNOWN_RESPONSE
-    return changed
 
 
 def _configured_deployments() -> list[object]:

@@ -32,6 +32,7 @@ PROVIDER = "hosted_vllm"
 
 
 def http_handler(kwargs: Mapping[str, Any]) -> Any:
+    """Return the handler that LiteLLM would send a hosted_vllm call through."""
     if kwargs.get("client") is not None:
         return kwargs["client"]
     # The very handler that LiteLLM would take by itself (`llm_http_handler.py`).
@@ -43,7 +44,7 @@ def http_handler(kwargs: Mapping[str, Any]) -> Any:
 
 
 def with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a call's arguments with those of its named credential.
+    """Return a call's arguments with those of its named credential.
 
     LiteLLM itself looks these up only after its hooks (`litellm/utils.py`).
     """
@@ -51,13 +52,13 @@ def with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         return kwargs
     from litellm.utils import load_credentials_from_list
 
-    told = dict(kwargs)
-    load_credentials_from_list(told)
-    return told
+    completed = dict(kwargs)
+    load_credentials_from_list(completed)
+    return completed
 
 
 def named_by_backend(response_id: str) -> str:
-    """Give the id that a backend itself gave to a response.
+    """Return the id that a backend itself gave to a response.
 
     Args:
         response_id: The id as LiteLLM's clients know it, or the backend's own.
@@ -72,7 +73,7 @@ def named_by_backend(response_id: str) -> str:
 
 
 def to_vllm_messages(messages: list[Any], model: str) -> list[Any]:
-    """Give messages as LiteLLM's hosted_vllm code would put them into the body.
+    """Return messages as LiteLLM's hosted_vllm code would put them into the body.
 
     Args:
         messages: The messages, which may be changed.

@@ -1,171 +1,195 @@
-"""The arguments of a LiteLLM call, and what they say."""
+"""The arguments of a LiteLLM call as one value that answers what the guard asks of them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from ..backend.backend import Backend
-from ..endpoints.anthropic import find_anthropic_error
-from ..endpoints.chat import ChatConversation
+from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput, UnreadableInputError
-from ..endpoints.responses_validation import find_input_error
-from ..messages.validation import find_validation_error
 from .backend_of import backend_of
-from .litellm_internals import PROVIDER, to_vllm_messages
-from .settings import KEY, DeploymentSettings
+from .litellm_internals import PROVIDER, named_by_backend, to_vllm_messages
+from .settings import KEY
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
 
-
 PROXY_MODULE = "litellm.proxy.proxy_server"
 
-
 REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input"}
+"""Where the conversation stands in the arguments, by the call type."""
 
 
 def endpoint_of(call_type: Any) -> str | None:
+    """Return `CHAT` or `RESPONSES` for LiteLLM's call type; None for every other call."""
     name = getattr(call_type, "value", call_type)
     return name if name in (CHAT, RESPONSES) else None
 
 
-def is_vllm(kwargs: Mapping[str, Any]) -> bool:
-    model = kwargs.get("model")
-    if isinstance(model, str) and model.startswith(f"{PROVIDER}/"):
-        return True
-    return kwargs.get("custom_llm_provider") == PROVIDER
+class LiteLLMRequest:
+    """One call of LiteLLM's to one deployment.
 
-
-def is_asked(kwargs: Mapping[str, Any]) -> bool:
-    """Tell whether the backend may be asked what its template takes.
-
-    Not one whose address or key a client has brought along, which LiteLLM marks: a client would
-    choose whom the proxy asks, and whose template it renders.
+    Args:
+        arguments: The call's arguments, as the hooks are given them. They are not changed.
     """
-    return is_vllm(kwargs) and not model_info(kwargs).get("original_model_id")
 
+    __slots__ = ("arguments",)
 
-def metadata_field(kwargs: Mapping[str, Any], field: str) -> str | None:
-    for name in ("metadata", "litellm_metadata"):
-        metadata = kwargs.get(name)
-        value = metadata.get(field) if isinstance(metadata, Mapping) else None
-        if value:
-            return str(value)
-    return None
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self.arguments = arguments
 
+    @classmethod
+    def to_deployment(
+        cls, deployment: Mapping[str, Any], group: str, own_name: str | None = None
+    ) -> LiteLLMRequest:
+        """Return the call that would be made to a deployment of the router's.
 
-def group_of(kwargs: Mapping[str, Any]) -> str:
-    return metadata_field(kwargs, "model_group") or str(kwargs.get("model"))
+        Args:
+            deployment: An entry of the router's model list.
+            group: The model group that the client asks for.
+            own_name: The deployment's own `model_name`, where the entry has an alias in its place.
+        """
+        own = deployment["model_name"] if own_name is None else own_name
+        metadata = {"model_group": group, "deployment_model_name": own}
+        info = deployment.get("model_info")
+        return cls({**deployment["litellm_params"], "metadata": metadata, "model_info": info})
 
+    @property
+    def is_vllm(self) -> bool:
+        """Whether it goes to a hosted_vllm deployment."""
+        model = self.arguments.get("model")
+        if isinstance(model, str) and model.startswith(f"{PROVIDER}/"):
+            return True
+        return self.arguments.get("custom_llm_provider") == PROVIDER
 
-def model_info(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    info = kwargs.get("model_info")
-    return info if isinstance(info, Mapping) else {}
+    @property
+    def may_ask_backend(self) -> bool:
+        """Whether the backend may be asked what its template takes.
 
+        Not one whose address or key a client has brought along, which LiteLLM marks: a client would
+        choose whom the proxy asks, and whose template it renders.
+        """
+        return self.is_vllm and not self.model_info.get("original_model_id")
 
-def name_of(kwargs: Mapping[str, Any]) -> str:
-    return str(model_info(kwargs).get("id") or f"{kwargs.get('model')} at {kwargs.get('api_base')}")
+    @property
+    def model_info(self) -> Mapping[str, Any]:
+        """The deployment's `model_info`; empty where there is none."""
+        info = self.arguments.get("model_info")
+        return info if isinstance(info, Mapping) else {}
 
+    @property
+    def own_settings(self) -> object:
+        """The deployment's own settings as written, or None."""
+        return self.model_info.get(KEY)
 
-def key_of(kwargs: Mapping[str, Any]) -> tuple[str, str]:
-    # The deployment of a wildcard, `hosted_vllm/*`, serves models with templates of their own.
-    return name_of(kwargs), str(kwargs.get("model")).removeprefix(f"{PROVIDER}/")
+    @property
+    def group(self) -> str:
+        """The model group that the client asked for."""
+        return self._metadata("model_group") or str(self.arguments.get("model"))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The group, which may be an alias or a deployment's id, and the deployment's own name."""
+        own = self._metadata("deployment_model_name")
+        return (self.group, own) if own else (self.group,)
 
-def backend_of_call(kwargs: Mapping[str, Any]) -> Backend | None:
-    return backend_of(kwargs, name_of(kwargs), own_arguments(kwargs))
+    @property
+    def deployment_name(self) -> str:
+        """What the log calls the deployment: its id, or its model and address."""
+        model, address = self.arguments.get("model"), self.arguments.get("api_base")
+        return str(self.model_info.get("id") or f"{model} at {address}")
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells the deployment from others.
 
-def backend_of_deployment(deployment: Mapping[str, Any]) -> Backend | None:
-    own = deployment["litellm_params"]
-    kwargs = {**own, "model_info": deployment.get("model_info")}
-    return backend_of(kwargs, name_of(kwargs), own) if is_vllm(kwargs) else None
+        That of a wildcard, `hosted_vllm/*`, serves models with templates of their own.
+        """
+        model = str(self.arguments.get("model")).removeprefix(f"{PROVIDER}/")
+        return self.deployment_name, model
 
-
-def own_arguments(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a deployment's own `litellm_params`; the call's arguments where no proxy knows them.
-
-    A client's headers and template variables are no part of what the deployment is.
-    """
-    server = sys.modules.get(PROXY_MODULE)
-    router = getattr(server, "llm_router", None)
-    deployment_id = model_info(kwargs).get("id")
-    if router is None or deployment_id is None:
-        return kwargs
-    deployment = router.get_deployment(model_id=str(deployment_id))
-    if deployment is None:
-        return kwargs
-    own: dict[str, Any] = deployment.litellm_params.model_dump(exclude_none=True)
-    return own
-
-
-def owner_of(kwargs: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """Give who asks, as the proxy found out; `metadata` is what the client says."""
-    metadata = kwargs.get("litellm_metadata")
-    if not isinstance(metadata, Mapping):
-        metadata = {}
-    return tuple(metadata.get(f"user_api_key_{field}") for field in ("hash", "user_id", "team_id"))
-
-
-def own_settings(kwargs: Mapping[str, Any]) -> object:
-    return model_info(kwargs).get(KEY)
-
-
-def request_fault(
-    data: Mapping[str, Any], call_type: str, settings: DeploymentSettings
-) -> str | None:
-    if call_type == ANTHROPIC:
-        return find_anthropic_error(data.get("messages"), data.get("system"))
-    if call_type == RESPONSES:
-        return find_input_error(
-            data.get("input"),
-            data.get("instructions"),
-            continued=bool(data.get("previous_response_id")),
-            extra_roles=settings.extra_roles,
+    @property
+    def owner(self) -> tuple[str | None, ...]:
+        """Who asks, as the proxy found out; `metadata` is what the client says."""
+        metadata = self.arguments.get("litellm_metadata")
+        if not isinstance(metadata, Mapping):
+            metadata = {}
+        return tuple(
+            metadata.get(f"user_api_key_{field}") for field in ("hash", "user_id", "team_id")
         )
-    fault = find_validation_error(as_dicts(data.get("messages")), extra_roles=settings.extra_roles)
-    return None if fault is None else str(fault)
 
+    @property
+    def logging_object(self) -> Any:
+        """LiteLLM's logging object, the one thing that all hooks of a request share, or None."""
+        return self.arguments.get("litellm_logging_obj")
 
-def as_dicts(messages: Any) -> Any:
-    # In Python the messages of earlier answers, pydantic objects, are sent back as they came. To
-    # ask each message for its class costs far more than to see that all are dicts.
-    if not isinstance(messages, Sequence) or set(map(type, messages)) == {dict}:
-        return messages
-    if any(isinstance(m, BaseModel) for m in messages):
-        return [
-            m.model_dump(exclude_none=True) if isinstance(m, BaseModel) else m for m in messages
-        ]
-    return messages
+    @property
+    def response_id(self) -> str | None:
+        """The `previous_response_id` as the backend gave it; None where there is none."""
+        before = self.arguments.get("previous_response_id")
+        return named_by_backend(before) if before else None
 
+    def extra(self, name: str) -> Any:
+        """Return a field of the body that LiteLLM takes as an argument or in `extra_body`."""
+        body = self.arguments.get("extra_body")
+        return self.arguments.get(name) or (body.get(name) if isinstance(body, Mapping) else None)
 
-def conversation_of(kwargs: Mapping[str, Any], endpoint: str) -> RequestConversation | None:
-    """Read a request; None where the guard cannot know what the template will see."""
-    if extra_field(kwargs, "chat_template"):
-        return None  # the request brings its own template
-    if endpoint == CHAT:
-        messages = as_dicts(kwargs["messages"])
+    def backend(self) -> Backend | None:
+        """Return how the backend is asked; None without an address, or for another provider."""
+        if not self.is_vllm:
+            return None
+        return backend_of(self.arguments, self.deployment_name, self._own_arguments())
+
+    def conversation(self, endpoint: str) -> RequestConversation | None:
+        """Return the request's messages; None where nobody knows what the template will see.
+
+        Args:
+            endpoint: `CHAT` or `RESPONSES`.
+        """
+        if self.extra("chat_template"):
+            return None  # the request brings its own template
+        if endpoint == CHAT:
+            return self._chat()
+        if self.arguments.get("previous_response_id"):
+            return None  # the backend puts messages in front that only it knows
+        try:
+            return ResponsesInput(self.arguments["input"], self.arguments.get("instructions"))
+        except UnreadableInputError:
+            return None
+
+    def _chat(self) -> ChatConversation:
+        messages = as_dicts(self.arguments["messages"])
         last = messages[-1]
-        continued = extra_field(kwargs, "continue_final_message") or last.get("prefix")
-        model = str(kwargs["model"])
+        continued = self.extra("continue_final_message") or last.get("prefix")
+        model = str(self.arguments["model"])
         return ChatConversation(
             messages,
             prefill=last["role"] == "assistant" and bool(continued),
-            developer_is_system=is_vllm(kwargs),
+            developer_is_system=self.is_vllm,
             to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
         )
-    if kwargs.get("previous_response_id"):
-        return None  # the backend puts messages in front that only it knows
-    try:
-        return ResponsesInput(kwargs["input"], kwargs.get("instructions"))
-    except UnreadableInputError:
+
+    def _metadata(self, field: str) -> str | None:
+        for name in ("metadata", "litellm_metadata"):
+            metadata = self.arguments.get(name)
+            value = metadata.get(field) if isinstance(metadata, Mapping) else None
+            if value:
+                return str(value)
         return None
 
+    def _own_arguments(self) -> Mapping[str, Any]:
+        """Return a deployment's own `litellm_params`; the call's where no proxy knows them.
 
-def extra_field(kwargs: Mapping[str, Any], name: str) -> Any:
-    body = kwargs.get("extra_body")
-    return kwargs.get(name) or (body.get(name) if isinstance(body, Mapping) else None)
+        A client's headers and template variables are no part of what the deployment is.
+        """
+        router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+        deployment_id = self.model_info.get("id")
+        if router is None or deployment_id is None:
+            return self.arguments
+        deployment = router.get_deployment(model_id=str(deployment_id))
+        if deployment is None:
+            return self.arguments
+        own: dict[str, Any] = deployment.litellm_params.model_dump(exclude_none=True)
+        return own

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from ..observability.log import log_failure
+from .call_part import CallPart
 
 _LAST_EVENTS = (b"response.completed", b"response.incomplete")
 
@@ -47,23 +48,32 @@ class ResponseCapture(httpx.AsyncByteStream):
             self._hear(event.get("response"))
 
 
-def overheard(response: httpx.Response, hear: Callable[[Mapping[str, Any]], None]) -> None:
-    """Let a response object be heard, now or at the end of its stream."""
+class ResponseListener(CallPart):
+    """Passes the response object on, at once or at the end of its stream.
 
-    def safely(heard: object) -> None:
+    Args:
+        hear: Takes the object, once it is whole and before LiteLLM has it.
+    """
+
+    def __init__(self, hear: Callable[[Mapping[str, Any]], None]) -> None:
+        self._hear = hear
+
+    def on_response(self, response: httpx.Response) -> None:
+        """Read the object, or have it read as its stream passes."""
+        if response.is_stream_consumed or response.is_closed:
+            try:
+                self._hear_safely(response.json())
+            except ValueError:
+                return  # what it is instead, LiteLLM will say
+            return
+        # Compressed, which vLLM's own is not, a stream cannot be read here.
+        is_plain = response.headers.get("content-encoding", "identity") == "identity"
+        if is_plain and isinstance(response.stream, httpx.AsyncByteStream):
+            response.stream = ResponseCapture(response.stream, self._hear_safely)
+
+    def _hear_safely(self, heard: object) -> None:
         try:
             if isinstance(heard, Mapping):
-                hear(heard)
+                self._hear(heard)
         except Exception as error:  # the answer is the client's, whatever goes wrong here
             log_failure("role guard failed; the response cannot be gone on from", error)
-
-    if response.is_stream_consumed or response.is_closed:
-        try:
-            safely(response.json())
-        except ValueError:
-            return  # what it is instead, LiteLLM will say
-        return
-    # Compressed, which vLLM's own is not, a stream cannot be read here.
-    is_plain = response.headers.get("content-encoding", "identity") == "identity"
-    if is_plain and isinstance(response.stream, httpx.AsyncByteStream):
-        response.stream = ResponseCapture(response.stream, safely)

@@ -3,15 +3,15 @@
 LiteLLM's own retry of a 400 sleeps, goes to another deployment where there is one, and repeats
 every other 400 as well. A client of our own, given to LiteLLM with the request's arguments, sees
 the refusal first. It leans on names of `litellm/llms/custom_httpx/http_handler.py` that LiteLLM
-does not promise to keep. Without them `retrying_client` gives None, and the callback's failure hook keeps
-the lesson for LiteLLM's own retry.
+does not promise to keep. Without them `retrying_client` returns None, and the hook for failures
+keeps the lesson for LiteLLM's own retry.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import httpx
@@ -19,11 +19,9 @@ import httpx
 from ..observability.log import log_failure
 from ..profile.refusals import is_about_conversation
 from . import litellm_internals
+from .call_part import CallPart
 from .error_body import error_body, error_message
-from .in_flight_stream import InFlightRequest, ends_with_stream
 from .litellm_internals import AsyncHTTPHandler, http_handler
-from .response_capture import overheard
-from .unknown_response import explain_unknown
 
 MAX_LESSONS = 3
 """How many refusals of one request may each be answered by one repaired call."""
@@ -33,13 +31,13 @@ class RetryPolicy(Protocol):
     """A call to a deployment that can be made again, otherwise, once it was refused."""
 
     async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
-        """Give the fields of the body to send instead (None removes one), or None to give up."""
+        """Return the fields of the body to send instead (None removes one), or None to give up."""
 
     def finished(self, *, answered: bool) -> None:
-        """Take note that no further call is made, and whether the last one was answered."""
+        """Handle the end: no further call is made, and the last one was answered or not."""
 
     def failed(self) -> None:
-        """Take note of an error that is the guard's own."""
+        """Count an error of the guard's own."""
 
 
 class RetryingClient(AsyncHTTPHandler):
@@ -47,34 +45,29 @@ class RetryingClient(AsyncHTTPHandler):
 
     Args:
         inner: The handler that holds the connections; it stays its owner's.
-        attempt: What to send after a refusal.
+        policy: What to send after a refusal.
         given: The arguments of LiteLLM's call that were replaced when this client was put in, as
             they were; None for what was not there.
-
-    Attributes:
-        flight: What is to be ended when the backend is through with the call, or None.
-        on_response: What is to be given the response object of a /v1/responses call, once it is
-            whole and before LiteLLM has it; or None.
-        unknown_response: What a 400 is to say in place of the backend's 404 for an earlier
-            response that it does not know, or None. LiteLLM would send nobody anything there for a
-            while.
+        parts: What else goes along with the call.
     """
 
-    @property
-    def learns(self) -> bool:
-        """Whether a refusal is learnt from by the attempt that is made with this client."""
-        return not isinstance(self._attempt, NoRetry)
-
     def __init__(
-        self, inner: AsyncHTTPHandler, attempt: RetryPolicy, given: Mapping[str, Any] | None = None
+        self,
+        inner: AsyncHTTPHandler,
+        policy: RetryPolicy,
+        given: Mapping[str, Any] | None = None,
+        parts: Sequence[CallPart] = (),
     ) -> None:
         # The base's constructor would open a connection pool of its own.
         self._inner = inner
-        self._attempt = attempt
+        self._policy = policy
+        self._parts = parts
         self.given = {} if given is None else given
-        self.flight: InFlightRequest | None = None
-        self.on_response: Callable[[Mapping[str, Any]], None] | None = None
-        self.unknown_response: str | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether the policy of this client learns from a refusal."""
+        return not isinstance(self._policy, NoRetry)
 
     def __getattr__(self, name: str) -> Any:
         # The base's attributes (timeout, ...) are the inner handler's. Dunder names are left out:
@@ -89,7 +82,7 @@ class RetryingClient(AsyncHTTPHandler):
             name: value if name == "client" else copy.deepcopy(value, memo)
             for name, value in self.given.items()
         }
-        return RetryingClient(self._inner, self._attempt, given)
+        return RetryingClient(self._inner, self._policy, given)
 
     def __del__(self) -> None:
         # The base's finalizer closes the connections that this client only borrows, and with them
@@ -110,18 +103,16 @@ class RetryingClient(AsyncHTTPHandler):
             httpx.HTTPStatusError: The backend's first refusal where no lesson helped, else the
                 error that ended the last call.
         """
-        answered = streams = False
+        response: httpx.Response | None = None
         try:
             response = await self._post(url, kwargs)
-            answered = True
-            if self.on_response is not None:
-                overheard(response, self.on_response)
-            streams = self.flight is not None and ends_with_stream(self.flight, response)
+            for part in self._parts:
+                part.on_response(response)
             return response
         finally:
-            if self.flight is not None and not streams:
-                self.flight.end()
-            self._attempt.finished(answered=answered)
+            for part in self._parts:
+                part.on_end(response)
+            self._policy.finished(answered=response is not None)
 
     async def _post(self, url: str, kwargs: dict[str, Any]) -> httpx.Response:
         first: httpx.HTTPStatusError | None = None
@@ -130,8 +121,8 @@ class RetryingClient(AsyncHTTPHandler):
                 response: httpx.Response = await self._inner.post(url, **kwargs)
                 return response
             except httpx.HTTPStatusError as error:
-                if error.response.status_code == 404 and self.unknown_response is not None:
-                    await explain_unknown(error, kwargs, self.unknown_response)
+                for part in self._parts:
+                    await part.on_error(error, kwargs)
                 if error.response.status_code != 400:
                     raise
                 words = error_message(await error_body(error))
@@ -147,12 +138,12 @@ class RetryingClient(AsyncHTTPHandler):
 
     async def _repaired(self, kwargs: dict[str, Any], words: str) -> dict[str, Any] | None:
         try:
-            fields = await self._attempt.after_refusal(words)
+            fields = await self._policy.after_refusal(words)
             return None if fields is None else _rewritten(kwargs, fields)
         except Exception as error:
             # Whatever goes wrong here, the client is owed the backend's own error.
             log_failure("role guard failed; the backend's refusal is passed on", error)
-            self._attempt.failed()
+            self._policy.failed()
             return None
 
 
@@ -160,13 +151,13 @@ class NoRetry:
     """A call that is not made again, whatever becomes of it."""
 
     async def after_refusal(self, words: str) -> None:
-        """Give up."""
+        """Return None: no retry."""
 
     def finished(self, *, answered: bool) -> None:
-        """Take no note."""
+        """Do nothing."""
 
     def failed(self) -> None:
-        """Take no note."""
+        """Do nothing."""
 
 
 def _rewritten(kwargs: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,45 +167,55 @@ def _rewritten(kwargs: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, A
 
 
 def replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body with other fields; None removes one."""
     merged = {**body, **fields}
     return {key: value for key, value in merged.items() if value is not None or key not in fields}
 
 
 def retrying_client(
-    kwargs: Mapping[str, Any], attempt: RetryPolicy, changes: Mapping[str, Any] | None = None
-) -> Any | None:
-    """Give the client to put into a call's arguments, or None where LiteLLM's own must do.
+    kwargs: Mapping[str, Any],
+    policy: RetryPolicy,
+    changes: Mapping[str, Any] | None = None,
+    parts: Sequence[CallPart] = (),
+) -> RetryingClient | None:
+    """Return the client to put into a call's arguments, or None where LiteLLM's own must do.
 
     Args:
         kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
-        attempt: What to send after a refusal.
+        policy: What to send after a refusal.
         changes: The arguments that are replaced along with the client.
+        parts: What else goes along with the call.
     """
     if not litellm_internals.AVAILABLE:
         return None
     kwargs = original_arguments(kwargs)
     given = {name: kwargs.get(name) for name in ("client", *(changes or ()))}
     inner = http_handler(kwargs)
-    return RetryingClient(inner, attempt, given) if isinstance(inner, AsyncHTTPHandler) else None
+    if not isinstance(inner, AsyncHTTPHandler):
+        return None
+    return RetryingClient(inner, policy, given, parts)
 
 
 def observing_client(
-    kwargs: Mapping[str, Any], changes: Mapping[str, Any] | None = None
-) -> Any | None:
-    """Give a client that sends nothing again, for its attributes, or None as `retrying_client` does.
+    kwargs: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
+    parts: Sequence[CallPart] = (),
+) -> RetryingClient | None:
+    """Return a client that never retries, for its parts; None as `retrying_client` does.
 
     Args:
         kwargs: The arguments of LiteLLM's call to a hosted_vllm deployment.
         changes: The arguments that are replaced along with the client.
+        parts: What goes along with the call.
     """
-    return retrying_client(kwargs, NoRetry(), changes)
+    return retrying_client(kwargs, NoRetry(), changes, parts)
 
 
 def original_arguments(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give a call's arguments as they were before a client of `retrying_client` was put into them.
+    """Return a call's arguments as they were before `retrying_client` was put into them.
 
     LiteLLM hands the arguments of a call that failed on to its own retries and fallbacks, to other
-    providers' as well. Where there is nothing to take back, the very same object is given.
+    providers' as well. Where there is nothing to take back, the very same object is returned.
 
     Args:
         kwargs: The arguments of LiteLLM's call.

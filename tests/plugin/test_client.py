@@ -21,6 +21,7 @@ from litellm_role_guard.plugin.retrying_client import (
     original_arguments,
     retrying_client,
 )
+from litellm_role_guard.plugin.unknown_response import UnknownResponse
 from testing.lessons import Lessons
 
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
@@ -299,8 +300,9 @@ async def test_a_404_about_an_earlier_response_is_explained(
             raise httpx.HTTPStatusError("404", request=request, response=response)
 
     lessons = Lessons()
-    client = client_of(Missing(), lessons)
-    client.unknown_response = words
+    inner: Any = Missing()
+    parts = [] if words is None else [UnknownResponse(words)]
+    client = RetryingClient(inner, lessons, parts=parts)
     body = {"input": "hi", **({"previous_response_id": named} if named else {})}
     with pytest.raises(httpx.HTTPStatusError) as raised:
         await client.post(RESPONSES_URL, json=body)

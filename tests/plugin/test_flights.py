@@ -11,6 +11,7 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
+from litellm_role_guard.plugin.in_flight_stream import InFlightEnd
 from litellm_role_guard.plugin.retrying_client import observing_client
 from litellm_role_guard.routing.in_flight import InFlightRequest
 
@@ -46,9 +47,10 @@ def response(body: Any) -> httpx.Response:
 
 async def send(given: httpx.Response | BaseException, counts: Counter[str]) -> httpx.Response:
     """Send a call that is counted."""
-    client = observing_client({"client": Inner(given)})
+    in_flight = InFlightRequest("a", counts)
+    client = observing_client({"client": Inner(given)}, parts=[InFlightEnd(in_flight)])
+    del in_flight  # the client alone holds it
     assert client is not None
-    client.flight = InFlightRequest("a", counts)
     answer: httpx.Response = await client.post(URL, data="{}")
     return answer
 

@@ -211,7 +211,9 @@ async def test_a_routers_deployments_are_learnt_each_on_its_own(guard: RoleGuard
         for name in ("first", "second"):
             await router.acompletion(model=name, messages=copy.deepcopy(WITH_TOOLS))  # type: ignore[arg-type]
         assert "ten past six" in first.calls()[0]["prompt"]
-        assert second.calls()[0]["body"]["messages"][2]["role"] == "tool"
+        assert "ten past six" in second.calls()[0]["prompt"]
+    one, other = profiles(guard)
+    assert one.follows["user"]["system"] != other.follows["user"]["system"]
     assert guard.counts["learnt"] == 2
 
 

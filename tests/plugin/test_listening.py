@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from litellm_role_guard.plugin.response_capture import ResponseListener
 from litellm_role_guard.plugin.retrying_client import (
     RetryingClient,
 )
@@ -62,8 +63,8 @@ DELTA = {"type": "response.output_text.delta", "delta": "it says response.comple
 async def heard(response: httpx.Response) -> tuple[list[Any], httpx.Response]:
     """Give what is heard of a response while it is asked for; it is not read yet."""
     told: list[Any] = []
-    client = RetryingClient(Answering(response), Lessons())  # type: ignore[arg-type]
-    client.on_response = told.append
+    inner: Any = Answering(response)
+    client = RetryingClient(inner, Lessons(), parts=[ResponseListener(told.append)])
     return told, await client.post(RESPONSES_URL, json={"input": "hi"})
 
 
@@ -133,15 +134,12 @@ async def test_an_error_while_listening_costs_the_client_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is logged without its words, and the answer arrives."""
-    client = RetryingClient(
-        Answering(httpx.Response(200, json=RESPONSE)),  # type: ignore[arg-type]
-        Lessons(),
-    )
 
     def fail(response: Mapping[str, Any]) -> None:
         raise ValueError(response["id"])
 
-    client.on_response = fail
+    inner: Any = Answering(httpx.Response(200, json=RESPONSE))
+    client = RetryingClient(inner, Lessons(), parts=[ResponseListener(fail)])
     assert (await client.post(RESPONSES_URL, json={"input": "hi"})).json() == RESPONSE
     assert "cannot be gone on from" in caplog.text
     assert "resp_1" not in caplog.text

@@ -1,0 +1,47 @@
+"""What becomes of a call to a deployment: which arguments change, and what goes along with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .call_part import CallPart
+from .request import LiteLLMRequest
+from .retrying_client import NoRetry, RetryPolicy, retrying_client
+
+
+@dataclass(frozen=True)
+class CallPlan:
+    """A call as it is to be made.
+
+    Attributes:
+        replaced: The arguments that change.
+        policy: What to send after a refusal; None where LiteLLM's own client may make the call.
+        parts: What else goes along with it.
+    """
+
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+    policy: RetryPolicy | None = None
+    parts: tuple[CallPart, ...] = ()
+
+    def with_part(self, part: CallPart) -> CallPlan:
+        """Return the plan with a further part."""
+        return CallPlan(self.replaced, self.policy, (*self.parts, part))
+
+    def arguments(self, request: LiteLLMRequest) -> dict[str, Any] | None:
+        """Return the call's arguments; None where nothing about it changes.
+
+        Args:
+            request: The call as LiteLLM is about to make it.
+        """
+        client = None
+        if request.is_vllm and (self.policy is not None or self.parts):
+            policy = NoRetry() if self.policy is None else self.policy
+            client = retrying_client(request.arguments, policy, self.replaced, self.parts)
+        if client is None and self.policy is not None:
+            self.policy.finished(answered=False)  # nobody will say whether it was
+        if client is None and not self.replaced:
+            return None
+        changed = {**request.arguments, **self.replaced}
+        return changed if client is None else {**changed, "client": client}

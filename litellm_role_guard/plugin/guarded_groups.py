@@ -1,0 +1,103 @@
+"""Which deployments are guarded, and by which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..endpoints.anthropic import translatable
+from .deployments import Deployment, Deployments
+from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
+from .request_errors import find_request_error
+from .settings import DeploymentSettings, GuardSettings
+
+
+class GuardedGroups:
+    """Knows the guard's deployments by their requests, and by the names of their groups.
+
+    Args:
+        settings: The settings of the whole guard.
+        deployments: What is known of each deployment.
+    """
+
+    def __init__(self, settings: GuardSettings, deployments: Deployments) -> None:
+        self._settings = settings
+        self._deployments = deployments
+
+    def guards(self, request: LiteLLMRequest) -> bool:
+        """Return whether a request's deployment is guarded."""
+        if self._settings.model_groups is None:
+            return request.is_vllm
+        return any(map(self._settings.names, request.names))
+
+    def deployment(self, request: LiteLLMRequest) -> Deployment:
+        """Return what is known of a request's deployment.
+
+        Raises:
+            SettingsError: Its own settings cannot be used.
+        """
+        return self._deployments.get(request.key, request.own_settings)
+
+    def is_routed(self, request: LiteLLMRequest) -> bool:
+        """Return whether a request's deployment is one of a group with prefix affinity."""
+        settings = self._deployments.settings_for(request.own_settings)
+        return settings.routing == "prefix_affinity" and self.guards(request)
+
+    def are_routed(self, group: str, deployments: object) -> bool:
+        """Return whether all of these deployments are chosen from by prefix affinity."""
+        if not isinstance(deployments, list) or not deployments:
+            return False
+        return all(
+            self.is_routed(LiteLLMRequest.to_deployment(deployment, group))
+            for deployment in deployments
+        )
+
+    def find_proxy_error(self, body: Mapping[str, Any], call_type: str) -> str | None:
+        """Return what is wrong with a request to the proxy; None where nothing is.
+
+        Who is to answer is not chosen yet: it is wrong only if it is for all deployments.
+        """
+        if call_type not in (CHAT, RESPONSES, ANTHROPIC):
+            return None
+        if find_request_error(body, call_type, self._settings) is None:
+            return None
+        reasons = [
+            find_request_error(body, call_type, settings)
+            if settings is not None and settings.mode in ("repair", "reject")
+            else None
+            for settings in self._settings_of_group(body.get("model"))
+        ]
+        return reasons[0] if reasons and all(reasons) else None
+
+    def with_system_for_developer(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Return a /v1/messages body with `system` for `developer`; None where it stays as it is.
+
+        LiteLLM drops developer messages there before a deployment hook runs.
+        """
+        messages = translatable(body.get("messages"))
+        if messages is None:
+            return None
+        settings = self._settings_of_group(body.get("model"))
+        if not settings or any(each is None or each.mode != "repair" for each in settings):
+            return None
+        return {**body, "messages": messages}
+
+    def _settings_of_group(self, group: object) -> list[DeploymentSettings | None]:
+        """Return the settings of each deployment of a group; None for one that is not guarded."""
+        from litellm.proxy.proxy_server import llm_router
+
+        if llm_router is None or not isinstance(group, str):
+            return []
+        found: list[DeploymentSettings | None] = []
+        listed: list[Any] = list(llm_router.get_model_list(model_name=group) or ())
+        if not listed and (named := llm_router.get_deployment(model_id=group)) is not None:
+            listed = [named.model_dump()]
+        for deployment in listed:
+            # An alias's list has the alias in place of the name that the deployment has itself.
+            model_id = (deployment.get("model_info") or {}).get("id")
+            itself = llm_router.get_deployment(model_id=str(model_id))
+            own_name = None if itself is None else itself.model_name
+            request = LiteLLMRequest.to_deployment(deployment, group, own_name)
+            settings = self._deployments.settings_for(request.own_settings)
+            found.append(settings if self.guards(request) else None)
+        return found

@@ -1,0 +1,146 @@
+"""One request on its way to a deployment: what is repaired, remembered and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..endpoints.response_store import PendingResponse, ResponseStore
+from ..observability.counts import Counts
+from ..observability.report import Report, explain
+from ..repair.change import Change
+from .call_part import CallPart
+from .call_plan import CallPlan
+from .deployments import Deployment
+from .guarded_call import GuardedCall
+from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest
+from .request_errors import DeliberateError, find_request_error
+from .response_capture import ResponseListener
+from .retrying_client import NoRetry
+from .unknown_response import UnknownResponse
+
+
+class RequestGuard:
+    """Plans the call of each request.
+
+    Args:
+        counts: Where to count what is done.
+        reports: Takes the report of each request, by LiteLLM's logging object.
+        responses: The responses that can be continued.
+        on_failure: Handles an error of the guard's own that costs the request nothing.
+    """
+
+    def __init__(
+        self,
+        counts: Counts,
+        reports: WeakKeyDictionary[Any, Report],
+        responses: ResponseStore,
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self._counts = counts
+        self._reports = reports
+        self._responses = responses
+        self._on_failure = on_failure
+
+    async def plan(
+        self, request: LiteLLMRequest, endpoint: str, deployment: Deployment
+    ) -> CallPlan:
+        """Return how the request is to be made.
+
+        Args:
+            request: The request.
+            endpoint: `CHAT` or `RESPONSES`.
+            deployment: Who is to answer.
+
+        Raises:
+            DeliberateError: The request is to be answered with a 400.
+        """
+        settings = deployment.settings
+        if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
+            return CallPlan()  # positional arguments do not reach the hooks
+        report = Report(request.group, request.deployment_name, observed=settings.mode == "observe")
+        reason = find_request_error(request.arguments, endpoint, settings)
+        if reason is not None:
+            self._report_bad_input(request, report, reason)
+            return CallPlan()
+        pending = None
+        is_remembered = endpoint == RESPONSES and settings.mode == "repair"
+        if is_remembered and settings.remember_responses:
+            pending = self.pending_response(request)
+        stored: dict[str, Any] = {}
+        if pending is not None and pending.continues:
+            stored = {"input": pending.items(), "previous_response_id": None}
+            report.remembered = True
+            self._counts.add("remembered")
+            request = LiteLLMRequest({**request.arguments, **stored})
+        parts = _response_parts(request, pending) if is_remembered else ()
+        conversation = request.conversation(endpoint)
+        if conversation is None:
+            if stored:
+                self._keep(request, report)
+            return CallPlan(stored, NoRetry() if is_remembered else None, parts)
+        call = GuardedCall(
+            conversation,
+            deployment,
+            backend=request.backend if request.may_ask_backend else None,
+            tools=request.arguments.get("tools"),
+            report=report,
+            counts=self._counts,
+        )
+        arguments = await call.arguments()
+        if settings.mode == "reject":
+            if arguments is not None:
+                raise DeliberateError("rejected", explain(report.changes, conversation.location))
+            return CallPlan()
+        self._keep(request, report)
+        if arguments is not None:
+            self._counts.add("observed" if report.observed else "repaired")
+        if report.observed:
+            call.finished(answered=False)
+            return CallPlan()
+        return CallPlan({**stored, **(arguments or {})}, call, parts)
+
+    def pending_response(self, request: LiteLLMRequest) -> PendingResponse | None:
+        """Return a /v1/responses request as the store knows it; None where it does not."""
+        try:
+            return self._responses.begin(
+                request.owner, request.arguments["input"], request.response_id
+            )
+        except Exception as error:
+            self._on_failure(error)
+            return None
+
+    def with_stored_history(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return a request with the conversation before it, where that is known."""
+        if not arguments.get("previous_response_id") or "input" not in arguments:
+            return arguments
+        pending = self.pending_response(LiteLLMRequest(arguments))
+        if pending is None:
+            return arguments
+        return {**arguments, "input": pending.items(), "previous_response_id": None}
+
+    def _report_bad_input(self, request: LiteLLMRequest, report: Report, reason: str) -> None:
+        """Raise the 400, or in mode observe report it."""
+        if not report.observed:
+            raise DeliberateError("bad_input", reason)
+        report.changes = (Change("bad_input", (), reason),)
+        self._counts.add("bad_input")
+        self._keep(request, report)
+        report.log()
+
+    def _keep(self, request: LiteLLMRequest, report: Report) -> None:
+        if request.logging_object is not None:
+            self._reports[request.logging_object] = report
+
+
+def _response_parts(
+    request: LiteLLMRequest, pending: PendingResponse | None
+) -> tuple[CallPart, ...]:
+    """Return what goes along with a /v1/responses call."""
+    parts: list[CallPart] = []
+    if pending is not None and request.arguments.get("store") is not False:
+        parts.append(ResponseListener(pending.answered))
+    if request.arguments.get("previous_response_id"):
+        parts.append(UnknownResponse())
+    return tuple(parts)
