@@ -169,6 +169,11 @@ class Chaos:
         return self.sound["answered"] + self.broken["answered"]
 
     @property
+    def answered_share(self) -> float:
+        """How many of the requests amid the faults were answered; no matter how fast they went."""
+        return self.answered / max(1, self.sound.total() + self.broken.total())
+
+    @property
     def refused(self) -> int:
         """How many requests a template's refusal came back for, at any time."""
         return sum(each["refused"] for each in (self.sound, self.broken, self.after))

@@ -30,6 +30,10 @@ PATIENCE_SECONDS = 300.0
 
 """How long a client waits for its answer."""
 
+TELLING_SECONDS = 3.0
+"""A worker tells every second, a busy one later."""
+
+LETTING_GO_SECONDS = 60.0
 SETTLING_SECONDS = 5.0
 
 
@@ -138,9 +142,17 @@ async def soak(url: str, folder: Path, requests: int, concurrency: int) -> Soak:
         await asyncio.gather(*(send() for _ in range(concurrency)))
     result.seconds = time.monotonic() - began
     result.load = load, os.getloadavg()[0]
-    await asyncio.sleep(3)  # what the workers hold of the last ones, they let go of
-    result.workers = told(folder)
+    result.workers = await _let_go(folder)
     return result
+
+
+async def _let_go(folder: Path) -> list[dict[str, Any]]:
+    """Give what the workers tell once nothing is in flight, or after a while what is left."""
+    deadline = time.monotonic() + LETTING_GO_SECONDS
+    await asyncio.sleep(TELLING_SECONDS)  # what stands there now may be older than the last answer
+    while any(worker["in_flight"] for worker in told(folder)) and time.monotonic() < deadline:
+        await asyncio.sleep(TELLING_SECONDS)
+    return told(folder)
 
 
 def run(folder: Path, requests: int, concurrency: int) -> Soak:

@@ -78,3 +78,29 @@ def test_every_folder_of_tests_is_a_package() -> None:
     """Two folders may have tests of the same name."""
     folders = {file.parent for file in files("tests")}
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def asserts(function: ast.AST) -> bool:
+    """Tell whether a function asserts something itself, or calls what is named for asserting."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            if called.lstrip("_").startswith("assert") or called in ("raises", "fail", "expect"):
+                return True
+    return False
+
+
+def test_every_test_asserts_something() -> None:
+    """A test without an assertion proves only that nothing is raised."""
+    silent = [
+        f"{file.relative_to(REPOSITORY)}: {node.name}"
+        for file in files("tests")
+        if file.name.startswith("test_")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.name.startswith("test_")
+        and not asserts(node)
+    ]
+    assert silent == []

@@ -102,7 +102,7 @@ def test_with_the_guard_the_chat_goes_on_after_a_lost_answer(
     """The next answer is the backend's, which has read both questions, and so is the one after."""
     playground = open_playground(GUARDED, endpoint)
     begin(playground, backend, mishap)
-    goes_on(playground, backend)
+    assert_it_goes_on(playground, backend)
     playground.ask("good")
     expect(playground.last).to_contain_text('I read 5 turns; the last said: "good"')
     assert LOST in backend.calls()[-1]["prompt"]
@@ -116,10 +116,10 @@ def test_so_it_does_wherever_the_profile_is_from(
     """With the cautious default as with a template from a file, and not only with a learnt one."""
     playground = open_playground(target, endpoint)
     begin(playground, backend, stop)
-    goes_on(playground, backend)
+    assert_it_goes_on(playground, backend)
 
 
-def goes_on(playground: Playground, backend: FailingBackend) -> None:
+def assert_it_goes_on(playground: Playground, backend: FailingBackend) -> None:
     """Check that the next answer is the backend's own, and that it has read both questions."""
     playground.ask(NEXT)
     expect(playground.last).to_contain_text(f'I read 3 turns; the last said: "{LOST} {NEXT}"')
@@ -131,7 +131,7 @@ def goes_on(playground: Playground, backend: FailingBackend) -> None:
 
 @after_an_error
 @pytest.mark.parametrize("target", [UNGUARDED, GUARDED], ids=("unguarded", "guarded"))
-def test_an_error_is_kept_as_the_answer_and_the_chat_goes_on(
+def test_an_error_is_kept_as_the_answer_and_the_chat_assert_it_goes_on(
     open_playground: Open, backend: FailingBackend, target: Target, endpoint: str, mishap: Mishap
 ) -> None:
     """The roles alternate, and the model reads the error's text as words of its own."""

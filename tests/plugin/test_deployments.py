@@ -94,9 +94,12 @@ def test_verify_needs_a_template(
 def test_verify_and_the_template_may_stand_in_either_place() -> None:
     """What counts are the settings that hold for a deployment."""
     with_template = GuardSettings(chat_template=str(STRICT))
-    Deployments(with_template).check([{"model_info": {"role_guard": {"verify": True}}}])
     own = {"chat_template": str(STRICT), "verify": True}
-    Deployments(GuardSettings()).check([{"model_info": {"role_guard": own}}])
+    for settings, role_guard in ((with_template, {"verify": True}), (GuardSettings(), own)):
+        known = Deployments(settings)
+        known.check([{"model_info": {"role_guard": role_guard}}])
+        held = known.settings_for(role_guard)
+        assert (held.verify, held.chat_template) == (True, str(STRICT))
 
 
 @pytest.mark.parametrize("path", ["/no/such/file", "/", "~nobody-of-that-name/x.jinja", "\0"])

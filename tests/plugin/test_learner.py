@@ -302,11 +302,16 @@ async def test_the_task_of_another_loop_is_not_waited_for() -> None:
     vllm, known = Vllm(STRICT), Known()
     vllm.fail = hang
     await known.learner.ready(vllm.backend, 0)
+    first = known.learner._task
 
     def elsewhere() -> None:
         asyncio.run(known.learner.ready(vllm.backend, LONG))
 
-    await asyncio.wait_for(asyncio.to_thread(elsewhere), 10)
+    await asyncio.wait_for(asyncio.to_thread(elsewhere), LONG / 2)
+    assert first is not None
+    assert not first.done()
+    assert known.learner._task is first
+    assert known.profiles == []
     known.learner.stop()
 
 

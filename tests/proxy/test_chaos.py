@@ -42,8 +42,8 @@ def test_after_the_last_fault_every_request_is_answered(guarded: Chaos) -> None:
 def test_no_answer_is_lost_to_the_guard(
     guarded: Chaos, bare: Chaos, record_property: Callable[[str, object], None]
 ) -> None:
-    """Amid the same faults there are at least as many answers as without the guard."""
-    record_property("guarded", guarded)
-    record_property("bare", bare)
+    """Amid the same faults at least as large a share is answered as without the guard."""
+    record_property("guarded", str(guarded))
+    record_property("bare", str(bare))
     assert sum(guarded.faults.values()) >= 3
-    assert guarded.answered >= bare.answered
+    assert guarded.answered_share >= bare.answered_share

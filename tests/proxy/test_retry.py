@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
 
 from testing.proxied import ENDPOINTS, RUN, WRONG_PROFILES, Backend, Proxy, answered
-
-BACK_OFF_SECONDS = 0.5
-"""The shortest sleep of LiteLLM's own retry."""
 
 
 @pytest.mark.parametrize("group", WRONG_PROFILES)
@@ -21,15 +17,11 @@ def test_a_wrong_profile_costs_one_call_once(
     _, size, endpoint, form = group.split("-")
     deployments = {"one": 1, "two": 2}[size]
     stream = form == "stream"
-    # LiteLLM imports an endpoint's code at its first request, which takes as long as a back-off.
-    proxy.ask(endpoint, "strict", RUN[:1], stream=stream)
     calls, taught = 0, 0
     for _ in range(8):
         for backend in backends.values():
             backend.forget()
-        started = time.monotonic()
         response = proxy.ask(endpoint, group, RUN, stream=stream)
-        seconds = time.monotonic() - started
         assert answered(response), response.text
         statuses = {
             name: [call["status"] for call in backend.calls()] for name, backend in backends.items()
@@ -38,7 +30,8 @@ def test_a_wrong_profile_costs_one_call_once(
         calls += len(of_this_request)
         if of_this_request == [400, 200]:
             taught += 1
-            assert seconds < BACK_OFF_SECONDS
+            # LiteLLM's own retry is what sleeps; it says here how often it tried.
+            assert response.headers.get("x-litellm-attempted-retries", "0") == "0"
             assert response.headers["x-role-guard"] == "merged=1; retried=1"
         else:
             assert of_this_request == [200]

@@ -23,7 +23,7 @@ def test_many_requests_through_two_workers(
     """Every kind of request is answered, each worker lets go of all of them, and counts none as in
     flight; `python -m benchmarks.soak` is the long version, with figures over time."""
     result = run(tmp_path, REQUESTS, CONCURRENCY)
-    record_property("longest", result.longest)
+    record_property("longest", str(result.longest))
     assert result.outcomes == {"answered": REQUESTS}
     assert len(result.workers) == WORKERS
     assert [worker["in_flight"] for worker in result.workers] == [0] * WORKERS

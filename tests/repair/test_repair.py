@@ -236,11 +236,17 @@ def test_what_a_template_cannot_show_as_a_dialogue_becomes_a_transcript() -> Non
     ]
 
 
-@pytest.mark.parametrize("position", range(len(DROPPED)))
-def test_changes_name_messages_that_exist(position: int) -> None:
-    """A report points into what the client sent."""
-    repaired = repair(DROPPED[: position + 1], ALTERNATING)
-    assert all(at <= position for change in repaired.changes for at in change.messages)
+RUNS = [say(role, role) for role in ("user", "user", "assistant", "assistant", "user", "user")]
+
+
+@pytest.mark.parametrize("length", range(2, len(RUNS) + 1))
+def test_changes_name_the_messages_that_were_joined(length: int) -> None:
+    """A report points at each message that joined the one before, and past the end at none."""
+    repaired = repair(RUNS[:length], ALTERNATING)
+    named = {at for change in repaired.changes for at in change.messages}
+    joined = {at for at in range(1, length) if RUNS[at]["role"] == RUNS[at - 1]["role"]}
+    assert joined
+    assert joined <= named <= set(range(length))
 
 
 def test_a_role_of_the_templates_own_is_left_where_it_stands() -> None:

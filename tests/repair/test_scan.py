@@ -113,8 +113,8 @@ def nearly_sound(draw: st.DrawFn) -> list[dict[str, Any]]:
     return messages
 
 
-def check(messages: list[dict[str, Any]], profile: TemplateProfile) -> None:
-    """Compare."""
+def assert_as_by_steps(messages: list[dict[str, Any]], profile: TemplateProfile) -> None:
+    """Assert that the repair is what all steps make, with tools and without."""
     assume(find_validation_error(messages, extra_roles=["guest"]) is None)
     before, own = json.dumps(messages), set(map(id, messages))
 
@@ -141,7 +141,7 @@ def test_a_nearly_sound_conversation_is_repaired_as_by_all_steps(
     path: Path | None, messages: list[dict[str, Any]]
 ) -> None:
     """The very same messages and changes come of it, whatever is wrong."""
-    check(messages, learnt(path))
+    assert_as_by_steps(messages, learnt(path))
 
 
 @pytest.mark.parametrize("path", [None, *OURS, *REAL], ids=lambda path: path and name(path))
@@ -151,7 +151,7 @@ def test_any_conversation_is_repaired_as_by_all_steps(
     path: Path | None, conversation: Conversation
 ) -> None:
     """So it is where hardly anything is as it should be."""
-    check(conversation.messages, learnt(path))
+    assert_as_by_steps(conversation.messages, learnt(path))
 
 
 def sound(size: int) -> list[dict[str, Any]]:

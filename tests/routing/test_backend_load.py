@@ -65,9 +65,11 @@ class TestReading:
 
     @given(st.text(max_size=300))
     def test_any_text_can_be_read(self, text: str) -> None:
-        """Nothing is raised, whatever is there."""
-        requests_of(text, "m")
-        requests_of(f"vllm:num_requests_running{{{text}}} {text}", "m")
+        """Whatever is there, it is a count or nothing, and nothing where no metric stands."""
+        plain = requests_of(text, "m")
+        labelled = requests_of(f"vllm:num_requests_running{{{text}}} {text}", "m")
+        assert plain is None or "vllm:num_requests_" in text
+        assert all(count is None or count >= 0 for count in (plain, labelled))
 
 
 class TestLoad:

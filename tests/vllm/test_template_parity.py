@@ -270,7 +270,7 @@ BROKEN = {
 @pytest.mark.parametrize("kind", ODD)
 async def test_an_odd_template_is_rendered_as_vllm_renders_it(kind: str, vllm_url: str) -> None:
     """What a template may see, do and fail at is the same, down to the words of the error."""
-    await _compare(f"odd-{kind}", ODD[kind], vllm_url)
+    await _assert_same(f"odd-{kind}", ODD[kind], vllm_url)
 
 
 @pytest.mark.parametrize("kind", BROKEN)
@@ -286,10 +286,10 @@ def test_a_template_that_does_not_compile_is_refused_by_both(kind: str, vllm_url
 @pytest.mark.parametrize("path", REAL, ids=name)
 async def test_a_real_template_is_rendered_as_vllm_renders_it(path: Path, vllm_url: str) -> None:
     """Every conversation becomes the same text, or is refused by both in the same words."""
-    await _compare(name(path), path.read_text(encoding="utf-8"), vllm_url)
+    await _assert_same(name(path), path.read_text(encoding="utf-8"), vllm_url)
 
 
-async def _compare(title: str, text: str, vllm_url: str) -> None:
+async def _assert_same(title: str, text: str, vllm_url: str) -> None:
     gate = asyncio.Semaphore(AT_ONCE)
     template = ChatTemplate(text, special_tokens=SPECIAL_TOKENS)
 
