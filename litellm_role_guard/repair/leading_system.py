@@ -125,8 +125,10 @@ def _uncover(turns: list[Turn], policy: RepairPolicy) -> StepResult:
     harmful = [turn for turn in covers if policy.after_empty.get(state, {}).get(turn.kind) != state]
     if any(policy.may_follow(state, turn.kind) for turn in covers) or not (harmful or merges):
         return StepResult(turns, [])
-    idle = merges or all(is_empty(each.message) for each in turns if each.kind in SYSTEM_KINDS)
+    idle = merges or all(is_empty(turn.message) for turn in leading)
     unread = policy.taken_unread.get(state, ()) if idle else ()
+    if idle and not merges and all(turn.kind in unread for turn in covers):
+        return StepResult(turns, [])  # an empty message at the front may itself say something
     changes = [
         turn.change("content", "an empty message that the template does not take")
         for turn in harmful
