@@ -35,3 +35,18 @@ def skipping(loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -
         patched.setattr(time, "monotonic", lambda: now)
         patched.setattr(selector, "select", jump)
         yield
+
+
+class Clock:
+    """The time as it passes, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return time.monotonic() + self._ahead
+
+    def put_forward(self, seconds: float = 1000.0) -> None:
+        """Let time pass: by default more than any cooldown, and less than a profile's age."""
+        self._ahead += seconds

@@ -38,7 +38,7 @@ def find_anthropic_error(messages: object, system: object) -> str | None:
 
 
 def translatable(messages: object) -> list[Any] | None:
-    """Give the messages with `system` for `developer`, or None where there is no such message.
+    """Return the messages with `system` for `developer`, or None where there is no such message.
 
     Args:
         messages: What the client sent as `messages`; malformed ones may go to groups that are not

@@ -41,7 +41,7 @@ class ChatConversation:
         self._to_vllm_messages = to_vllm_messages
 
     def location(self, message: int) -> str:
-        """Name the place in the request where a message comes from."""
+        """Return the place in the request where a message comes from."""
         return f"messages[{message}]"
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:

@@ -22,13 +22,13 @@ class RequestConversation(Protocol):
 
     @property
     def messages(self) -> Sequence[Message]:
-        """Give the messages as the client meant them."""
+        """Return the messages as the client meant them."""
 
     def location(self, message: int) -> str:
         """Name the place in the request where a message comes from."""
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Give LiteLLM's arguments for these messages."""
+        """Return LiteLLM's arguments for these messages."""
 
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Give the fields of the request body for these messages."""
+        """Return the fields of the request body for these messages."""

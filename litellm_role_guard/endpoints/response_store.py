@@ -6,8 +6,7 @@ from. What was asked and answered up to there is kept here, in this process and 
     owner ─ response id ─► Turn ─before─► Turn ─before─► Turn
                            asked, answered   ...            the first of the conversation
 
-Each turn is kept once, however many later ones go on from it, and is let go of with the last of
-them.
+Each turn is kept once, however many later ones go on from it, and is evicted with the last of them.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class PendingResponse:
         return self._before is not None
 
     def items(self) -> list[Any]:
-        """Give the whole conversation as the items of an `input`, the question at its end."""
+        """Return the whole conversation as the items of an `input`, the question at its end."""
         turns = reversed(list(_chain(self._before)))
         told = [*(part for turn in turns for part in turn.items), self._asked]
         return [item for part in told for item in json.loads(part)]
@@ -106,8 +105,8 @@ class PendingResponse:
 class ResponseStore:
     """The latest responses, each with the conversation that it ends.
 
-    What is too much or too old is let go of, the oldest first, and of those that have most: one
-    that asks much does not cost the others their chats. A response's age counts from its answer;
+    Evicts what is too old, then the oldest of the owner that has most: one that asks much does not
+    cost the others their chats. A response's age counts from its answer;
     a chat that goes on has a new one with every turn.
 
     Args:
@@ -146,7 +145,9 @@ class ResponseStore:
     def begin(
         self, owner: Hashable, request_input: str | Sequence[Any], before: str | None = None
     ) -> PendingResponse | None:
-        """Take note of a request; None where it goes on from a response that is not known.
+        """Return the request as one whose answer is to be stored.
+
+        None where it goes on from a response that is not known.
 
         Args:
             owner: Who asks. Nobody else can go on from the response.

@@ -77,7 +77,7 @@ class ResponsesInput:
         return "instructions" if message == 0 and self._instructions else "input"
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Give `input` and `instructions` that vLLM reads as these messages.
+        """Return `input` and `instructions` that vLLM reads as these messages.
 
         Args:
             messages: A repaired form of `messages`. What is unchanged in it keeps its items.
@@ -174,7 +174,8 @@ class ResponsesInput:
 
 
 def as_mapping(item: Any) -> Mapping[str, Any]:
-    if isinstance(item, BaseModel):  # LiteLLM sends pydantic items so
+    """Return an item as a mapping; LiteLLM sends some as pydantic objects."""
+    if isinstance(item, BaseModel):
         return item.model_dump(exclude_none=True)
     fields: Mapping[str, Any] = item
     return fields

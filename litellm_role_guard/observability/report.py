@@ -43,7 +43,7 @@ class Report:
         self.remembered = False
 
     def header(self) -> str | None:
-        """Give the header's value, such as `merged=2; system=1; retried=1`, or None for nothing."""
+        """Return the header's value, such as `merged=2; system=1; retried=1`; None for nothing."""
         said = self._done()
         if self.remembered:
             said.append("remembered=1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -50,11 +51,11 @@ class Deployment:
         self.learner: ProfileRefresher | None = None
 
     def install(self, profile: TemplateProfile) -> None:
-        """Take over what the backend told, in place of all lessons of earlier refusals."""
+        """Replace the profile, and with it all lessons of earlier refusals."""
         self.profile = profile
 
     def forget(self) -> None:
-        """Stop what is going on for this deployment; nobody uses it any more."""
+        """Stop its background work; nobody uses it any more."""
         if self.learner is not None:
             self.learner.stop()
 
@@ -82,7 +83,8 @@ class Deployments:
         settings: The settings of the whole guard.
         path: Where these stand, for error messages.
         counts: Where to count what was learnt.
-        cache: Gives the cache in which proxies share what they learnt; None where there is none.
+        cache: Returns the cache in which proxies share what they learnt; None where there is none.
+        clock: Returns the time in seconds, which never goes back.
 
     Raises:
         SettingsError: The chat template cannot be used.
@@ -95,7 +97,9 @@ class Deployments:
         *,
         counts: Counts | None = None,
         cache: Callable[[], Cache | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.settings = settings
         self._counts = Counts() if counts is None else counts
         self._cache = cache
@@ -126,7 +130,7 @@ class Deployments:
                 self._make(self._settings(info[KEY], where), where)
 
     def get(self, key: Hashable, own: object) -> Deployment:
-        """Give a deployment with all that was learnt of it.
+        """Return a deployment with its profile and lessons.
 
         Args:
             key: What tells this deployment from the others.
@@ -148,7 +152,7 @@ class Deployments:
         return deployment
 
     def settings_for(self, own: object) -> DeploymentSettings:
-        """Give the settings that hold for a deployment.
+        """Return the settings that hold for a deployment.
 
         Args:
             own: Its own settings as written, or None.
@@ -188,7 +192,7 @@ class Deployments:
         return Deployment(settings, profile, template)
 
     def _untold(self, settings: DeploymentSettings) -> Deployment:
-        """Give a deployment whose template nobody has named."""
+        """Return a deployment whose template nobody has named."""
         deployment = Deployment(settings, TemplateProfile.cautious())
         if settings.learn:
             deployment.learner = ProfileRefresher(
@@ -197,5 +201,6 @@ class Deployments:
                 counts=self._counts,
                 busy=self._learning,
                 shared=ProfileCache(self._cache, settings.learn_max_age),
+                clock=self._clock,
             )
         return deployment

@@ -7,7 +7,8 @@ not in a base (LiteLLM `proxy/utils.py`, `_CallbackCapabilities`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,6 +49,7 @@ class RoleGuard(CustomLogger):
     more than once before it is repaired.
 
     Args:
+        clock: Returns the time in seconds, which never goes back.
         **settings: As under `callback_settings.role_guard` in config.yaml (`GuardSettings`).
 
     Attributes:
@@ -58,8 +60,9 @@ class RoleGuard(CustomLogger):
         SettingsError: A setting or the chat template cannot be used.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, **settings: Any) -> None:
         super().__init__()
+        self._clock = clock
         self._set_up(read_settings(settings, "RoleGuard", GuardSettings), "RoleGuard")
 
     @classmethod
@@ -84,7 +87,9 @@ class RoleGuard(CustomLogger):
     def _set_up(self, settings: GuardSettings, path: str) -> None:
         self.settings = settings
         self.counts = Counts()
-        self._deployments = Deployments(settings, path, counts=self.counts, cache=_redis)
+        self._deployments = Deployments(
+            settings, path, counts=self.counts, cache=_redis, clock=self._clock
+        )
         self._groups = GuardedGroups(settings, self._deployments)
         # LiteLLM's logging object is the one thing that all hooks of a request share.
         self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()

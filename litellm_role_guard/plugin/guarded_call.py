@@ -28,7 +28,7 @@ class GuardedCall:
     Args:
         conversation: The request as the client meant it.
         deployment: Who is to answer.
-        backend: Tells how the backend is asked what it takes; None where it is not to be asked.
+        backend: Returns how the backend is asked; None where it is not to be asked.
         tools: The request's tool definitions.
         report: Where to write down what is done.
         counts: Where to count it.
@@ -57,7 +57,7 @@ class GuardedCall:
         self._has_confirmed = False
 
     async def arguments(self) -> dict[str, Any] | None:
-        """Repair the request; give LiteLLM's arguments that change, or None where none do."""
+        """Repair the request; return the arguments that change, or None where none do."""
         if (asked := self._asked()) is not None:
             learner, backend = asked
             # What every template takes need not wait for the answer.
@@ -139,7 +139,7 @@ class GuardedCall:
         return False
 
     def _repair(self) -> bool:
-        """Repair the client's own messages; tell whether that gives anything new to send."""
+        """Repair the client's own messages; return whether there is anything new to send."""
         sent = self._sent
         self._repair_for(self._profile)
         if self._deployment.settings.verify:
@@ -194,7 +194,7 @@ class GuardedCall:
 
 
 def _meant(conversation: RequestConversation, deployment: Deployment) -> WithoutErrors:
-    """Give what the conversation is without the errors that are to be dropped."""
+    """Return the conversation without the errors that are to be dropped."""
     settings, messages = deployment.settings, conversation.messages
     # An error is nothing that the backend would refuse, and no reason to reject a request.
     if settings.error_turns == "keep" or settings.mode == "reject":

@@ -61,7 +61,7 @@ class Cache(Protocol):
     """LiteLLM's `RedisCache`, as far as it is used."""
 
     async def async_get_cache(self, key: str) -> Any:
-        """Give what stands under a key, or None."""
+        """Return what stands under a key, or None."""
 
     async def async_set_cache(self, key: str, value: Any, *, ttl: int) -> Any:
         """Keep a value under a key, for so many seconds."""
@@ -82,7 +82,7 @@ class ProfileCache:
     async def get(
         self, url: str, model: str, fields: Mapping[str, Any], identity: BackendIdentity
     ) -> CachedProfile | None:
-        """Give what is known of a backend, or None.
+        """Return what is known of a backend, or None.
 
         Args:
             url: Its address.

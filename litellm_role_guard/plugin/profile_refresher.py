@@ -1,8 +1,7 @@
-"""Keeps what is known of a backend up to date, by asking it in the background of its requests.
+"""Keeps a deployment's profile up to date, by asking its backend in the background.
 
-A deployment has one learner, and a learner asks at most once at a time, however many requests
-want to know. What it finds it gives to the deployment; that it found nothing costs nothing but a
-line in the log, and what was known before holds.
+A deployment has one refresher, which asks at most once at a time, however many requests wait. The
+deployment takes a new profile; a failure costs a line in the log, and the old profile holds.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from ..profile.template_profile import TemplateProfile
 from .profile_cache import CachedProfile, ProfileCache
 
 BACK_OFF_SECONDS = 5.0
-"""How long a backend is left in peace after learning failed; twice as long after each time more."""
+"""Pause after learning failed; it doubles with each failure."""
 
 
 LONGEST_BACK_OFF_SECONDS = 600.0
 
 
 COOLDOWN_SECONDS = 1.0
-"""How long no refusal is a reason to ask again: several backends may take turns at one address."""
+"""Cooldown between relearns: several backends may take turns at one address."""
 
 
 AT_ONCE = 8
@@ -55,7 +54,7 @@ _ABANDONED_SECONDS = (3 * LIMIT_SECONDS + LONGEST_SECONDS) * _ROUNDS + 10
 
 
 class ProfileRefresher:
-    """Asks a backend what its template takes: first, when the answer is old, or when it is wrong.
+    """Learns a backend's profile: at first use, when it is old, and when a refusal contradicts it.
 
     Args:
         install: Takes a profile that was learnt.
@@ -63,6 +62,7 @@ class ProfileRefresher:
         counts: Where `learnt` and `learning_failed` are counted.
         busy: The learners that are asking, shared by all.
         shared: What other proxies have learnt.
+        clock: Returns the time in seconds, which never goes back.
     """
 
     def __init__(
@@ -73,7 +73,9 @@ class ProfileRefresher:
         counts: Counts,
         busy: set[ProfileRefresher],
         shared: ProfileCache,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._install = install
         self._max_age = max_age
         self._counts = counts
@@ -97,23 +99,23 @@ class ProfileRefresher:
         """Ask where that is due, and wait for the first answer.
 
         Args:
-            backend: Tells whom to ask; None where that cannot be told.
+            backend: Tells whom to ask; None where that is not known.
             wait: For how many seconds after the start of the asking.
         """
-        if not self._is_asking() and time.monotonic() >= self._due:
+        if not self._is_asking() and self._clock() >= self._due:
             self._start(backend)
         # Whoever waited in vain once does not hold up requests again.
         if self._known is None and not self._failures:
-            await self._wait(self._started + wait - time.monotonic())
+            await self._wait(self._started + wait - self._clock())
 
     def on_refusal(self, backend: Callable[[], Backend | None]) -> None:
-        """Take note that the backend refused what it was learnt to take: another is there now."""
+        """Handle a refusal of what the profile says is taken: another model may be there now."""
         if self._known is None:
             return
         self._refusals += 1
         self._doubted = True
         self._due = min(self._due, self._cooldown_until)
-        if not self._is_asking() and time.monotonic() >= self._cooldown_until:
+        if not self._is_asking() and self._clock() >= self._cooldown_until:
             self._start(backend)
 
     async def confirm_refusal(
@@ -133,9 +135,9 @@ class ProfileRefresher:
             words: The words of the refusal.
             wait: For how many seconds at most.
         """
-        until = time.monotonic() + wait
+        until = self._clock() + wait
         if not self._is_asking():
-            if self._known is None or time.monotonic() < self._cooldown_until:
+            if self._known is None or self._clock() < self._cooldown_until:
                 return
             if wait <= 0:
                 self.on_refusal(backend)
@@ -145,7 +147,7 @@ class ProfileRefresher:
                     _is_template_refusal(backend(), messages, tools, words), wait
                 ):
                     self.on_refusal(backend)
-        await self._wait(until - time.monotonic())
+        await self._wait(until - self._clock())
 
     def stop(self) -> None:
         """Ask no more: the deployment was forgotten."""
@@ -159,7 +161,7 @@ class ProfileRefresher:
         task = self._task
         if task is None or task.done() or task.get_loop().is_closed():
             return False
-        return time.monotonic() < self._started + _ABANDONED_SECONDS
+        return self._clock() < self._started + _ABANDONED_SECONDS
 
     async def _wait(self, seconds: float) -> None:
         task = self._task
@@ -180,7 +182,7 @@ class ProfileRefresher:
             return
         if whom is None:
             return
-        self._started = time.monotonic()
+        self._started = self._clock()
         self._busy.add(self)
         # In a context of its own: what the request has in its is not the learner's.
         start = asyncio.get_running_loop().create_task
@@ -194,7 +196,7 @@ class ProfileRefresher:
         except asyncio.TimeoutError:
             self._failed(backend, "its answers have no end")
         except ModelNotServed as failure:
-            # Any client can make up names for a wildcard, and is told by the backend's own 404.
+            # Any client can make up names for a wildcard, and the backend's own 404 answers them.
             self._failed(backend, str(failure), logging.DEBUG)
         except LearningFailed as failure:
             self._failed(backend, str(failure))
@@ -220,7 +222,7 @@ class ProfileRefresher:
             if not self._doubted:
                 if self._is_known(identity):
                     self._failures, self._last_error = 0, None
-                    self._due = time.monotonic() + self._max_age
+                    self._due = self._clock() + self._max_age
                     return
                 known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
             if known is None or known.age > self._max_age or self._is_older(known):
@@ -250,7 +252,7 @@ class ProfileRefresher:
         return self._known is not None and known.learnt_at <= self._known.learnt_at
 
     def _learnt(self, backend: Backend, known: CachedProfile, refusals: int) -> None:
-        now = time.monotonic()
+        now = self._clock()
         in_vain = self._known is not None and known.profile == self._known.profile
         self._due = now + self._max_age - known.age
         self._unchanged_relearns = self._unchanged_relearns + 1 if in_vain and self._doubted else 0
@@ -270,7 +272,7 @@ class ProfileRefresher:
         self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
     ) -> None:
         self._failures += 1
-        self._due = self._cooldown_until = time.monotonic() + _back_off(self._failures)
+        self._due = self._cooldown_until = self._clock() + _back_off(self._failures)
         self._counts.add("learning_failed")
         if backend is not None and reason is not None and reason != self._last_error:
             self._last_error = reason
@@ -289,7 +291,7 @@ async def _is_template_refusal(
     tools: Sequence[Mapping[str, Any]] | None,
     words: str,
 ) -> bool:
-    """Tell whether a refusal is the template's own, by asking for it without an answer."""
+    """Return whether a refusal is the template's own, by asking for it without an answer."""
     if backend is None:
         return False
     try:

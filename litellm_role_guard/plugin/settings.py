@@ -142,11 +142,11 @@ class GuardSettings(DeploymentSettings):
     )
 
     def names(self, group: str) -> bool:
-        """Tell whether `model_groups` names a model group, by its name or by a glob."""
+        """Return whether `model_groups` names a model group, by its name or by a glob."""
         return any(fnmatchcase(group, pattern) for pattern in self.model_groups or ())
 
     def overridden(self, own: DeploymentSettings) -> DeploymentSettings:
-        """Give the settings of a deployment: its own where it has some, else these.
+        """Return the settings of a deployment: its own where it has some, else these.
 
         Args:
             own: What the deployment's `model_info.role_guard` says.

@@ -38,8 +38,8 @@ class PrefixAffinity:
     """Sends each conversation where its KV cache is, as far as the load allows it.
 
     Args:
-        asked: Tells how the backend of a deployment is asked for its load; None for one that
-            is not.
+        asked: Returns the backend of a deployment, to ask it for its load; None for one that is
+            not asked.
 
     Attributes:
         in_flight: The requests that are on their way.
@@ -59,7 +59,7 @@ class PrefixAffinity:
     def ranked(
         self, deployments: Sequence[Mapping[str, Any]], messages: Any, request: Mapping[str, Any]
     ) -> list[dict[str, Any]] | None:
-        """Give all the deployments with weights that rank them; None where there is no choice.
+        """Return all the deployments with weights that rank them; None where there is no choice.
 
         Args:
             deployments: Those that LiteLLM calls healthy. They are not changed.
@@ -90,14 +90,14 @@ class PrefixAffinity:
         return _weighted(deployments, choice)
 
     def sent(self, kwargs: Mapping[str, Any]) -> tuple[InFlightRequest, str | None]:
-        """Take note of the deployment that LiteLLM chose in the end.
+        """Count a request at the deployment that LiteLLM chose in the end.
 
         Args:
             kwargs: The arguments of LiteLLM's call to it.
 
         Returns:
             The request on its way, to be ended when the backend is through with it; and how it
-            was routed: `preferred`, `moved` (by the load, or after a failure), `overruled` by LiteLLM,
+            was routed: `home`, `moved` (by the load, or after a failure), `overruled` by LiteLLM,
             or None if there was no choice.
         """
         logging_object = kwargs["litellm_logging_obj"]
@@ -156,7 +156,7 @@ def _weights(deployments: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 def _tried(deployments: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> set[int]:
-    """Give the positions of deployments that this request has failed at (`Router.log_retry`)."""
+    """Return the positions of deployments that this request has failed at (`Router.log_retry`)."""
     failed = set()
     for name in ("metadata", "litellm_metadata"):
         metadata = request.get(name)

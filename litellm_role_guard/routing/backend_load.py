@@ -1,4 +1,4 @@
-"""What backends say of their load, so that several proxies together keep to the bound of each.
+"""The load of the backends, so that several proxies together keep to the bound of each.
 
 A proxy counts its own requests, which is exact, and sees none of another's. A vLLM counts all of
 them in `/metrics` (`vllm:num_requests_running` and `vllm:num_requests_waiting`, vLLM
@@ -57,7 +57,7 @@ _MODEL = re.compile(r"(?:^|,)\s*model_name=\"((?:[^\"\\]|\\.)*)\"")
 
 
 def requests_of(exposition: str, model: str) -> int | None:
-    """Give how many requests a vLLM has, waiting ones included; None where it does not tell.
+    """Return how many requests a vLLM has, waiting ones included; None where it does not say.
 
     A server counts under the first of its served names, and what it does for its other names and
     adapters is among that. So the one name that is there counts, whatever it is called.
@@ -92,11 +92,11 @@ class BackendLoads:
         self._watches: dict[str, _Watch] = {}
 
     def watch(self, key: str, backend: Callable[[], Backend | None]) -> None:
-        """Take note that a backend may get a request now, and have it asked if it is not.
+        """Ask a backend for its load from now on, if nobody asks it yet.
 
         Args:
             key: Its name in `InFlight`.
-            backend: Tells how it is asked; None where that cannot be told.
+            backend: Tells how it is asked; None where that is not known.
         """
         watch = self._watches.get(key)
         if watch is None:
@@ -123,7 +123,7 @@ class _Watch:
         self._task: asyncio.Task[None] | None = None
 
     def go_on(self, backend: Callable[[], Backend | None]) -> None:
-        """Ask until there was no traffic for a while."""
+        """Ask on until there was no traffic for `LINGER_SECONDS`."""
         now = time.monotonic()
         self._until = now + LINGER_SECONDS
         task = self._task
@@ -182,7 +182,7 @@ class _Watch:
 
 
 async def _metrics(backend: Backend, client: httpx.AsyncClient) -> str:
-    """Give what `/metrics` says; an empty text where it is not told, or too much of it.
+    """Return what `/metrics` says; empty where there is nothing, or too much of it.
 
     Raises:
         httpx.HTTPError: The backend cannot be reached.

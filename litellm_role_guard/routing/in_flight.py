@@ -16,7 +16,7 @@ class InFlightRequest:
         counts[backend] += 1
 
     def end(self) -> None:
-        """Take note that the backend has nothing to do with the request any more."""
+        """End it; the backend has nothing to do with the request any more."""
         counts, self._counts = self._counts, None
         if counts is not None:
             counts[self.backend] -= 1
@@ -30,7 +30,7 @@ class InFlightRequest:
 class InFlight:
     """The requests that are on their way, counted by backend.
 
-    A count cannot leak: it goes with the `InFlightRequest`, and that goes with whatever holds it, the
+    A count cannot leak: it ends with its `InFlightRequest`, and that with whatever holds it, the
     request at the latest.
 
     Attributes:
@@ -56,7 +56,7 @@ class InFlight:
         return flight
 
     def report(self, backend: str, elsewhere: int) -> None:
-        """Take note of the requests that a backend has from others, as it tells.
+        """Set how many requests a backend has from others, as it says itself.
 
         Args:
             backend: The backend's key.
@@ -68,5 +68,5 @@ class InFlight:
             self._elsewhere.pop(backend, None)
 
     def load(self, backend: str) -> int:
-        """Give how many requests a backend has: this process's now, and others' as last told."""
+        """Return how many requests a backend has: this process's now, others' as last reported."""
         return self.counts[backend] + self._elsewhere.get(backend, 0)

@@ -59,8 +59,8 @@ class Choice(NamedTuple):
 
     Attributes:
         order: Their positions in the list that was given, the best first; all of them.
-        preferred: Whether the first is the one that the conversation has in its cache, and not another
-            that has room.
+        preferred: Whether the first is the one whose cache has the conversation, and not
+            another that has room.
     """
 
     order: tuple[int, ...]
@@ -68,7 +68,7 @@ class Choice(NamedTuple):
 
 
 def prefix_key(messages: Sequence[Message]) -> bytes | None:
-    """Give the hash of how a conversation begins; None where nothing is said.
+    """Return the hash of how a conversation begins; None where nothing is said.
 
     It stays the same while the conversation grows, and where a repair would bring two forms to the
     same: system text is read whatever role brings it, empty messages are passed over, a
@@ -102,7 +102,7 @@ def choose(
     *,
     tried: Collection[int] = (),
 ) -> Choice:
-    """Give the order in which backends should be tried for a conversation.
+    """Return the order in which backends should be tried for a conversation.
 
     Args:
         start: Its `prefix_key`.
@@ -127,7 +127,7 @@ def choose(
 
 
 def _rank(start: bytes, backend: Candidate) -> tuple[float, str]:
-    """Give a number that is the smaller the better, exponential with the weight as its rate.
+    """Return a rank, the smaller the better: exponential, with the weight as its rate.
 
     The least of such numbers is a backend's with a probability in proportion to its weight, and a
     weight that changes moves no conversations between others.

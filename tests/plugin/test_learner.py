@@ -16,6 +16,7 @@ from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_refresher as learner
 from litellm_role_guard.plugin.profile_cache import ProfileCache
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
+from testing.clock import Clock
 from testing.counting_vllm import LONG, Vllm
 from testing.templates import TEMPLATES
 
@@ -32,12 +33,14 @@ class Known:
     ) -> None:
         self.profiles: list[TemplateProfile] = []
         self.counts = Counts()
+        self.clock = Clock()
         self.learner = ProfileRefresher(
             self.profiles.append,
             max_age=max_age,
             counts=self.counts,
             busy=set() if busy is None else busy,
             shared=ProfileCache(lambda: None, max_age),
+            clock=self.clock,
         )
 
     async def settled(self) -> None:
@@ -183,7 +186,7 @@ async def test_a_refusal_of_what_was_learnt_has_the_backend_asked_again() -> Non
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
     vllm.serve(STRICT)
-    known.learner._cooldown_until = 0.0
+    known.clock.put_forward()
     known.learner.on_refusal(vllm.backend)
     await known.settled()
     assert known.profiles == [TemplateProfile.learn(PLAIN), TemplateProfile.learn(STRICT)]
@@ -232,7 +235,7 @@ async def test_refusals_in_vain_have_the_backend_asked_ever_less_often() -> None
     vllm, known = Vllm(STRICT), Known()
     await known.learner.ready(vllm.backend, LONG)
     asked = vllm.asked["/v1/models"]
-    known.learner._cooldown_until = 0.0
+    known.clock.put_forward()
     for _ in range(20):
         known.learner.on_refusal(vllm.backend)
         await known.settled()
@@ -244,7 +247,7 @@ async def test_a_refusal_amid_the_learning_has_it_done_once_more() -> None:
     """Some of the answers may be those of the template before."""
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
-    known.learner._cooldown_until = 0.0
+    known.clock.put_forward()
     replaced = False
 
     async def replace(request: httpx.Request) -> None:
@@ -353,7 +356,7 @@ async def test_unknown_words_of_the_template_are_a_reason_to_ask_again() -> None
     )
     run = [USER, USER]
     ask = known.learner.confirm_refusal
-    known.learner._cooldown_until = 0.0
+    known.clock.put_forward()
     await ask(vllm.backend, run, None, "Something else.", LONG)
     assert len(known.profiles) == 1
     await ask(vllm.backend, [USER], None, "Speak, friend.", LONG)
@@ -367,7 +370,7 @@ async def test_who_cannot_wait_does_not_ask_about_words() -> None:
     """The budget holds for the whole of it."""
     vllm, known = Vllm(PLAIN), Known()
     await known.learner.ready(vllm.backend, LONG)
-    known.learner._cooldown_until = 0.0
+    known.clock.put_forward()
     vllm.fail = hang
     asked = known.learner.confirm_refusal(vllm.backend, [USER], None, "Speak, friend.", 0.05)
     await asyncio.wait_for(asked, 5)

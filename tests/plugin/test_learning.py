@@ -16,6 +16,7 @@ from litellm.exceptions import BadRequestError
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
+from testing.clock import Clock
 from testing.gpu import NO_TOOLS, PLAIN, RIDDLE, SHOUTING, STRICT, USER, WITH_TOOLS, Gpu, gpu
 
 REPLY = {"role": "assistant", "content": "hello"}
@@ -26,7 +27,7 @@ RUN = [USER, REPLY, USER, {"role": "user", "content": "still there?"}]
 def guard() -> Iterator[RoleGuard]:
     """Give a guard that LiteLLM calls, patient enough for slow machines."""
     before = litellm.callbacks
-    made = RoleGuard(learn_wait=30)
+    made = RoleGuard(clock=Clock(), learn_wait=30)
     litellm.callbacks = [made]
     yield made
     litellm.callbacks = before
@@ -55,9 +56,8 @@ def profiles(guard: RoleGuard) -> list[TemplateProfile]:
 
 def rested(guard: RoleGuard) -> None:
     """Let the time pass in which a refusal is no reason to ask again."""
-    for _, deployment in guard._deployments._known.values():
-        assert deployment.learner is not None
-        deployment.learner._cooldown_until = 0.0
+    assert isinstance(guard._clock, Clock)
+    guard._clock.put_forward()
 
 
 async def test_the_first_request_is_repaired_for_the_template_that_is_there(

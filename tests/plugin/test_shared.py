@@ -15,6 +15,7 @@ from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_cache as shared
 from litellm_role_guard.plugin.profile_cache import MAX_CHARS, CachedProfile, ProfileCache
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
+from testing.clock import Clock
 from testing.counting_vllm import LONG, Vllm
 from testing.templates import TEMPLATES
 
@@ -71,14 +72,17 @@ def knowledge(**fields: Any) -> CachedProfile:
     return CachedProfile(**{**told, "learnt_at": time.time(), **fields})
 
 
-def learner_with(redis: Redis | None, profiles: list[TemplateProfile]) -> ProfileRefresher:
-    """Give the learner of a proxy with this cache."""
+def learner_with(
+    redis: Redis | None, profiles: list[TemplateProfile], clock: Clock | None = None
+) -> ProfileRefresher:
+    """Return the refresher of a proxy with this cache."""
     return ProfileRefresher(
         profiles.append,
         max_age=HOUR,
         counts=Counts(),
         busy=set(),
         shared=ProfileCache(lambda: redis, HOUR),
+        clock=clock or Clock(),
     )
 
 
@@ -99,10 +103,11 @@ async def test_what_a_refusal_contradicts_is_asked_and_shared_anew() -> None:
     """Nobody's earlier answer is believed then, and the others get the new one."""
     redis, vllm = Redis(), Vllm(PLAIN)
     profiles: list[TemplateProfile] = []
-    learner = learner_with(redis, profiles)
+    clock = Clock()
+    learner = learner_with(redis, profiles, clock)
     await learner.ready(vllm.backend, LONG)
     vllm.serve(STRICT)
-    learner._cooldown_until = 0.0
+    clock.put_forward()
     learner.on_refusal(vllm.backend)
     while learner._is_asking():
         await asyncio.sleep(0.01)
