@@ -1,44 +1,60 @@
-"""Asking several variants of each question, a batch at a time."""
+"""Asking several variants of each probe, a batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from ..profile.rules import Answer
+from .answers import Answers, Path
 from .probe import Probe, Rendering, judge, rank
 from .probe_builder import ProbeBuilder
 
+_Result = TypeVar("_Result")
 
-@dataclass
+Step = Generator[list[Probe], list[Rendering], _Result]
+"""A part of the plan: yields batches of probes, is sent their renderings, returns a result."""
+
+Questions = Mapping[Path, Sequence[ProbeBuilder]]
+"""Conversations that may prove the answer at a path, the best first."""
+
+
 class Asker:
-    """Puts talks to the oracle, all of one batch at once."""
+    """Puts questions to the oracle and keeps their answers.
 
-    tools: bool
+    Args:
+        tools: Whether tool definitions go with the probes.
 
-    def __call__(
-        self, talks: Mapping[Any, Sequence[ProbeBuilder]], *field: str
-    ) -> Generator[list[Probe], list[Rendering], dict[Any, Answer]]:
-        """Judge each key by the best of its talks; a later one is tried where none was read yet.
+    Attributes:
+        answers: The answers so far.
+    """
 
-        Args:
-            talks: Ways to ask, by a key.
-            field: The field of the rules to which the keys belong, unless they name it themselves.
+    def __init__(self, *, tools: bool) -> None:
+        self.answers = Answers()
+        self._tools = tools
+
+    def ask(self, questions: Questions) -> Step[None]:
+        """Ask, and keep the answers."""
+        self.answers.update((yield from self.try_out(questions)))
+
+    def try_out(self, questions: Questions) -> Step[dict[Path, Answer]]:
+        """Ask, and return the best answer for each path without keeping it.
+
+        The first conversations of all questions are one batch. The next ones are put only for
+        paths that are not yet `accepted`.
         """
-        answers: dict[Any, Answer] = {}
-        for attempt in range(max(map(len, talks.values()), default=0)):
+        answers: dict[Path, Answer] = {}
+        for attempt in range(max(map(len, questions.values()), default=0)):
             batch = [
-                (key, variants[attempt].probe(self.tools, (*field, *keys)))
-                for key, variants in talks.items()
-                for keys in [key if isinstance(key, tuple) else (key,)]
-                if attempt < len(variants) and answers.get(key) != "accepted"
+                (path, builders[attempt].probe(self._tools, path))
+                for path, builders in questions.items()
+                if attempt < len(builders) and answers.get(path) != "accepted"
             ]
             if not batch:
                 break
             renderings = yield [probe for _, probe in batch]
-            for (key, probe), rendering in zip(batch, renderings, strict=True):
+            for (path, probe), rendering in zip(batch, renderings, strict=True):
                 answer = judge(rendering, probe.marks, probe.unordered_marks)
-                if rank(answer) > rank(answers.get(key)):
-                    answers[key] = answer
+                if rank(answer) > rank(answers.get(path)):
+                    answers[path] = answer
         return answers

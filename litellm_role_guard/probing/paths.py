@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from ..profile.rules import Answer
-from ..profile.states import KINDS, Kind, after
+from ..profile.states import Kind, after
+from .answers import Answers
 
-# How a conversation gets to each state: the first of these ways that the template reads. A state
-# that no way leads to is one that a repair never enters.
+# The paths to each state, in the order in which they are tried. A state that no path leads to is
+# one that a repair never enters.
 PATHS_TO_STATE: dict[str, tuple[tuple[str, ...], ...]] = {
     "start": ((),),
     "leading_system": (("system",),),
@@ -50,31 +50,27 @@ CONTINUATIONS: dict[Kind, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def continuations_of(kind: Kind, way: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def continuations_of(kind: Kind, path: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the continuations to try after a message of this kind at the end of a path."""
     # Where nobody has spoken yet, a template may want a user turn to be somewhere.
-    opens = kind == "call" and "user" not in way
+    opens = kind == "call" and "user" not in path
     return (*CONTINUATIONS[kind], ("tool", "user")) if opens else CONTINUATIONS[kind]
 
 
-def first_path(
-    state: str,
-    leading_system: Mapping[str, Answer],
-    follows: Mapping[str, Mapping[Kind, Answer]],
-    follows_with_system: Mapping[str, Mapping[Kind, Answer]],
-) -> tuple[str, ...] | None:
-    """Give the first way to a state on which every message is read."""
+def first_path(state: str, answers: Answers) -> tuple[str, ...] | None:
+    """Return the first path to a state on which every message is read; None if there is none."""
     if state == "leading_system":
-        return ("system",) if leading_system["system"] == "accepted" else None
-    for way in PATHS_TO_STATE[state]:
-        here, read = "start", True
-        rows = [follows, follows_with_system] if way[:1] == ("system",) else [follows]
-        for kind in way:
-            read = read and any(row.get(here, {}).get(as_kind(kind)) == "accepted" for row in rows)
-            here = after(here, kind)
-        if read:
-            return way
-    return None
+        return ("system",) if answers.is_accepted("leading_system", "system") else None
+    return next((path for path in PATHS_TO_STATE[state] if _is_read(path, answers)), None)
 
 
-def as_kind(kind: str) -> Kind:
-    return next(known for known in KINDS if known == kind)
+def _is_read(path: Sequence[str], answers: Answers) -> bool:
+    fields = ["follows"]
+    if path[:1] == ("system",):
+        fields.append("follows_with_system")
+    state = "start"
+    for kind in path:
+        if not any(answers.is_accepted(field, state, kind) for field in fields):
+            return False
+        state = after(state, kind)
+    return True

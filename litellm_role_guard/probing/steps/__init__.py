@@ -1,0 +1,1 @@
+"""The steps of the probe plan, one file per subject."""

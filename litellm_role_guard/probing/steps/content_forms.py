@@ -1,0 +1,44 @@
+"""Content as parts, null and empty, by the kind of message."""
+
+from __future__ import annotations
+
+from ..answers import Answers, Path
+from ..asker import Questions
+from ..probe_builder import ProbeBuilder, add_all
+
+_FRAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "system": ((), ("user",)),
+    "developer": ((), ("user",)),
+    "user": ((), ("assistant", "user")),
+    "assistant": (("user",), ("user",)),
+}
+"""What stands before and after a message, by its kind."""
+
+_RESULT_FRAME = (("user", "call"), ("assistant", "user"))
+
+_AFTER_LATE_SYSTEM = ("user", "assistant", "user")
+
+
+def content_questions(answers: Answers, *, reads_calls: bool) -> Questions:
+    """Return what to ask about the forms of content.
+
+    Args:
+        answers: The answers so far.
+        reads_calls: Whether tool calls are read, so that tool results may be asked about.
+    """
+    questions: dict[Path, list[ProbeBuilder]] = {}
+    frames = {**_FRAMES, "tool": _RESULT_FRAME} if reads_calls else _FRAMES
+    for kind, (before, after) in frames.items():
+        questions["parts", kind] = [add_all(ProbeBuilder(*before).parts(kind), after)]
+        questions["null", kind] = [add_all(ProbeBuilder(*before).say(kind, None), after)]
+        questions["blank", kind] = [add_all(ProbeBuilder(*before).say(kind, ""), after)]
+    questions["other_parts",] = [add_all(ProbeBuilder("user").refuse(), ("user",))]
+    questions["reasoning",] = [add_all(ProbeBuilder("user").think(), ("user",))]
+    if answers.is_accepted("follows", "user", "system"):
+        for field, builder in {
+            "null": ProbeBuilder("user").say("system", None),
+            "blank": ProbeBuilder("user").say("system", ""),
+            "parts": ProbeBuilder("user").parts("system"),
+        }.items():
+            questions[field, "late system"] = [add_all(builder, _AFTER_LATE_SYSTEM)]
+    return questions

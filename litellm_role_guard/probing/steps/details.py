@@ -1,0 +1,30 @@
+"""The forms of messages: developer messages, content, tool calls and their results."""
+
+from __future__ import annotations
+
+from ..answers import Answers
+from ..asker import Asker, Step
+from ..probe_builder import repeated_id
+from .content_forms import content_questions
+from .developer import developer_questions
+from .tool_calls import tool_call_questions
+
+
+def ask_details(asker: Asker) -> Step[None]:
+    """Ask about all forms in one batch, then about what depends on one of the answers."""
+    reads_calls = _reads_calls(asker.answers)
+    yield from asker.ask(
+        {
+            **developer_questions(asker.answers),
+            **(tool_call_questions() if reads_calls else {}),
+            **content_questions(asker.answers, reads_calls=reads_calls),
+        }
+    )
+    if reads_calls:
+        # If several calls are taken at once, an id may be used up by standing among others.
+        count = 2 if asker.answers.is_accepted("parallel_calls") else 1
+        yield from asker.ask({("repeated_call_ids",): [repeated_id(count)]})
+
+
+def _reads_calls(answers: Answers) -> bool:
+    return answers.is_accepted("follows", "user", "call")

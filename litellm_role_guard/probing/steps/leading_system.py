@@ -1,0 +1,45 @@
+"""System text before the first turn, and conversations without a user turn."""
+
+from __future__ import annotations
+
+from ...profile.states import SYSTEM_RUNS
+from ..asker import Asker, Step
+from ..probe_builder import ProbeBuilder
+
+
+def reads_second_system(asker: Asker) -> Step[bool]:
+    """Return whether a later system message is read if one stands at the start, too.
+
+    If not, nothing is asked for `follows_with_system`. The answer is not kept: only what is asked
+    there goes into the profile.
+    """
+    path = ("follows_with_system", "assistant", "system")
+    builder = ProbeBuilder(
+        "system", "user", "assistant", "system", "user", "assistant", "user", unordered_marks=1
+    )
+    answers = yield from asker.try_out({path: [builder]})
+    return answers[path] == "accepted"
+
+
+def ask_leading_system(asker: Asker) -> Step[None]:
+    """Ask which runs of system and developer messages may stand before the first turn."""
+    yield from asker.ask(
+        {("leading_system", run): [ProbeBuilder(*run.split(), "user")] for run in SYSTEM_RUNS}
+    )
+
+
+def ask_without_user(asker: Asker) -> Step[None]:
+    """Ask which conversations without a user turn are read.
+
+    `opened` is a conversation that the assistant began and the user went on with. If even that is
+    not read, the assistant's message alone proves nothing.
+    """
+    conversations = {
+        "leading_system": ProbeBuilder("system"),
+        "several_systems": ProbeBuilder("system", "system"),
+        "assistant": ProbeBuilder("assistant"),
+        "opened": ProbeBuilder("assistant", "user"),
+    }
+    yield from asker.ask(
+        {("without_user", name): [builder] for name, builder in conversations.items()}
+    )
