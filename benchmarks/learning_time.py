@@ -18,13 +18,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import httpx
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.probing.evidence import ProbeRecorder
-from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.live import learn_from_backend
 from testing.processes import REPOSITORY
 from testing.real_templates import GEMMA_3, REAL, name
 from testing.vllm import MODEL, serving_with
@@ -147,8 +149,9 @@ async def from_live(url: str, paths: Sequence[Path]) -> tuple[dict[Path, Live], 
         async def learn(fields: Mapping[str, Any]) -> tuple[float, int]:
             nonlocal trips
             trips = 0
-            learning = partial(learn_from_vllm, url, MODEL, client=client, fields=fields)
-            return await _timed(learning), trips
+            handler = SimpleNamespace(client=client)
+            backend = Backend(MODEL, url, MODEL, fields=fields, handler=handler)
+            return await _timed(partial(learn_from_backend, backend)), trips
 
         async def try_one(fields: Mapping[str, Any]) -> float:
             messages = [{"role": "user", "content": "hello"}]

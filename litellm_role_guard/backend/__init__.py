@@ -1,1 +1,1 @@
-"""The address of a vLLM and the HTTP client that asks it."""
+"""The address of a vLLM, the connections to it, and its HTTP API."""

@@ -1,28 +1,22 @@
-"""The HTTP API of a vLLM, with its failures told apart."""
+"""The HTTP API of a vLLM: its answers, its refusals, and its failures in one line each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import re
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 
+from .backend import LIMIT_SECONDS, Backend
 from .errors import BackendRefused, LearningFailed
 
-SECONDS = 30.0
-"""How long an answer may take. It takes milliseconds where neither the backend nor this process has
-anything else to do."""
-
-
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)
-"""When to ask again where the connection ends without an answer. A server closes connections that
-were kept for the next request, many at once, and a busy process finds that out one by one. No
-question changes anything, so that it can be put again."""
+"""The pauses before each retry of a request whose connection ended without an answer. A server
+closes many kept connections at once, and a busy process finds that out one by one. No request
+here changes anything, so that sending it again is safe."""
 
 _QUOTED_CHARS = 200
 
@@ -33,49 +27,44 @@ _SSL_CONTEXT = re.compile(r" ssl:<[^>]*>")
 
 
 def root_of(base_url: str) -> str:
-    """Give the address of a server without `/v1`, where what is not OpenAI's is served."""
+    """Return the address without `/v1`, where vLLM serves what is not OpenAI's."""
     return base_url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def headers_with(api_key: str | None, headers: Mapping[str, str]) -> dict[str, str]:
-    """Give the headers of a request to a server, with its key unless they name another."""
+    """Return request headers with the API key, unless `headers` has an authorization already."""
     bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     return {**bearer, **headers}
 
 
 class VllmServer:
-    """The HTTP API of a vLLM, with its failures told apart.
+    """The HTTP API of a vLLM.
+
+    A refusal of a request raises `BackendRefused`; every other failure raises `LearningFailed`.
 
     Args:
-        base_url: Its address, with or without `/v1`.
-        api_key: Sent as the bearer token.
+        backend: The vLLM.
         client: The connections to use.
-        headers: Further headers of every request.
         seconds: How long each answer may take.
 
     Attributes:
-        root: The address without `/v1`, as it may be shown: without a user's name and password.
+        backend: The vLLM.
+        root: The address without `/v1`, as a log may show it: without a user's name and password.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str | None,
-        client: httpx.AsyncClient,
-        headers: Mapping[str, str],
-        seconds: float,
-    ) -> None:
-        self._root = root_of(base_url)
+    def __init__(self, backend: Backend, client: httpx.AsyncClient, seconds: float) -> None:
+        self.backend = backend
+        self._root = root_of(backend.url)
         self.root = _USERINFO.sub("//", self._root)
-        self._headers = headers_with(api_key, headers)
+        self._headers = headers_with(backend.api_key, backend.headers)
         self._client = client
         self._seconds = seconds
 
     async def models(self) -> list[dict[str, Any]]:
-        """Give the cards of the served models.
+        """Return the cards of the served models, as `/v1/models` lists them.
 
         Raises:
-            LearningFailed: The server cannot be reached, or tells none.
+            LearningFailed: The server cannot be reached, or lists none.
         """
         response = await self._send("GET", "/v1/models")
         if response.status_code != 200:
@@ -88,12 +77,12 @@ class VllmServer:
         return cards
 
     async def shown(self, path: str) -> dict[str, Any]:
-        """Give the JSON object at a path; an empty one where the server does not show it."""
+        """Return the JSON object at a path; an empty one if the server does not show it."""
         response = await self._send("GET", path)
         return _json(response) if response.status_code == 200 else {}
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Post JSON and give the JSON object that answers it; an empty one if none does.
+        """Post JSON and return the JSON object of the answer; an empty one if it has none.
 
         Raises:
             BackendRefused: vLLM answered with a 400.
@@ -108,10 +97,10 @@ class VllmServer:
         raise self._failure(path, response)
 
     async def tokenize(self, body: Mapping[str, Any]) -> list[int]:
-        """Give the tokens of the prompt that the server makes of a request.
+        """Return the tokens of the prompt that the server makes of a `/tokenize` request.
 
         Raises:
-            BackendRefused: It makes none, and says why.
+            BackendRefused: The server refuses to make one, in these words.
             LearningFailed: The server cannot be asked.
         """
         tokens = (await self.post("/tokenize", body)).get("tokens")
@@ -119,14 +108,15 @@ class VllmServer:
             raise LearningFailed(f"{self.root}: /tokenize gives no tokens; is it a vLLM?")
         return tokens
 
-    async def detokenize(self, model: str, tokens: list[int]) -> str:
-        """Give the text of tokens.
+    async def detokenize(self, tokens: list[int]) -> str:
+        """Return the text of tokens.
 
         Raises:
             LearningFailed: The server cannot be asked.
         """
         try:
-            answer = await self.post("/detokenize", {"model": model, "tokens": tokens})
+            body = {"model": self.backend.model, "tokens": tokens}
+            answer = await self.post("/detokenize", body)
         except BackendRefused as refusal:
             words = one_line(str(refusal))
             raise LearningFailed(f"{self.root}: /detokenize: {words}") from refusal
@@ -141,8 +131,8 @@ class VllmServer:
         try:
             return await self._answer(method, path, body)
         except httpx.TimeoutException as error:
-            told = f"{self.root}: no answer within {self._seconds:g} s"
-            raise LearningFailed(told) from error
+            message = f"{self.root}: no answer within {self._seconds:g} s"
+            raise LearningFailed(message) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = one_line(_SSL_CONTEXT.sub("", str(error))) or type(error).__name__
             raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
@@ -165,36 +155,27 @@ class VllmServer:
     def _failure(self, path: str, response: httpx.Response) -> LearningFailed:
         status, words = response.status_code, _words(response)
         if status in (401, 403):
-            given = "refuses the API key" if self._headers else "wants an API key"
-            return LearningFailed(f"{self.root}: {given} ({status})")
+            problem = "refuses the API key" if self._headers else "wants an API key"
+            return LearningFailed(f"{self.root}: {problem} ({status})")
         # vLLM's own 404 names the model; one of the web framework knows no such path.
         if status == 404 and "model" not in words:
             return LearningFailed(f"{self.root}: has no {path}; is it a vLLM?")
         if status == 404:
             return LearningFailed(f"{self.root}: {one_line(words)}")
-        said = f": {one_line(words)}" if words else ""
-        return LearningFailed(f"{self.root}: answered {path} with {status}{said}")
+        reason = f": {one_line(words)}" if words else ""
+        return LearningFailed(f"{self.root}: answered {path} with {status}{reason}")
 
 
 @contextlib.asynccontextmanager
-async def connected(
-    base_url: str,
-    api_key: str | None,
-    client: httpx.AsyncClient | None,
-    headers: Mapping[str, str] | None = None,
-    seconds: float = SECONDS,
-) -> AsyncIterator[VllmServer]:
-    if client is not None:
-        yield VllmServer(base_url, api_key, client, headers or {}, seconds)
-        return
-    async with httpx.AsyncClient(verify=_certificates()) as own:
-        yield VllmServer(base_url, api_key, own, headers or {}, seconds)
+async def connected(backend: Backend, seconds: float = LIMIT_SECONDS) -> AsyncIterator[VllmServer]:
+    """Yield the HTTP API of a backend, over its connections.
 
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Give what httpx checks certificates with by default, which takes it 20 ms to read."""
-    return httpx.create_ssl_context()
+    Args:
+        backend: The vLLM.
+        seconds: How long each answer may take.
+    """
+    async with backend.client() as client:
+        yield VllmServer(backend, client, seconds)
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:
@@ -206,7 +187,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
 
 
 def _words(response: httpx.Response) -> str:
-    """Give the message of an error: under `error`, or in older releases at the top."""
+    """Return the message of an error: under `error`, or at the top in older vLLM releases."""
     answer = _json(response)
     error = answer.get("error", answer)
     words = error.get("message", "") if isinstance(error, dict) else error
@@ -214,4 +195,5 @@ def _words(response: httpx.Response) -> str:
 
 
 def one_line(words: str) -> str:
+    """Return the beginning of a text, on one line."""
     return " ".join(words.split())[:_QUOTED_CHARS]

@@ -1,4 +1,4 @@
-"""Waiting for several coroutines, none of which is left running."""
+"""Waiting for several coroutines at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ _T = TypeVar("_T")
 
 
 async def gather_or_cancel(calls: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Wait for all; when one fails, the others are not left running."""
+    """Return the results of all coroutines, in order.
+
+    If one fails, raise its error and cancel the others, which `asyncio.gather` leaves running.
+
+    Args:
+        calls: The coroutines, which run at the same time.
+    """
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))

@@ -13,11 +13,11 @@ from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from .common import (
     BadStart,
+    backend_at,
     load_template,
-    no_table,
-    served_model,
     template_or_backend,
     want_either,
+    with_served_model,
 )
 from .conversation_file import BadConversation, FileConversation, read_conversations
 from .verdict import Checked
@@ -39,7 +39,7 @@ def check(
     diff: bool,
     as_json: bool,
 ) -> None:
-    """Tell whether a conversation would be taken, and what of it would not be read.
+    """Check whether a conversation would be accepted, and what of it would not be read.
 
     CONVERSATION is a JSON file with a list of messages, or with an object that has `messages` and
     maybe `tools`, like the body of a request; JSON Lines with one of these on each line; or - for
@@ -52,21 +52,19 @@ def check(
     """
     want_either(template, backend)
     name = "stdin" if str(conversation) == "-" else str(conversation)
-    given = _read(conversation, name)
+    conversations = _read(conversation, name)
     if backend is not None:
-        checks = asyncio.run(_check_with_backend(given, backend, model, api_key))
+        checks = asyncio.run(_check_with_backend(conversations, backend, model, api_key))
     else:
-        checks = asyncio.run(_check_with_file(given, load_template(template)))
+        checks = asyncio.run(_check_with_file(conversations, load_template(template)))
     if as_json:
         for checked in checks:
             click.echo(json.dumps(checked.as_json(diff=diff), ensure_ascii=False))
     else:
-        try:
-            from rich.console import Console
+        from rich.console import Console
 
-            from .check_table import print_checks
-        except ImportError as error:
-            raise no_table(error) from error
+        from .check_table import print_checks
+
         print_checks(checks, name, Console(), diff=diff)
     if any(checked.verdict.outcome != "fine" for checked in checks):
         context.exit(1)
@@ -83,28 +81,25 @@ def _read(path: Path, name: str) -> list[FileConversation]:
 
 
 async def _check_with_file(
-    given: Sequence[FileConversation], template: ChatTemplate
+    conversations: Sequence[FileConversation], template: ChatTemplate
 ) -> list[Checked]:
     from .verdict import asking_template, check
 
     profile, ask = TemplateProfile.learn(template), asking_template(template)
-    return [await check(conversation, ask, profile) for conversation in given]
+    return [await check(conversation, ask, profile) for conversation in conversations]
 
 
 async def _check_with_backend(
-    given: Sequence[FileConversation], backend: str, model: str | None, api_key: str | None
+    conversations: Sequence[FileConversation], url: str, model: str | None, api_key: str | None
 ) -> list[Checked]:
-    import httpx
-
     from ..backend.errors import LearningFailed
-    from ..probing.live import learn_from_vllm
-    from .verdict import asking_vllm, check
+    from ..probing.live import learn_from_backend
+    from .verdict import asking_backend, check
 
     try:
-        async with httpx.AsyncClient() as client:
-            name = await served_model(backend, model, api_key)
-            profile = await learn_from_vllm(backend, name, api_key, client=client)
-            ask = asking_vllm(backend, name, api_key, client=client)
-            return [await check(conversation, ask, profile) for conversation in given]
+        async with backend_at(url, api_key).reusing_connections() as connected:
+            backend = await with_served_model(connected, model)
+            profile, ask = await learn_from_backend(backend), asking_backend(backend)
+            return [await check(conversation, ask, profile) for conversation in conversations]
     except LearningFailed as error:
         raise BadStart(str(error)) from error

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
+
+if TYPE_CHECKING:
+    from ..backend.backend import Backend
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -25,7 +29,7 @@ def _address(_context: click.Context, _option: click.Parameter, written: str | N
 
 
 def template_or_backend(command: _Command) -> _Command:
-    """Give a command the options that say who is to be asked."""
+    """Add the options that name the template or the backend to check against."""
     for option in (
         click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The backend's API key."),
         click.option("--model", help="The served model.  [default: the only one that is served]"),
@@ -46,23 +50,50 @@ def template_or_backend(command: _Command) -> _Command:
 
 
 def want_either(template: Path | None, backend: str | None) -> None:
+    """Raise `click.UsageError` unless exactly one of the two options is there."""
     if (template is None) == (backend is None):
         raise click.UsageError("give either --template or --backend")
 
 
-async def served_model(backend: str, model: str | None, api_key: str | None) -> str:
+def backend_at(url: str, api_key: str | None) -> Backend:
+    """Return the backend at the address of `--backend`."""
+    from ..backend.backend import Backend  # httpx takes 0.1 s to import
+
+    return Backend(url, url, api_key=api_key)
+
+
+async def with_served_model(backend: Backend, model: str | None) -> Backend:
+    """Return the backend with a model that it serves.
+
+    Args:
+        backend: The vLLM.
+        model: The name of the model; None for the only one that is served.
+
+    Raises:
+        BadStart: The backend serves no such model, or several.
+        LearningFailed: The backend cannot be reached, or names no models.
+    """
     from ..backend.identity import served_models
 
-    names = await served_models(backend, api_key)
+    names = await served_models(backend)
     if model is None and len(names) != 1:
-        raise BadStart(f"{backend}: --model is needed: {', '.join(names)}")
+        raise BadStart(f"{backend.url}: --model is needed: {', '.join(names)}")
     name = model or names[0]
     if name not in names:
-        raise BadStart(f"{backend}: no model {name!r}, only: {', '.join(names)}")
-    return name
+        raise BadStart(f"{backend.url}: no model {name!r}, only: {', '.join(names)}")
+    return dataclasses.replace(backend, model=name)
 
 
 def load_template(path: Path | None) -> ChatTemplate:
+    """Return the chat template at a path.
+
+    Args:
+        path: A .jinja file, a tokenizer_config.json or a model directory; None for the strict
+            template that ships with the package.
+
+    Raises:
+        BadStart: There is no template that can be read.
+    """
     if path is None:
         with as_file(files("litellm_role_guard") / "simulator" / "strict.jinja") as strict:
             return ChatTemplate.from_path(strict)
@@ -78,8 +109,3 @@ class BadStart(click.ClickException):
     """A reason why a command cannot start: one line, and the exit code of a wrong option."""
 
     exit_code = 2
-
-
-def no_table(error: ImportError) -> BadStart:
-    needed = "pip install 'litellm-role-guard[proxy]', or use --json"  # the proxy brings rich
-    return BadStart(f"the table needs {error.name}: {needed}")

@@ -12,11 +12,11 @@ from ..probing.evidence import Learnt, ProbeRecorder
 from ..template.chat_template import ChatTemplate
 from .common import (
     BadStart,
+    backend_at,
     load_template,
-    no_table,
-    served_model,
     template_or_backend,
     want_either,
+    with_served_model,
 )
 
 
@@ -47,12 +47,10 @@ def profile(
     if as_json:
         click.echo(learnt.as_json())
         return
-    try:
-        from rich.console import Console
+    from rich.console import Console
 
-        from .profile_table import print_table
-    except ImportError as error:
-        raise no_table(error) from error
+    from .profile_table import print_table
+
     print_table(learnt, Console())
 
 
@@ -62,14 +60,14 @@ def _learn_from_file(template: ChatTemplate, source: str) -> Learnt:
     return Learnt(source, learnt, recorder, time.perf_counter() - start)
 
 
-async def _learn_from_backend(backend: str, model: str | None, api_key: str | None) -> Learnt:
+async def _learn_from_backend(url: str, model: str | None, api_key: str | None) -> Learnt:
     from ..backend.errors import LearningFailed
-    from ..probing.live import learn_from_vllm
+    from ..probing.live import learn_from_backend
 
     try:
-        name = await served_model(backend, model, api_key)
+        backend = await with_served_model(backend_at(url, api_key), model)
         recorder, start = ProbeRecorder(), time.perf_counter()
-        learnt = await learn_from_vllm(backend, name, api_key, recorder=recorder)
+        learnt = await learn_from_backend(backend, recorder=recorder)
     except LearningFailed as error:
         raise BadStart(str(error)) from error
-    return Learnt(f"{name} at {backend}", learnt, recorder, time.perf_counter() - start)
+    return Learnt(f"{backend.model} at {url}", learnt, recorder, time.perf_counter() - start)

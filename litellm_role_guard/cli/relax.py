@@ -10,7 +10,7 @@ import click
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
-from .common import BadStart, load_template
+from .common import BadStart, backend_at, load_template
 
 
 @click.command()
@@ -42,11 +42,11 @@ def relax(template: Path | None, backend: str | None, api_key: str | None, outpu
     if (template is None) == (backend is None):
         raise click.UsageError("give either TEMPLATE or --backend")
     if backend is not None:
-        given, source = asyncio.run(_shown_template(backend, api_key)), backend
+        original, source = asyncio.run(_shown_template(backend, api_key)), backend
     else:
-        given, source = load_template(template), template.name if template is not None else ""
+        original, source = load_template(template), template.name if template is not None else ""
     try:
-        text = relaxed(given, TemplateProfile.learn(given), source=source)
+        text = relaxed(original, TemplateProfile.learn(original), source=source)
     except NotRelaxable as error:
         raise BadStart(f"{template or backend}: {error}") from error
     try:
@@ -61,7 +61,7 @@ async def _shown_template(backend: str, api_key: str | None) -> ChatTemplate:
     from ..backend.identity import shown_tokenizer
 
     try:
-        shown = await shown_tokenizer(backend, api_key)
+        shown = await shown_tokenizer(backend_at(backend, api_key))
     except LearningFailed as error:
         raise BadStart(str(error)) from error
     if not shown:

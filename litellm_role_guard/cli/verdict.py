@@ -1,4 +1,4 @@
-"""Would a conversation be taken, what of it would be lost, and what does the repair make of it?"""
+"""Whether a conversation is accepted, what of it is lost, and what the repair makes of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import httpx
-
+from ..backend.backend import Backend
 from ..backend.errors import BackendRefused
 from ..backend.prompts import prompt_of
 from ..messages.message import Message
@@ -19,12 +18,11 @@ from ..template.prompt_reading import MessageReading, read_in
 from .conversation_file import FileConversation
 
 Outcome = Literal["fine", "lost", "refused"]
-"""`lost`: taken, but some of it is not in the prompt, or not where it was said."""
+"""`lost`: accepted, but some of it is not in the prompt, or not where it was said."""
 
 
 Ask = Callable[[Sequence[Message], FileConversation], Awaitable[str]]
-"""Gives the prompt that is made of messages, with the conversation's tools; raises
-`TemplateRefused`."""
+"""Renders messages with the conversation's tools; raises `TemplateRefused`."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Verdict:
     """What becomes of a conversation.
 
     Attributes:
-        refusal: The words with which it is refused; None where it is taken.
-        messages: What becomes of each message; empty where it is refused.
+        refusal: The message of the refusal; None if the conversation is accepted.
+        messages: What becomes of each message; empty if the conversation is refused.
     """
 
     refusal: str | None
@@ -41,7 +39,7 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """What to call it in one word."""
+        """The verdict in one word."""
         if self.refusal is not None:
             return "refused"
         return "fine" if all(each.state == "read" for each in self.messages) else "lost"
@@ -64,7 +62,7 @@ class Checked:
     repaired: Verdict
 
     def as_json(self, *, diff: bool = False) -> dict[str, Any]:
-        """Give all of it as data for JSON.
+        """Return all of it as data for JSON.
 
         Args:
             diff: Whether to include the repaired messages.
@@ -79,15 +77,15 @@ class Checked:
         }
 
     def _verdict(self, verdict: Verdict) -> dict[str, Any]:
-        told = [
+        messages = [
             {"role": message["role"], **each._asdict()}
             for message, each in zip(self.conversation.messages, verdict.messages, strict=False)
         ]
-        return {"outcome": verdict.outcome, "refusal": verdict.refusal, "messages": told}
+        return {"outcome": verdict.outcome, "refusal": verdict.refusal, "messages": messages}
 
 
 def asking_template(template: ChatTemplate) -> Ask:
-    """Give the way to ask a template."""
+    """Return a function that renders with a chat template."""
 
     async def ask(messages: Sequence[Message], conversation: FileConversation) -> str:
         return template.render(
@@ -100,28 +98,16 @@ def asking_template(template: ChatTemplate) -> Ask:
     return ask
 
 
-def asking_vllm(
-    base_url: str, model: str, api_key: str | None = None, *, client: httpx.AsyncClient
-) -> Ask:
-    """Give the way to ask a live vLLM, which raises `LearningFailed` where it cannot be asked.
+def asking_backend(backend: Backend) -> Ask:
+    """Return a function that renders with a live vLLM.
 
-    Args:
-        base_url: The server's address, with or without `/v1`.
-        model: The name of a served model.
-        api_key: Sent as the bearer token.
-        client: The connections to use, which stay the caller's.
+    It raises `LearningFailed` if the vLLM cannot be asked.
     """
 
     async def ask(messages: Sequence[Message], conversation: FileConversation) -> str:
         try:
             return await prompt_of(
-                base_url,
-                model,
-                messages,
-                api_key,
-                tools=conversation.tools,
-                prefill=conversation.prefill,
-                client=client,
+                backend, messages, tools=conversation.tools, prefill=conversation.prefill
             )
         except BackendRefused as refusal:
             raise TemplateRefused(str(refusal)) from refusal
@@ -135,7 +121,7 @@ async def check(conversation: FileConversation, ask: Ask, profile: TemplateProfi
     Args:
         conversation: The conversation.
         ask: Renders it.
-        profile: What the one who renders it takes.
+        profile: What the renderer accepts.
     """
     messages = conversation.messages
     repaired = repair(messages, profile, tools=conversation.tools, prefill=conversation.prefill)

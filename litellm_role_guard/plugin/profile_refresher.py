@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from ..backend.backend import LIMIT_SECONDS, Backend
 from ..backend.errors import LearningFailed, ModelNotServed
 from ..backend.identity import BackendIdentity, read_identity
@@ -23,7 +21,7 @@ from ..backend.prompts import refusal_of
 from ..messages.message import Message
 from ..observability.counts import Counts
 from ..observability.log import log_failure, logger
-from ..probing.live import LONGEST_SECONDS, learn_from_vllm
+from ..probing.live import LONGEST_SECONDS, learn_from_backend
 from ..profile.template_profile import TemplateProfile
 from .profile_cache import CachedProfile, ProfileCache
 
@@ -190,9 +188,9 @@ class ProfileRefresher:
 
     async def _run(self, backend: Backend) -> None:
         try:
-            async with backend.client() as client:
+            async with backend.reusing_connections() as connected:
                 # A backend that sends its answer byte by byte never runs into a time limit of its.
-                await asyncio.wait_for(self._ask(backend, client), _TASK_SECONDS)
+                await asyncio.wait_for(self._ask(connected), _TASK_SECONDS)
         except asyncio.TimeoutError:
             self._failed(backend, "its answers have no end")
         except ModelNotServed as failure:
@@ -206,17 +204,13 @@ class ProfileRefresher:
         finally:
             self._busy.discard(self)
 
-    async def _ask(self, backend: Backend, client: httpx.AsyncClient) -> None:
-        how: dict[str, Any] = {"client": client, "headers": backend.headers}
+    async def _ask(self, backend: Backend) -> None:
         rounds = _ROUNDS
         while True:
             rounds -= 1
             refusals = self._refusals
             identity = await asyncio.wait_for(
-                read_identity(
-                    backend.url, backend.model, backend.api_key, seconds=LIMIT_SECONDS, **how
-                ),
-                _IDENTITY_SECONDS,
+                read_identity(backend, seconds=LIMIT_SECONDS), _IDENTITY_SECONDS
             )
             known, own = None, False
             if not self._doubted:
@@ -226,14 +220,7 @@ class ProfileRefresher:
                     return
                 known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
             if known is None or known.age > self._max_age or self._is_older(known):
-                profile = await learn_from_vllm(
-                    backend.url,
-                    backend.model,
-                    backend.api_key,
-                    seconds=LIMIT_SECONDS,
-                    fields=backend.fields,
-                    **how,
-                )
+                profile = await learn_from_backend(backend, seconds=LIMIT_SECONDS)
                 known = CachedProfile(profile=profile, identity=identity, learnt_at=time.time())
                 own = True
             # A refusal in between may have come after some of the answers.
@@ -295,17 +282,7 @@ async def _is_template_refusal(
     if backend is None:
         return False
     try:
-        async with backend.client() as client:
-            said = await refusal_of(
-                backend.url,
-                backend.model,
-                messages,
-                backend.api_key,
-                tools=tools,
-                client=client,
-                fields=backend.fields,
-                headers=backend.headers,
-            )
+        said = await refusal_of(backend, messages, tools=tools)
     except LearningFailed:
         return False
     return said is not None and said.strip() == words.strip()

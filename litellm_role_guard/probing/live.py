@@ -1,4 +1,4 @@
-"""A live vLLM as an oracle: what it reads of a conversation, told without generating a token.
+"""Learning a profile from a live vLLM, without generating a token.
 
 `/tokenize` renders a conversation and refuses it as a chat request would be refused, and
 `/detokenize` gives back the text that the model would read. So the template is judged together
@@ -13,11 +13,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import httpx
-
+from ..backend.backend import LIMIT_SECONDS, Backend
 from ..backend.errors import LearningFailed
 from ..backend.identity import TEMPLATE_KEY
-from ..backend.server import SECONDS, VllmServer, connected
+from ..backend.server import VllmServer, connected
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
@@ -27,52 +26,55 @@ from .probe import Probe, Rendering, form_of
 from .speculation import speculate
 
 LONGEST_SECONDS = 600.0
-"""How long learning may take in all. In a proxy that has hundreds of requests to see to, each
-answer may come seconds late, and a backend that answers is one that can be learnt."""
+"""How long learning may take in all. In a busy proxy each answer may come seconds late, and a
+backend that answers at all can be learnt from."""
 
 
-async def learn_from_vllm(
-    base_url: str,
-    model: str,
-    api_key: str | None = None,
-    *,
-    client: httpx.AsyncClient | None = None,
-    seconds: float = SECONDS,
-    longest_seconds: float = LONGEST_SECONDS,
-    concurrency: int = CONCURRENCY,
-    fields: Mapping[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-    recorder: ProbeRecorder | None = None,
-) -> TemplateProfile:
-    """Learn a profile from a running vLLM, at no generation cost.
-
-    Where the server shows its template, the questions are put to a copy of it, once it has
-    rendered one conversation of each form as the server does.
+async def learn_from_vllm(base_url: str, model: str, api_key: str | None = None) -> TemplateProfile:
+    """Learn a profile from a running vLLM, which generates no token for it.
 
     Args:
         base_url: The server's address, with or without `/v1`.
         model: The name of a served model.
         api_key: Sent as the bearer token.
-        client: The connections to use, which stay the caller's.
+
+    Raises:
+        LearningFailed: The backend cannot be reached or asked, or not in time.
+    """
+    return await learn_from_backend(Backend(model, base_url, model, api_key))
+
+
+async def learn_from_backend(
+    backend: Backend,
+    *,
+    seconds: float = LIMIT_SECONDS,
+    longest_seconds: float = LONGEST_SECONDS,
+    concurrency: int = CONCURRENCY,
+    recorder: ProbeRecorder | None = None,
+) -> TemplateProfile:
+    """Learn a profile from a running vLLM, which generates no token for it.
+
+    If the server shows its template, a local copy answers the probes. First the copy must render
+    one conversation of each form as the server does.
+
+    Args:
+        backend: The vLLM.
         seconds: How long each answer may take.
         longest_seconds: The time limit for all of it.
         concurrency: How many requests may be open at once, in a process that is not busy.
-        fields: Further fields of every `/tokenize` request, such as `chat_template` or
-            `chat_template_kwargs`.
-        headers: Further headers of every request.
-        recorder: Is shown every question with its reading.
+        recorder: Takes every probe with its rendering.
 
     Raises:
         LearningFailed: The backend cannot be reached or asked, or not in time.
     """
     recorder = recorder or ProbeRecorder()
-    async with connected(base_url, api_key, client, headers, seconds) as server:
-        oracle = LiveOracle(server, model, concurrency, fields or {})
+    async with connected(backend, seconds) as server:
+        oracle = LiveOracle(server, concurrency)
         try:
             return await asyncio.wait_for(_learn(server, oracle, recorder), longest_seconds)
         except asyncio.TimeoutError as error:  # the builtin TimeoutError from Python 3.11 on
-            told = f"{server.root}: not learnt within {longest_seconds:g} s"
-            raise LearningFailed(told) from error
+            reason = f"{server.root}: not learnt within {longest_seconds:g} s"
+            raise LearningFailed(reason) from error
 
 
 async def _learn(
@@ -80,7 +82,7 @@ async def _learn(
 ) -> TemplateProfile:
     await oracle.start()
     # A template that the request brings is not the one that the server shows.
-    shown = {} if oracle.fields else await server.shown("/tokenizer_info")
+    shown = {} if server.backend.fields else await server.shown("/tokenizer_info")
     # Rendering it is work for the processor, which would keep the event loop from all else.
     local = await asyncio.to_thread(_local, shown) if TEMPLATE_KEY in shown else None
     if local is not None:
@@ -91,15 +93,15 @@ async def _learn(
             return local.profile
     await oracle.find_preamble()
     while True:
-        outlook = speculate(oracle.renderings, oracle.key, tools=oracle.takes_tools)
-        if outlook.profile is not None:
-            recorder.take(outlook.answered)
-            return outlook.profile
-        await oracle.read(list(outlook.unknown.values()))
+        progress = speculate(oracle.renderings, oracle.key, tools=oracle.takes_tools)
+        if progress.profile is not None:
+            recorder.take(progress.answered)
+            return progress.profile
+        await oracle.read(list(progress.unknown.values()))
 
 
 class _Local(NamedTuple):
-    """What was learnt of a copy of a server's template, and how."""
+    """The profile of a copy of a server's template, and the probes that it answered."""
 
     profile: TemplateProfile
     recorder: ProbeRecorder
@@ -115,10 +117,10 @@ def _local(shown: Mapping[str, Any]) -> _Local | None:
 
 
 def _sample(recorder: ProbeRecorder) -> list[tuple[Probe, Rendering]]:
-    """Give one rendered and one refused question with each form of message.
+    """Return one rendered and one refused probe with each form of message.
 
-    What a server does to messages before the template goes by their form, so that a version that
-    does it otherwise is found out by them.
+    What a server does to messages before it renders them depends on their form. So this sample
+    shows whether the server's version does it otherwise than the local copy.
     """
     seen: set[Any] = set()
     sample = []

@@ -16,11 +16,9 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from litellm_role_guard.backend.server import one_line
-
 from ..backend.errors import BackendRefused, LearningFailed
-from ..backend.prompts import without_null_content
-from ..backend.server import VllmServer
+from ..backend.prompts import conversation_body, without_null_content
+from ..backend.server import VllmServer, one_line
 from ..backend.tasks import gather_or_cancel
 from ..messages.message import Message
 from ..profile.refusals import is_about_conversation
@@ -94,21 +92,15 @@ class LiveOracle:
 
     Args:
         server: The vLLM.
-        model: The name of the model.
         concurrency: How many requests may be open at once, in a process that is not busy.
-        fields: Further fields of every request to `/tokenize`.
 
     Attributes:
         renderings: What is known, by the `key` of the question.
         takes_tools: Whether definitions of tools may change an answer.
     """
 
-    def __init__(
-        self, server: VllmServer, model: str, concurrency: int, fields: Mapping[str, Any]
-    ) -> None:
-        self.fields = fields
+    def __init__(self, server: VllmServer, concurrency: int) -> None:
         self._server = server
-        self._model = model
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self.renderings: dict[str, Rendering] = {}
@@ -159,7 +151,11 @@ class LiveOracle:
         return tokens[max(0, _shared(tokens, self._preamble) - _MARGIN_TOKENS) :]
 
     async def _separating(self) -> list[int]:
-        body = {"model": self._model, "prompt": f" {_SEPARATOR} ", "add_special_tokens": False}
+        body = {
+            "model": self._server.backend.model,
+            "prompt": f" {_SEPARATOR} ",
+            "add_special_tokens": False,
+        }
         try:
             return await self._tokenize(body)
         except BackendRefused:
@@ -220,14 +216,8 @@ class LiveOracle:
             return None
 
     async def _tokens(self, probe: Probe) -> list[int]:
-        body = {
-            **self.fields,
-            "model": self._model,
-            "messages": without_null_content(probe.messages),
-        }
-        if probe.tools and self.takes_tools:
-            body["tools"] = TOOLS
-        return await self._tokenize(body)
+        tools = TOOLS if probe.tools and self.takes_tools else None
+        return await self._tokenize(conversation_body(self._server.backend, probe.messages, tools))
 
     async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
         async with self._slots:
@@ -263,7 +253,7 @@ class LiveOracle:
 
     async def _text(self, tokens: list[int]) -> str:
         async with self._slots:
-            return await self._server.detokenize(self._model, tokens)
+            return await self._server.detokenize(tokens)
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -20,8 +20,9 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend import server
 from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.backend.identity import read_identity
-from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.simulator import create_app
+from testing.asked_backend import at
 from testing.asked_vllm import MODEL, asking, behind, simulated
 from testing.serving import serving
 from testing.templates import STRICT
@@ -30,13 +31,13 @@ from testing.templates import STRICT
 async def test_an_unreachable_backend_is_one_line() -> None:
     """Nobody listens there."""
     with pytest.raises(LearningFailed, match=r"^http://127\.0\.0\.1:1: cannot be reached: .+$"):
-        await learn_from_vllm("http://127.0.0.1:1/v1", MODEL)
+        await learn_from_backend(at("http://127.0.0.1:1/v1", model=MODEL))
 
 
 async def test_a_bad_address_is_one_line() -> None:
     """It is no URL at all."""
     with pytest.raises(LearningFailed, match=r"^localhost: cannot be reached: .+$"):
-        await learn_from_vllm("localhost", MODEL)
+        await learn_from_backend(at("localhost", model=MODEL))
 
 
 def error(status: int, words: str) -> httpx.Response:
@@ -61,14 +62,14 @@ async def test_a_failure_is_one_line(response: httpx.Response, words: str) -> No
     """Each way to fail has its own words, with the backend's address."""
     with pytest.raises(LearningFailed, match=f"^{re.escape('http://vllm: ' + words)}$"):
         async with asking(lambda request: response) as client:
-            await learn_from_vllm("http://vllm/v1", MODEL, client=client)
+            await learn_from_backend(at("http://vllm/v1", client, model=MODEL))
 
 
 async def test_a_refused_api_key_is_told_from_a_missing_one() -> None:
     """The one has to be changed, the other to be given."""
     async with asking(lambda request: httpx.Response(401)) as client:
         with pytest.raises(LearningFailed, match="refuses the API key"):
-            await learn_from_vllm("http://vllm", MODEL, "sk-1", client=client)
+            await learn_from_backend(at("http://vllm", client, model=MODEL, api_key="sk-1"))
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def failing_at(role: str, status: int, words: str) -> Iterator[str]:
 async def test_a_failure_on_the_way_is_no_answer(status: int, words: str) -> None:
     """What is not about the conversation does not get into a profile."""
     with failing_at("function", status, words) as url, pytest.raises(LearningFailed, match=words):
-        await learn_from_vllm(url, MODEL)
+        await learn_from_backend(at(url, model=MODEL))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ async def test_a_failure_on_the_way_is_no_answer(status: int, words: str) -> Non
 async def test_a_refused_message_is_an_answer(words: str) -> None:
     """By the template or by the server's request model: a chat request would be refused, too."""
     with failing_at("function", 400, words) as url:
-        profile = await learn_from_vllm(url, MODEL)
+        profile = await learn_from_backend(at(url, model=MODEL))
     assert {row["function"] for row in profile.follows.values()} == {"refused"}
 
 
@@ -134,7 +135,7 @@ async def test_a_tokenize_without_tools_says_nothing_of_them() -> None:
             return httpx.Response(response.status_code, content=response.content)
 
     async with inner, httpx.AsyncClient(transport=Old()) as client:
-        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+        profile = await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert profile.follows["user"]["user"] == "accepted"
     assert profile.with_tools is None
 
@@ -147,9 +148,9 @@ async def test_a_backend_that_hangs_is_given_up() -> None:
         async with httpx.AsyncClient() as patient:
             for client in (patient, None):
                 with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
-                    await learn_from_vllm(url, MODEL, client=client, seconds=0.05)
+                    await learn_from_backend(at(url, client, model=MODEL), seconds=0.05)
                 with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
-                    await read_identity(url, MODEL, client=client, seconds=0.05)
+                    await read_identity(at(url, client, model=MODEL), seconds=0.05)
 
 
 def slowly(seconds: float) -> httpx.AsyncClient:
@@ -169,8 +170,8 @@ async def test_a_backend_that_answers_has_more_time_than_one_that_hangs() -> Non
     """A hundred answers, each in time, may take longer than any single one."""
     began = time.monotonic()
     async with slowly(0.02) as client:
-        how: dict[str, Any] = {"client": client, "concurrency": 1, "seconds": 1}
-        learnt = await learn_from_vllm("http://vllm", MODEL, **how)
+        backend = at("http://vllm", client, model=MODEL)
+        learnt = await learn_from_backend(backend, concurrency=1, seconds=1)
     assert time.monotonic() - began > 1
     assert learnt == TemplateProfile.learn(ChatTemplate.from_path(STRICT))
 
@@ -180,7 +181,7 @@ async def test_a_backend_that_takes_forever_in_all_is_given_up() -> None:
     """Even if it answers."""
     async with slowly(0.02) as client:
         with pytest.raises(LearningFailed, match=r"^http://vllm: not learnt within 0\.05 s$"):
-            await learn_from_vllm("http://vllm", MODEL, client=client, longest_seconds=0.05)
+            await learn_from_backend(at("http://vllm", client, model=MODEL), longest_seconds=0.05)
 
 
 @pytest.mark.parametrize("error", [httpx.ReadError, httpx.ConnectError, httpx.RemoteProtocolError])
@@ -199,7 +200,7 @@ async def test_a_question_whose_connection_ends_is_put_again(
             return await inner.handle_async_request(request)
 
     async with httpx.AsyncClient(transport=Dropping()) as client:
-        learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
+        learnt = await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert learnt == TemplateProfile.learn(ChatTemplate.from_path(STRICT))
 
 
@@ -215,7 +216,7 @@ async def test_a_backend_that_always_hangs_up_is_asked_no_more() -> None:
     words = "http://vllm: cannot be reached: Server disconnected"
     async with asking(drop) as client:
         with pytest.raises(LearningFailed, match=f"^{re.escape(words)}$"):
-            await learn_from_vllm("http://vllm", MODEL, client=client)
+            await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert asked == 1 + len(server.PAUSES_SECONDS)
 
 
@@ -240,7 +241,7 @@ async def test_a_failure_leaves_no_request_behind() -> None:
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         with pytest.raises(LearningFailed, match="500"):
-            await learn_from_vllm("http://vllm", MODEL, client=client)
+            await learn_from_backend(at("http://vllm", client, model=MODEL))
         await asyncio.sleep(0)
         assert (hanging, given_up) == (1, 1)
         assert not client.is_closed

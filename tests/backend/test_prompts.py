@@ -12,7 +12,8 @@ from litellm_role_guard.backend import prompts
 from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.backend.prompts import refusal_of
 from litellm_role_guard.probing import oracle
-from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.live import learn_from_backend
+from testing.asked_backend import at
 from testing.asked_vllm import MODEL, behind
 from testing.templates import STRICT
 
@@ -23,7 +24,7 @@ async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> N
     log: list[httpx.Request] = []
     template = ChatTemplate.from_path(STRICT)
     async with behind(template, log) as client:
-        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+        profile = await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert profile == TemplateProfile.learn(template)
     back = [json.loads(request.content) for request in log if request.url.path == "/detokenize"]
     assert len(back) > 10
@@ -42,9 +43,9 @@ async def test_long_instructions_are_turned_back_once_only() -> None:
         + strict
     )
     async with behind(template, log) as client:
-        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+        profile = await learn_from_backend(at("http://vllm", client, model=MODEL))
         prompt = await prompts.prompt_of(
-            "http://vllm", MODEL, [{"role": "user", "content": "hello"}], client=client
+            at("http://vllm", client, model=MODEL), [{"role": "user", "content": "hello"}]
         )
     assert profile == TemplateProfile.learn(template)
     assert prompt.startswith((first + last).strip())
@@ -57,15 +58,15 @@ async def test_long_instructions_are_turned_back_once_only() -> None:
 async def test_a_password_in_the_address_is_not_shown() -> None:
     """What is said of a failure may go into a log."""
     with pytest.raises(LearningFailed, match=r"^http://127\.0\.0\.1:1: cannot be reached"):
-        await learn_from_vllm("http://me:secret@127.0.0.1:1/v1", MODEL)
+        await learn_from_backend(at("http://me:secret@127.0.0.1:1/v1", model=MODEL))
 
 
 async def test_a_refusal_is_told_in_the_templates_words() -> None:
     """What `/tokenize` refuses; nothing where it takes a conversation."""
     user = {"role": "user", "content": "hello"}
     async with behind(ChatTemplate.from_path(STRICT), []) as client:
-        assert await refusal_of("http://vllm", MODEL, [user], client=client) is None
-        said = await refusal_of("http://vllm", MODEL, [user, user], client=client)
+        assert await refusal_of(at("http://vllm", client, model=MODEL), [user]) is None
+        said = await refusal_of(at("http://vllm", client, model=MODEL), [user, user])
     assert said is not None
     assert "must alternate" in said
 
@@ -90,7 +91,7 @@ async def test_prompts_are_turned_back_one_by_one_where_the_separator_is_lost() 
             return await lossy(request)
 
     async with inner, httpx.AsyncClient(transport=Lossy()) as client:
-        learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
+        learnt = await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert learnt == TemplateProfile.learn(template)
 
 
@@ -98,10 +99,10 @@ async def test_the_api_key_goes_with_every_request() -> None:
     """As the bearer token; none is sent where there is none."""
     log: list[httpx.Request] = []
     async with behind(ChatTemplate.from_path(STRICT), log) as client:
-        await learn_from_vllm("http://vllm", MODEL, "sk-1", client=client)
+        await learn_from_backend(at("http://vllm", client, model=MODEL, api_key="sk-1"))
         assert {request.headers.get("authorization") for request in log} == {"Bearer sk-1"}
         log.clear()
-        await learn_from_vllm("http://vllm", MODEL, client=client)
+        await learn_from_backend(at("http://vllm", client, model=MODEL))
         assert {request.headers.get("authorization") for request in log} == {None}
 
 
@@ -111,7 +112,7 @@ async def test_further_fields_go_with_every_conversation() -> None:
     fields = {"chat_template_kwargs": {"deep": True}}
     log: list[httpx.Request] = []
     async with behind(ChatTemplate(text), log, chat_template=text) as client:
-        profile = await learn_from_vllm("http://vllm", MODEL, client=client, fields=fields)
+        profile = await learn_from_backend(at("http://vllm", client, model=MODEL, fields=fields))
         assert profile.follows["user"]["assistant"] == "accepted"
         with pytest.raises(LearningFailed, match="not in its prompt"):
-            await learn_from_vllm("http://vllm", MODEL, client=client)
+            await learn_from_backend(at("http://vllm", client, model=MODEL))

@@ -15,9 +15,10 @@ from litellm_role_guard.cli.conversation_file import (
     FileConversation,
     read_conversations,
 )
-from litellm_role_guard.cli.verdict import Checked, asking_template, asking_vllm, check
+from litellm_role_guard.cli.verdict import Checked, asking_backend, asking_template, check
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.simulator import create_app
+from testing.asked_backend import at
 from testing.cases import CASES
 from testing.conversations import Case, assistant, parts, system, user
 from testing.further_cases import FURTHER
@@ -98,7 +99,7 @@ async def test_a_backend_is_asked_as_the_template_is() -> None:
     profile = TemplateProfile.learn(template)
     with serving(create_app(template, model="m")) as url:
         async with httpx.AsyncClient() as client:
-            ask = asking_vllm(f"{url}/v1", "m", client=client)
+            ask = asking_backend(at(f"{url}/v1", client, model="m"))
             for case in (*CASES, *FURTHER):
                 if find_validation_error(case.messages) is not None:
                     continue
@@ -112,7 +113,7 @@ async def test_a_backend_is_asked_as_the_template_is() -> None:
 async def test_a_backend_that_is_gone_is_no_refusal() -> None:
     """It cannot be asked, which says nothing of the conversation."""
     async with httpx.AsyncClient() as client:
-        ask = asking_vllm("http://127.0.0.1:1", "m", client=client)
+        ask = asking_backend(at("http://127.0.0.1:1", client, model="m"))
         with pytest.raises(LearningFailed, match="cannot be reached"):
             await check(FileConversation(RUN), ask, TemplateProfile())
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 
 from litellm_role_guard import ChatTemplate
@@ -154,12 +152,3 @@ def test_check_shows_nothing_that_could_move_the_cursor(tmp_path: Path) -> None:
     assert "\x1b" not in output
     assert "\x07" not in output
     assert "[red]a ]0;b c[/red]" in output
-
-
-def test_check_without_rich_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where rich is not installed, the line tells what to do; JSON needs none."""
-    monkeypatch.delitem(sys.modules, "litellm_role_guard.cli.check_table", raising=False)
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    options = (written(tmp_path / "c.json", FINE), "--template", str(STRICT))
-    assert check(*options, code=2).startswith("Error: the table needs rich.console: pip install")
-    assert json.loads(check(*options, "--json", code=0))["outcome"] == "fine"

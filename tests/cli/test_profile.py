@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,15 +136,3 @@ def test_profile_wants_either_a_template_or_a_backend(options: list[str]) -> Non
     outcome = CliRunner().invoke(main, ["profile", *options])
     assert outcome.exit_code == 2
     assert "Error: give either --template or --backend\n" in outcome.output
-
-
-def test_profile_without_rich_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where rich is not installed, the line tells what to do; JSON needs none."""
-    monkeypatch.delitem(sys.modules, "litellm_role_guard.cli.profile_table", raising=False)
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    line = refused("--template", str(STRICT))
-    assert line == (
-        "Error: the table needs rich.console: pip install 'litellm-role-guard[proxy]', "
-        "or use --json\n"
-    )
-    assert json.loads(show("--template", str(STRICT), "--json"))["answers"]

@@ -12,9 +12,10 @@ import pytest
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.probing import oracle
 from litellm_role_guard.probing.evidence import ProbeRecorder
-from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.probing.oracle import CONCURRENCY
 from litellm_role_guard.simulator import create_app
+from testing.asked_backend import at
 from testing.asked_vllm import MODEL, TOKENS, behind, simulated
 from testing.templates import OURS, STRICT
 
@@ -53,13 +54,13 @@ async def test_no_more_requests_are_open_than_allowed(monkeypatch: pytest.Monkey
                 busy -= 1
 
     async with httpx.AsyncClient(transport=Counting()) as client:
-        await learn_from_vllm("http://vllm", MODEL, client=client)
+        await learn_from_backend(at("http://vllm", client, model=MODEL))
         assert peak == CONCURRENCY
         peak = 0
-        await learn_from_vllm("http://vllm", MODEL, client=client, concurrency=2)
+        await learn_from_backend(at("http://vllm", client, model=MODEL), concurrency=2)
         assert peak == 2
         peak, late = 0, 20 * oracle.LATE_SECONDS
-        await learn_from_vllm("http://vllm", MODEL, client=client)
+        await learn_from_backend(at("http://vllm", client, model=MODEL))
         assert peak == 20
 
 
@@ -67,7 +68,7 @@ async def test_no_conversation_is_asked_twice() -> None:
     """What is known is not asked again, and prompts are turned back into text together."""
     log: list[httpx.Request] = []
     async with behind(ChatTemplate.from_path(STRICT), log) as client:
-        await learn_from_vllm("http://vllm", MODEL, client=client)
+        await learn_from_backend(at("http://vllm", client, model=MODEL))
     asked = [request.content for request in log if request.url.path == "/tokenize"]
     back = [request for request in log if request.url.path == "/detokenize"]
     # The first question is put before the course, to see whether the backend can be asked.
@@ -80,7 +81,7 @@ async def test_tools_that_no_prompt_shows_are_asked_about_once() -> None:
     log: list[httpx.Request] = []
     template = ChatTemplate("{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}")
     async with behind(template, log) as client:
-        profile = await learn_from_vllm("http://vllm", MODEL, client=client)
+        profile = await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert profile == TemplateProfile.learn(template)
     with_tools = [request for request in log if b'"tools"' in request.content]
     assert 0 < len(with_tools) < 10
@@ -93,7 +94,7 @@ async def test_a_template_that_is_shown_is_asked_here() -> None:
     log: list[httpx.Request] = []
     recorder = ProbeRecorder()
     async with behind(template, log, chat_template=text, **TOKENS) as client:
-        learnt = await learn_from_vllm("http://vllm", MODEL, client=client, recorder=recorder)
+        learnt = await learn_from_backend(at("http://vllm", client, model=MODEL), recorder=recorder)
     assert learnt == TemplateProfile.learn(template)
     asked = sum(request.url.path == "/tokenize" for request in log)
     assert asked < len(recorder.renderings) / 2
@@ -115,5 +116,5 @@ async def test_a_template_that_the_server_does_not_render_is_not_believed(
     """Where the server shows another template than it serves, or none, all is asked."""
     template = ChatTemplate.from_path(STRICT)
     async with behind(template, [], **shown) as client:
-        learnt = await learn_from_vllm("http://vllm", MODEL, client=client)
+        learnt = await learn_from_backend(at("http://vllm", client, model=MODEL))
     assert learnt == TemplateProfile.learn(template)

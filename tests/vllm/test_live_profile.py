@@ -11,8 +11,9 @@ import pytest
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
 from litellm_role_guard.backend.identity import read_identity, served_models
 from litellm_role_guard.backend.prompts import refusal_of
-from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.routing.backend_load import requests_of
+from testing.asked_backend import at
 from testing.real_templates import REAL, name
 from testing.vllm import MODEL, SPECIAL_TOKENS
 
@@ -27,7 +28,7 @@ def from_file(path: Path) -> TemplateProfile:
 async def test_the_live_profile_is_that_of_the_file(path: Path, vllm_url: str) -> None:
     """For every real template, brought by the request."""
     fields = {"chat_template": path.read_text()}
-    assert await learn_from_vllm(vllm_url, MODEL, fields=fields) == from_file(path)
+    assert await learn_from_backend(at(vllm_url, model=MODEL, fields=fields)) == from_file(path)
 
 
 async def test_the_server_own_template_is_judged(vllm_url: str, gemma_3: Path) -> None:
@@ -58,14 +59,14 @@ async def test_words_of_a_template_are_told_the_same_by_tokenize(vllm_url: str) 
     messages = [{"role": "user", "content": "hi"}]
     body = {"model": MODEL, "messages": messages, "chat_template": text}
     answer = httpx.post(f"{vllm_url}/v1/chat/completions", json=body).json()
-    said = await refusal_of(vllm_url, MODEL, messages, fields={"chat_template": text})
+    said = await refusal_of(at(vllm_url, model=MODEL, fields={"chat_template": text}), messages)
     assert said == answer["error"]["message"] == "Speak, friend."
 
 
 async def test_the_server_tells_what_a_profile_holds_for(vllm_url: str) -> None:
     """Its version, the served model, and where that came from."""
-    identity = await read_identity(vllm_url, MODEL)
-    assert await served_models(vllm_url) == [MODEL]
+    identity = await read_identity(at(vllm_url, model=MODEL))
+    assert await served_models(at(vllm_url)) == [MODEL]
     assert identity.version is not None
     assert identity.root is not None
     assert identity.template is None

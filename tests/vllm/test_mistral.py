@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from litellm_role_guard.messages.message import Message
 from litellm_role_guard.messages.validation import find_validation_error
-from litellm_role_guard.probing.live import learn_from_vllm
+from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.probing.local import learn
 from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from testing import wire
+from testing.asked_backend import at
 from testing.bodies import CHAT, DETOKENIZE, to_vllm_messages
 from testing.cases import CASES
 from testing.conversations import Case
@@ -98,7 +99,7 @@ def ask(url: str, messages: Sequence[Any], tools: Sequence[Any] | None) -> httpx
 @pytest.fixture(scope="module")
 def learnt(mistral_url: str) -> TemplateProfile:
     """The profile that is learnt from the running server."""
-    return asyncio.run(learn_from_vllm(mistral_url, MISTRAL))
+    return asyncio.run(learn_from_backend(at(mistral_url, model=MISTRAL)))
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
