@@ -27,11 +27,13 @@ def faults(path: str) -> Iterator[str]:
         yield f"{path}: {lines} lines, at most {MOST_LINES} are read at one sitting"
     if path.startswith(PACKAGE):
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if OPENERS.match(node.value.lstrip()) and " " in node.value:
-                    yield f"{path}:{node.lineno}: opens with {node.value.split()[0]!r}"
-                if found := PHRASES.search(node.value):
-                    yield f"{path}:{node.lineno}: says {found[0]!r}"
+            if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+                continue
+            docstring = str(node.value.value)
+            if opener := OPENERS.match(docstring):
+                yield f"{path}:{node.lineno}: opens with {opener[0]!r}"
+            if found := PHRASES.search(docstring):
+                yield f"{path}:{node.lineno}: says {found[0]!r}"
 
 
 def main() -> int:

@@ -17,7 +17,8 @@ class Marked:
 
     Attributes:
         messages: The messages, of the same shape as the case's.
-        unordered_marks: The marks of the leading system and developer messages, which may be shown anywhere.
+        unordered_marks: The marks of the leading system and developer messages, which may be
+            shown anywhere.
         steps: The other marks in order; those of a round of tool calls and results are one step,
             since a template may pair each call with its result.
     """

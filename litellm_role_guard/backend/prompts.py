@@ -17,7 +17,7 @@ async def refusal_of(
     *,
     tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> str | None:
-    """Return the words with which a backend refuses to render a conversation; None if it renders it.
+    """Return the words with which a backend refuses a conversation; None if it renders it.
 
     Args:
         backend: The vLLM.
@@ -84,8 +84,9 @@ def conversation_body(
 
 
 def without_null_content(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return messages as LiteLLM's hosted_vllm code sends them (`validate_and_fix_openai_messages`).
+    """Return messages as LiteLLM's hosted_vllm code sends them.
 
+    Source: LiteLLM `validate_and_fix_openai_messages`.
     vLLM's request model takes no null for most roles, and a message without content for all.
     """
     return [

@@ -114,7 +114,7 @@ def _conversation(value: object, line: int | None) -> FileConversation:
 
 
 def _misused(message: Message) -> str | None:
-    """Give the first field that is no string where vLLM's request model takes nothing else."""
+    """Return the first field that is no string where vLLM's request model takes nothing else."""
     for field in _STRINGS:
         if not isinstance(message.get(field), (str, type(None))):
             return field

@@ -39,12 +39,12 @@ MEDIA_KINDS = {
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Tell whether a value is an object of JSON."""
+    """Return whether a value is an object of JSON."""
     return type(value) is dict or isinstance(value, Mapping)  # the latter takes its time
 
 
 def part_text(part: object) -> str | None:
-    """Give the text of a content part, or None for a part that holds none (an image, say)."""
+    """Return the text of a content part, or None for a part that holds none (an image, say)."""
     if isinstance(part, str):
         return part
     if is_object(part):
@@ -55,7 +55,7 @@ def part_text(part: object) -> str | None:
 
 
 def content_parts(message: Message) -> Sequence[Any]:
-    """Give a message's content as a list of parts; a string is one part, null is none."""
+    """Return a message's content as a list of parts; a string is one part, null is none."""
     content = message.get("content")
     if content is None:
         return ()
@@ -63,7 +63,7 @@ def content_parts(message: Message) -> Sequence[Any]:
 
 
 def texts(message: Message) -> Iterator[str]:
-    """Give the texts of a message's content, in order, the empty ones left out."""
+    """Yield the texts of a message's content, in order, the empty ones left out."""
     for part in content_parts(message):
         text = part_text(part)
         if text:
@@ -74,12 +74,12 @@ def texts(message: Message) -> Iterator[str]:
 
 
 def plain_text(message: Message) -> str:
-    """Give a message's texts as one string, joined by a line break as vLLM joins parts."""
+    """Return a message's texts as one string, joined by a line break as vLLM joins parts."""
     return "\n".join(texts(message))
 
 
 def has_media(message: Message) -> bool:
-    """Tell whether a message holds a part that is no text."""
+    """Return whether a message holds a part that is no text."""
     content = message.get("content")
     if content is None or isinstance(content, str):
         return False
@@ -87,19 +87,19 @@ def has_media(message: Message) -> bool:
 
 
 def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:
-    """Give an assistant message's tool calls; none for every other message."""
+    """Return an assistant message's tool calls; none for every other message."""
     if message.get("role") != "assistant":
         return ()
     return message.get("tool_calls") or ()
 
 
 def call_name(call: Mapping[str, Any]) -> str:
-    """Give the name of the tool that a call asks for."""
+    """Return the name of the tool that a call asks for."""
     return str(_called(call).get("name"))
 
 
 def call_arguments(call: Mapping[str, Any]) -> str:
-    """Give a tool call's arguments as the model wrote them: JSON text, or a custom tool's input."""
+    """Return a tool call's arguments as the model wrote them: JSON, or a custom tool's input."""
     called = _called(call)
     arguments = called.get("arguments", called.get("input"))
     if arguments is None:
@@ -113,7 +113,7 @@ def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_empty(message: Message) -> bool:
-    """Tell whether a message says nothing: no text but white space, no media, no tool call."""
+    """Return whether a message says nothing: no text but white space, no media, no tool call."""
     if tool_calls(message) or message.get("function_call"):
         return False
     if has_media(message):

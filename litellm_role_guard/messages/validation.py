@@ -32,7 +32,7 @@ class ValidationFault:
 def find_validation_error(
     messages: object, *, extra_roles: Iterable[str] = ()
 ) -> ValidationFault | None:
-    """Give the first fault that makes messages no conversation at all, or None.
+    """Return the first fault that makes messages no conversation at all, or None.
 
     Args:
         messages: What the client sent as `messages`.

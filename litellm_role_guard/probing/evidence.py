@@ -71,7 +71,7 @@ class ProbeRecorder:
         return learn(read, tools=template.reads_tools)
 
     def evidence(self, profile: TemplateProfile) -> list[Evidence]:
-        """Give the proof of every answer that was asked for, in the order of the questions.
+        """Return the proof of every answer that was asked for, in the order of the questions.
 
         Args:
             profile: What was learnt of the questions that this witness has seen.
@@ -118,11 +118,11 @@ class Learnt:
         return f"{len(self.recorder.renderings)} questions in {self.seconds * 1000:.0f} ms"
 
     def evidence(self) -> list[Evidence]:
-        """Give every answer that was asked for, with its proof."""
+        """Return every answer that was asked for, with its proof."""
         return self.recorder.evidence(self.profile)
 
     def as_json(self) -> str:
-        """Give the profile as it is kept, every answer with its proof, and the cost, as JSON."""
+        """Return the profile as it is kept, every answer with its proof, and the cost, as JSON."""
         answers = [
             {
                 "field": proof.field,
@@ -166,12 +166,12 @@ def _answer(rules: Rules, path: tuple[str, ...]) -> tuple[str, tuple[str, ...], 
 
 
 def _is_sign(judged: Answer, finding: Finding) -> bool:
-    """Tell whether a judgement speaks for a field that lists what it holds for, or against it."""
+    """Return whether a judgement speaks for a field that lists what it holds for, or against it."""
     return finding in ("yes", "no") and (judged == "accepted") == (finding == "yes")
 
 
 def _in_short(message: Message, called: list[str]) -> str:
-    """Give a message's kind, and what is special about it; `called` takes the ids of its calls."""
+    """Return a message's kind and what is special about it; `called` takes its calls' ids."""
     calls = tool_calls(message)
     content = message.get("content")
     special = []

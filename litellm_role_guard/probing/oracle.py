@@ -81,6 +81,7 @@ _ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
 
 
 def same_rendering(live: Rendering, local: Rendering) -> bool:
+    """Return whether a server renders as a local template does, but for blanks at the ends."""
     if live is None or local is None:
         return live is local
     # Some tokenizers drop blanks where a text begins, and the separator has some of its own.
@@ -162,7 +163,7 @@ class LiveOracle:
             return []  # prompts are turned back one by one then
 
     async def _understands_tools(self) -> bool:
-        """Tell whether this `/tokenize` takes definitions of tools; an older one does not."""
+        """Return whether this `/tokenize` takes definitions of tools; an older one does not."""
         try:
             await self._tokens(_PLAIN._replace(tools=True))
         except BackendRefused as refusal:
@@ -170,7 +171,7 @@ class LiveOracle:
         return True
 
     async def _reads_tools(self) -> bool:
-        """Tell whether definitions of tools change any of the prompts that would show them.
+        """Return whether definitions of tools change any of the prompts that would show them.
 
         Where they do not, all questions need to be asked once only.
 
@@ -183,7 +184,7 @@ class LiveOracle:
         return not all(map(same_rendering, renderings[: len(plain)], renderings[len(plain) :]))
 
     async def read(self, batch: Sequence[Probe]) -> list[Rendering]:
-        """Give the prompts that the server makes of conversations; None where it refuses.
+        """Return the prompts that the server makes of conversations; None where it refuses.
 
         After `find_preamble`, prompts lack what stands before every conversation.
 
@@ -204,7 +205,7 @@ class LiveOracle:
         return [self.renderings[self.key(probe)] for probe in batch]
 
     def key(self, probe: Probe) -> str:
-        """Give what tells a question from those that have another answer."""
+        """Return the key of a probe, the same for probes that have the same answer."""
         return json.dumps([without_null_content(probe.messages), probe.tools and self.takes_tools])
 
     async def _taken(self, probe: Probe) -> list[int] | None:
@@ -257,7 +258,7 @@ class LiveOracle:
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Give how many tokens two prompts begin with alike."""
+    """Return how many tokens two prompts begin with alike."""
     for at, (token, another) in enumerate(zip(one, other, strict=False)):
         if token != another:
             return at
@@ -270,7 +271,7 @@ def _is_answer(words: str) -> bool:
 
 
 async def event_loop_lag() -> float:
-    """Give how many seconds the event loop takes for one round of all that is to be done."""
+    """Return the seconds that the event loop takes for one round of everything that waits."""
     began = time.perf_counter()
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)

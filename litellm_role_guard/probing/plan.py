@@ -14,7 +14,7 @@ ProbePlan = Generator[list[Probe], list[Rendering], TemplateProfile]
 
 
 def probe_plan(*, tools: bool = True) -> ProbePlan:
-    """Give the questions in batches, take their readings, and return the profile they make.
+    """Yield the questions in batches, take their readings, and return the profile they make.
 
     Args:
         tools: Whether to ask with tool definitions as well, where they matter.
@@ -45,7 +45,7 @@ def _noted(
 def _is_changed(
     asked: Sequence[tuple[Probe, Rendering]],
 ) -> Generator[list[Probe], list[Rendering], bool]:
-    """Tell whether tool definitions change what is read of any conversation.
+    """Return whether tool definitions change what is read of any conversation.
 
     It is asked of one of each form, which are some 60 questions. Few templates have more to do with
     tools than to show them; of those that have, all is asked once more.
@@ -65,7 +65,7 @@ def _is_changed(
 
 
 def _forms(probe: Probe, rendering: Rendering) -> set[object]:
-    """Tell conversations apart by where tools may matter: both ends, and what follows on what.
+    """Return what tells conversations apart where tools may matter: ends, and what follows what.
 
     Of one that is refused it cannot be told what it is refused for; its ends must do.
     """

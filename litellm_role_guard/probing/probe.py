@@ -33,8 +33,8 @@ class Probe(NamedTuple):
         marks: Its texts and tool arguments, in order.
         tools: Whether tool definitions go with it.
         unordered_marks: How many of the first marks may stand anywhere in the prompt.
-        profile_path: The field of the rules that the answer goes into, then the keys in it; empty where
-            it goes into none.
+        profile_path: The field of the rules that the answer goes into, then the keys in it;
+            empty where it goes into none.
     """
 
     messages: list[Message]
@@ -52,23 +52,24 @@ Rendering = str | None
 
 
 def form_of(message: Message) -> tuple[Any, ...]:
-    """Tell messages apart by what servers and templates go by: role, kind of content, calls."""
+    """Return what servers and templates go by: a message's role, kind of content and calls."""
     content = message.get("content")
     calls = len(message.get("tool_calls", ()))
     return message["role"], type(content).__name__, content == "", calls
 
 
 def marks_in(rendering: str) -> list[str]:
-    """Give the marks that stand in a text, in order."""
+    """Return the marks that stand in a text, in order."""
     return _MARK.findall(rendering)
 
 
 def read_marks(rendering: Rendering) -> list[str] | None:
+    """Return the marks of a rendering in order; None for a refusal."""
     return None if rendering is None else marks_in(rendering)
 
 
 def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) -> Answer:
-    """Give the answer that a reading is: were all marks found, each after the one before?
+    """Return what a rendering answers: were all marks found, each after the one before?
 
     Args:
         rendering: The prompt, or None for a refusal.
@@ -89,4 +90,5 @@ def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) 
 
 
 def rank(answer: Answer | None) -> int:
+    """Return how good an answer is: -1 for none, then refused, not_read, accepted."""
     return -1 if answer is None else ("refused", "not_read", "accepted").index(answer)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from ..messages.message import Message
 from .probe import Probe
 
+_ID_MARK = "zq90vx"
+
 
 class ProbeBuilder:
     """A conversation in the making; every text that is added is a new mark."""
@@ -19,9 +21,11 @@ class ProbeBuilder:
             self.add(kind)
 
     def probe(self, tools: bool, profile_path: tuple[str, ...]) -> Probe:
+        """Return the probe."""
         return Probe(self.messages, self.marks, tools, self.unordered_marks, profile_path)
 
     def mark(self) -> str:
+        """Return a new mark."""
         self.marks.append(f"zq{len(self.marks):02d}vx")
         return self.marks[-1]
 
@@ -40,6 +44,7 @@ class ProbeBuilder:
         return self
 
     def call(self, count: int, *, text: bool = False, call_id: str | None = None) -> ProbeBuilder:
+        """Add an assistant message with this many tool calls."""
         content = self.mark() if text else None
         calls = [
             {
@@ -53,6 +58,7 @@ class ProbeBuilder:
         return self
 
     def answer(self, call_id: str) -> ProbeBuilder:
+        """Add the result of a call."""
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": self.mark()})
         return self
 
@@ -73,12 +79,15 @@ class ProbeBuilder:
         return self
 
     def parts(self, kind: str) -> ProbeBuilder:
+        """Add a message of two text parts."""
         return self.say(kind, [{"type": "text", "text": self.mark()} for _ in range(2)])
 
     def refuse(self) -> ProbeBuilder:
+        """Add an assistant message whose text is a refusal part."""
         return self.say("assistant", [{"type": "refusal", "refusal": self.mark()}])
 
     def think(self) -> ProbeBuilder:
+        """Add an assistant message with reasoning."""
         thought = {"reasoning": "A thought."}
         self.messages.append({"role": "assistant", "content": self.mark(), **thought})
         return self
@@ -94,30 +103,49 @@ def on_path(way: Sequence[str], *kinds: str) -> ProbeBuilder:
 
 
 def parallel_round(count: int) -> ProbeBuilder:
+    """Build several calls in one message, and their results."""
     talk = ProbeBuilder("user").call(count)
     for call in talk.messages[-1]["tool_calls"]:
         talk.answer(str(call["id"]))
     return talk
 
 
+def swapped_results() -> ProbeBuilder:
+    """Build two calls whose results come in the other order.
+
+    The id of the first call is a mark, which a prompt has to show once more behind the other
+    call's result: by nothing else could a model pair them.
+    """
+    probe = ProbeBuilder("user").call(2)
+    first, second = probe.messages[-1]["tool_calls"]
+    first["id"] = f"{_ID_MARK}000"
+    probe.answer(str(second["id"])).answer(str(first["id"]))
+    probe.marks[-1] = _ID_MARK
+    return probe
+
+
 def half_answered() -> ProbeBuilder:
+    """Build two calls of which one has a result."""
     talk = ProbeBuilder("user").call(2)
     call = talk.messages[-1]["tool_calls"][0]
     return add_all(talk.answer(str(call["id"])), ("assistant", "user"))
 
 
 def repeated_id(count: int) -> ProbeBuilder:
+    """Build a round, and a later call with the id of its last result."""
     talk = parallel_round(count)
     seen = str(talk.messages[-1]["tool_call_id"])
     return add_all(talk, ("assistant", "user")).call(1, call_id=seen).add("tool")
 
 
 def late_result(*before: str) -> ProbeBuilder:
+    """Build a result in a later turn than all calls."""
     talk = ProbeBuilder("user", "call", "tool", "assistant", *before).answer("another00")
     return add_all(talk, ("assistant", "user") if before else ("user",))
 
 
 def add_all(talk: ProbeBuilder, kinds: Sequence[str]) -> ProbeBuilder:
+    """Add messages of these kinds."""
     for kind in kinds:
         talk.add(kind)
     return talk

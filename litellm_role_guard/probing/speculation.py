@@ -92,7 +92,7 @@ class _Seen:
         self._refused: set[_Pair] = set()
 
     def note(self, probe: Probe, rendering: Rendering) -> None:
-        """Take note of an answer."""
+        """Note an answer."""
         for pair, marks in _pairs(probe):
             if rendering is None:
                 self._refused.add(pair)
@@ -102,7 +102,7 @@ class _Seen:
                 self._dropped.add(pair)
 
     def guess(self, probe: Probe) -> Rendering:
-        """Give what may be read of a question: all of which nothing else is known."""
+        """Return what may be read of a question: all of which nothing else is known."""
         unread: list[str] = []
         for pair, marks in _pairs(probe):
             if pair in self._read:
@@ -119,7 +119,7 @@ _Pair = tuple[Any, Any]
 
 
 def _pairs(probe: Probe) -> Iterator[tuple[_Pair, list[str]]]:
-    """Give the pairs of a conversation, each with the marks of its second message."""
+    """Yield the pairs of a conversation, each with the marks of its second message."""
     before = None
     for message in probe.messages:
         form = form_of(message)

@@ -61,7 +61,7 @@ _WITH_PLAIN_TURNS = (
 
 
 def read_refusal(text: str) -> Refusal | None:
-    """Give the refusal that a backend's error text is, or None where it is about something else.
+    """Return the refusal that a backend's error text is, or None where it is about something else.
 
     Args:
         text: The error's message, or the whole body that holds it.
@@ -75,7 +75,7 @@ def read_refusal(text: str) -> Refusal | None:
 
 
 def is_about_conversation(text: str) -> bool:
-    """Tell whether a 400 may be the template's, by words that no template says.
+    """Return whether a 400 may be the template's, by words that no template says.
 
     Args:
         text: The error's message, or the whole body that holds it.
@@ -84,7 +84,7 @@ def is_about_conversation(text: str) -> bool:
 
 
 def teach(profile: TemplateProfile, refusal: Refusal) -> TemplateProfile:
-    """Give the profile with the next lesson of a refusal; the same object where none is left."""
+    """Return the profile with the next lesson of a refusal; the same object where none is left."""
     for lesson in _LADDERS[refusal.family]:
         taught = _taught(profile, lesson)
         if taught != profile:

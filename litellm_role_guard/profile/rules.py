@@ -145,7 +145,7 @@ class Rules(BaseModel):
     )
 
     def may_follow(self, state: str, kind: Kind, *, has_leading_system: bool = False) -> bool:
-        """Tell whether a message of this kind is taken and read in this state.
+        """Return whether a message of this kind is taken and read in this state.
 
         Args:
             state: Where the conversation stands.
@@ -161,7 +161,7 @@ class Rules(BaseModel):
     def forbid(
         self, states: Iterable[str], kinds: Iterable[Kind], answer: Answer = "refused"
     ) -> Follows:
-        """Give `follows` with these kinds ruled out in these states."""
+        """Return `follows` with these kinds ruled out in these states."""
         follows = {state: dict(row) for state, row in self.follows.items()}
         for state in states:
             row = follows.setdefault(state, {})
@@ -172,7 +172,7 @@ class Rules(BaseModel):
 
 
 def strict_turns(rules: Rules) -> Follows:
-    """Give `follows` for a template that wants user and assistant turns to alternate."""
+    """Return `follows` for a template that wants user and assistant turns to alternate."""
     for states, kinds in _NOT_IN_STRICT_TURNS:
         rules = Rules(follows=rules.forbid(states, kinds))
     return rules.follows

@@ -33,7 +33,7 @@ UNKNOWN = "other"
 
 
 def after(state: str, kind: str) -> str:
-    """Give the state in which a conversation stands after a message of this kind."""
+    """Return the state in which a conversation stands after a message of this kind."""
     if kind in ("user", "assistant"):
         return kind
     if kind not in KINDS:

@@ -15,7 +15,7 @@ be shown, then system text."""
 
 
 def stricter_profiles(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
-    """Give stricter and stricter profiles for a conversation that the template did not take.
+    """Yield stricter and stricter profiles for a conversation that the template did not take.
 
     Args:
         profile: What was thought that it takes.
@@ -30,7 +30,7 @@ def stricter_profiles(profile: TemplateProfile, fault: str) -> Iterator[Template
 
 
 def _transcript() -> TemplateProfile:
-    """Give the profile of a template that reads nothing but one user turn."""
+    """Return the profile of a template that reads nothing but one user turn."""
     nothing = Rules().forbid(STATES, KINDS)
     nothing["start"] = {**nothing["start"], "user": "accepted"}
     return TemplateProfile(

@@ -47,7 +47,7 @@ class TemplateProfile(Rules):
 
     @classmethod
     def cautious(cls) -> TemplateProfile:
-        """Give the profile for a backend of which nothing is known.
+        """Return the profile for a backend of which nothing is known.
 
         It is strict where a repair costs a lenient template nothing (turns alternate, one system
         message at the front), and trusts the backend with tools, which a repair would degrade.
@@ -63,7 +63,7 @@ class TemplateProfile(Rules):
         )
 
     def rules(self, *, tools: bool) -> Rules:
-        """Give the answers for a request with or without tools."""
+        """Return the answers for a request with or without tools."""
         return self.with_tools if tools and self.with_tools is not None else self
 
 

@@ -111,7 +111,7 @@ class TurnPlacer:
     def _put_plain(self, turn: Turn) -> bool:
         """Put a turn of plain text where the scan would pass over it, as over most; say whether."""
         message = turn.message
-        if self.at_front or turn.kind not in _PLAIN or len(message) != 2:
+        if self.at_front or turn.kind not in _PLAIN or len(message) != 2 or turn.written_calls:
             return False
         content = message.get("content")
         if type(content) is not str or not content:

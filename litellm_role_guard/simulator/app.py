@@ -49,7 +49,7 @@ def create_app(
     latency: float = 0.0,
     tokens_per_second: float | None = None,
 ) -> FastAPI:
-    """Give the simulator as an ASGI app.
+    """Return the simulator as an ASGI app.
 
     Args:
         template: The chat template that judges and renders every conversation.
@@ -141,7 +141,7 @@ def serve(
     port: int = 0,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve an app of `create_app` until the process is told to stop.
+    """Serve an app of `create_app` until the process is asked to stop.
 
     Args:
         app: The app.
@@ -161,7 +161,7 @@ def serve(
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
-    """Give the uvicorn settings with which faults can reach the connections."""
+    """Return the uvicorn settings with which faults can reach the connections."""
     return uvicorn.Config(
         app, http=_Protocol, ws="none", lifespan="off", access_log=False, log_level="warning"
     )

@@ -99,7 +99,7 @@ class Engine:
         self._compiled = lru_cache(maxsize=64)(self._compile)
 
     async def read(self, request: Request, form: TypeAdapter[_Asked]) -> _Asked:
-        """Give a request's body as a request model; refuse one for a model that is not served."""
+        """Return a request's body as a request model; refuse one for a model that is not served."""
         asked = await read_body(request, form)
         self.check_model(asked.model)
         return asked
@@ -127,7 +127,7 @@ class Engine:
             raise Refused.field(refusal + "Please request fewer output tokens.", name, limit)
 
     def prompt(self, asked: RenderedRequest, variables: Mapping[str, Any] | None) -> Prompt:
-        """Give the prompt of a request with messages, with the template's own refusal."""
+        """Return the prompt of a request with messages, with the template's own refusal."""
         return self.render(
             asked.conversation(),
             tools=asked.tool_definitions(),
@@ -147,7 +147,7 @@ class Engine:
         chat_template: str | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> Prompt:
-        """Give the prompt of a conversation, with the template's own refusal."""
+        """Return the prompt of a conversation, with the template's own refusal."""
         variables = variables or {}
         given = chat_template or variables.get("chat_template")
         if given is not None and not self._trust_request_chat_template:
@@ -171,7 +171,7 @@ class Engine:
         return Prompt(messages, text, encode(text))
 
     def room(self, prompt: Prompt, limit: int | None) -> int:
-        """Give the number of tokens that a reply may have, at most `limit`."""
+        """Return the number of tokens that a reply may have, at most `limit`."""
         if len(prompt.tokens) > self.max_model_len:
             # vLLM stops counting one token above the limit.
             counted = self.max_model_len + 1
@@ -186,13 +186,13 @@ class Engine:
         return left if limit is None else min(left, limit)
 
     def reply(self, prompt: Prompt, room: int, *, silent: bool) -> Reply:
-        """Give the model's reply, of at most `room` tokens; a silent one has no text."""
+        """Return the model's reply, of at most `room` tokens; a silent one has no text."""
         tokens = [] if silent else encode(answer(prompt.messages, prompt.text))
         reason = "length" if len(tokens) > room else "stop"
         return Reply(prompt, self.metrics.cache.take(prompt.tokens), tokens[:room], reason)
 
     async def speak(self, reply: Reply) -> AsyncIterator[str]:
-        """Give a reply at the model's speed, and count it.
+        """Yield a reply at the model's speed, and count it.
 
         The first piece is empty and tells that the answer has begun; a token each follows.
         """
@@ -218,5 +218,5 @@ class Engine:
 
 
 def new_id(prefix: str) -> str:
-    """Give an id of vLLM's kind: a prefix and 16 hexadecimal digits."""
+    """Return an id of vLLM's kind: a prefix and 16 hexadecimal digits."""
     return prefix + uuid.uuid4().hex[:16]

@@ -81,7 +81,7 @@ class Control:
         self.changed = asyncio.Event()
 
     def meet(self, path: str) -> FaultName | None:
-        """Give the fault that a request to this path meets, and count it."""
+        """Return the fault that a request to this path meets, and count it."""
         fault = self.fault
         if fault.fault is None or (fault.paths is not None and path not in fault.paths):
             return None
@@ -94,7 +94,7 @@ class Control:
         return fault.fault
 
     def router(self) -> APIRouter:
-        """Give the control endpoints."""
+        """Return the control endpoints."""
         router = APIRouter(prefix="/control")
 
         @router.get("")

@@ -20,7 +20,7 @@ _QUOTED_CHARS = 120
 
 
 def encode(text: str) -> list[int]:
-    """Give a text's tokens: its UTF-8 bytes in pieces of up to four.
+    """Return a text's tokens: its UTF-8 bytes in pieces of up to four.
 
     The bytes are the token's number, behind a leading 1 that keeps their count, so no vocabulary
     is needed to go back.
@@ -30,12 +30,12 @@ def encode(text: str) -> list[int]:
 
 
 def decode(tokens: Sequence[int]) -> str:
-    """Give the text of tokens; a number that is no token is no text, as in vLLM."""
+    """Return the text of tokens; a number that is no token is no text, as in vLLM."""
     return b"".join(map(_bytes_of, tokens)).decode(errors="replace")
 
 
 def decode_stepwise(tokens: Sequence[int]) -> Iterator[str]:
-    """Give what each token adds to the text; nothing while a character is not complete."""
+    """Yield what each token adds to the text; nothing while a character is not complete."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for position, token in enumerate(tokens, start=1):
         yield decoder.decode(_bytes_of(token), final=position == len(tokens))
@@ -77,7 +77,7 @@ class PrefixCache:
 
 
 def answer(messages: Sequence[Message], prompt: str) -> str:
-    """Give an answer that tells how much of a conversation the prompt holds.
+    """Return an answer that tells how much of a conversation the prompt holds.
 
     Args:
         messages: What the request carried.
@@ -124,7 +124,7 @@ class Metrics:
         self.finished[finish_reason] += 1
 
     def exposition(self) -> str:
-        """Give the metrics in Prometheus' text format 0.0.4."""
+        """Return the metrics in Prometheus' text format 0.0.4."""
         usage = min(1.0, self._used_tokens / (CACHE_BLOCKS * BLOCK_SIZE))
         gauges = {
             "num_requests_running": ("Requests being answered.", float(self.running)),

@@ -57,7 +57,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error
         return cls(f"{message} ({shown})", param=param)
 
     def body(self) -> dict[str, Any]:
-        """Give the JSON body of the answer."""
+        """Return the JSON body of the answer."""
         message = str(self).strip()
         error = {"message": message, "type": self.kind, "param": self.param, "code": self.status}
         return {"error": error}
@@ -187,11 +187,11 @@ class RenderedRequest(ModelRequest):
         return self
 
     def conversation(self) -> list[Mapping[str, Any]]:
-        """Give the messages with their parts read, which pydantic validates only now."""
+        """Return the messages with their parts read, which pydantic validates only now."""
         return [_with_parts_read(message) for message in self.messages]
 
     def tool_definitions(self) -> list[dict[str, Any]] | None:
-        """Give the tools as the template sees them."""
+        """Return the tools as the template sees them."""
         return None if self.tools is None else [tool.model_dump() for tool in self.tools]
 
 
@@ -332,7 +332,7 @@ _Body = TypeVar("_Body")
 
 
 async def read_body(request: Request, form: TypeAdapter[_Body]) -> _Body:
-    """Give a request's body as a request model.
+    """Return a request's body as a request model.
 
     Args:
         request: The request.

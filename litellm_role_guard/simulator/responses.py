@@ -71,7 +71,7 @@ async def answer_responses(engine: Engine, request: Request) -> Response:
 
 
 def no_response(response_id: str) -> Refused:
-    """Give the refusal of an earlier response: none is ever stored."""
+    """Return the refusal of an earlier response: none is ever stored."""
     refusal = f"Response with id '{response_id}' not found."
     return Refused(refusal, status=404, kind="invalid_request_error", param="response_id")
 
@@ -81,7 +81,7 @@ def _bad_request(message: str, param: str) -> Refused:
 
 
 def as_messages(given: str | list[Any], instructions: str | None) -> list[dict[str, Any]]:
-    """Give the chat messages that vLLM makes of an input.
+    """Return the chat messages that vLLM makes of an input.
 
     Args:
         given: The request's `input`.

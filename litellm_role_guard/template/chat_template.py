@@ -99,7 +99,7 @@ class ChatTemplate:
     def from_config(
         cls, config: Mapping[str, Any], *, special_tokens: Mapping[str, str] | None = None
     ) -> ChatTemplate:
-        """Give the template that a tokenizer's config holds.
+        """Return the template that a tokenizer's config holds.
 
         Args:
             config: What a tokenizer_config.json or a server's `/tokenizer_info` says.
@@ -131,7 +131,7 @@ class ChatTemplate:
         continue_final_message: bool = False,
         **kwargs: Any,
     ) -> str:
-        """Give the prompt text that a model behind vLLM would read.
+        """Return the prompt text that a model behind vLLM would read.
 
         Args:
             messages: OpenAI-style messages; they are not changed.

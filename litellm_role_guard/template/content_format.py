@@ -17,7 +17,7 @@ ContentFormat = Literal["string", "openai"]
 
 
 def detect_content_format(text: str) -> ContentFormat:
-    """Tell whether a template reads a message's content as parts or as one string.
+    """Return whether a template reads a message's content as parts or as one string.
 
     "openai" where the syntax tree has a loop over a message's `content`, else "string".
 

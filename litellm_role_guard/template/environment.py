@@ -68,7 +68,7 @@ class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self._safe: dict[tuple[type, str], bool] = {}
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Tell whether the sandbox lets an attribute be read."""
+        """Return whether the sandbox lets an attribute be read."""
         key = type(obj), attr
         safe = self._safe.get(key)
         if safe is None:
@@ -95,6 +95,7 @@ ENVIRONMENT = _environment()
 
 
 def compile_template(text: str) -> jinja2.Template:
+    """Return a compiled template; raise `TemplateInvalid` with the line that is wrong."""
     try:
         return ENVIRONMENT.from_string(text)
     except jinja2.TemplateSyntaxError as error:

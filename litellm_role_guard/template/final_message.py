@@ -26,6 +26,7 @@ def mark_final_message(conversation: list[dict[str, Any]]) -> str:
 
 
 def cut_at_mark(rendered: str, final: str) -> str:
+    """Return the prompt up to the mark, as transformers cuts it."""
     if final.strip() not in rendered or _CONTINUE_MARK.strip() not in rendered:
         raise ValueError(
             "continue_final_message is set but the final message does not appear in the chat "

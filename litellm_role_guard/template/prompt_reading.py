@@ -43,7 +43,7 @@ class MessageReading(NamedTuple):
 
 
 def expected_texts(message: Message) -> Iterator[str]:
-    """Give the texts of a message as they have to be in a prompt.
+    """Yield the texts of a message as they have to be in a prompt.
 
     They come without the blanks around them, which a template may strip, and without what a model
     thought before it answered, which is left out of later prompts on purpose.
@@ -56,7 +56,7 @@ def expected_texts(message: Message) -> Iterator[str]:
 
 
 def read_in(prompt: str, messages: Sequence[Message]) -> list[MessageReading]:
-    """Tell what becomes of each message.
+    """Return what becomes of each message.
 
     Looked for are texts, the names of called tools and the texts in their arguments. Blanks do not
     count. Media leave no trace in a prompt.
@@ -111,14 +111,14 @@ class _Read(NamedTuple):
     moved: _Found
 
     def fault(self, pieces: Iterable[_Piece]) -> tuple[int, int, int]:
-        """Give how much is lost, and how much was moved; system text is what templates move."""
+        """Return how much is lost, and how much was moved; system text is what templates move."""
         missing = [piece for piece in pieces if piece not in self.found]
         lost = _size(piece for piece in missing if piece not in self.moved)
         return lost, _size(piece for piece in missing if not piece.late), _size(missing)
 
 
 def _ways_to_read(prompt: str, steps: Sequence[list[_Piece]], leading: int) -> Iterator[_Read]:
-    """Give ways to read a prompt, the likeliest first; one that finds all is the only one."""
+    """Yield ways to read a prompt, the likeliest first; one that finds all is the only one."""
     pieces = [piece for step in steps for piece in step]
     front = [piece for piece in pieces if piece.message < leading]
     rest = [step for step in steps if step[0].message >= leading]
@@ -150,7 +150,7 @@ def _reading(missing: Sequence[_Piece], moved: _Found, leading: bool) -> Message
 
 
 def _steps(messages: Sequence[Message]) -> list[list[_Piece]]:
-    """Give what is said, in order.
+    """Return what is said, in order.
 
     A round of calls and results is one step, since a template may pair each call with its result.
     """
@@ -241,7 +241,7 @@ def _next(
 
 
 def _size(pieces: Iterable[_Piece]) -> int:
-    """Give how many characters are said: a long text is hardly ever found by chance."""
+    """Return how many characters are said: a long text is hardly ever found by chance."""
     return sum(len(piece.text) for piece in pieces)
 
 
@@ -273,7 +273,7 @@ def _find(prompt: str, text: str, at: int) -> _Span | None:
 
 @lru_cache(maxsize=4096)
 def _forms(text: str) -> tuple[str, ...]:
-    """Give the forms that a text may have in a prompt: templates write some of it as JSON."""
+    """Return the forms that a text may have in a prompt: templates write some of it as JSON."""
     forms = (
         text,
         json.dumps(text, ensure_ascii=False)[1:-1],

@@ -20,7 +20,7 @@ def rendering_fault(
     tools: Sequence[Mapping[str, Any]] | None = None,
     prefill: bool = False,
 ) -> str | None:
-    """Give what a template would do wrong with a conversation; None where it reads all of it.
+    """Return what a template would do wrong with a conversation; None where it reads all of it.
 
     Args:
         template: The template.

@@ -11,6 +11,7 @@ from .errors import TemplateInvalid
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; raise `TemplateInvalid` where there is none."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -21,10 +22,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def special_tokens_beside(config: Path) -> dict[str, str] | None:
+    """Return the special tokens of a tokenizer_config.json, None without one."""
     return special_tokens_of(read_json_object(config)) if config.is_file() else None
 
 
 def special_tokens_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the special tokens of a tokenizer's config, by name."""
     tokens = {}
     for key in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token"):
         token = config.get(key)

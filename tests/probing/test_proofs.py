@@ -23,6 +23,7 @@ OF_CALLS = {
     "parallel_calls",
     "repeated_call_ids",
     "repeated_lone_ids",
+    "result_pairing",
     "open_call_text",
     "stray_results",
 }

@@ -77,6 +77,7 @@ def settled(proxy: Proxy, before: Held) -> Held:
         time.sleep(0.5)  # idle connections close, and LiteLLM's own tasks end, when they do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("groups", "status"), [(["strict", "cautious"], 200), (["never"], 400)], ids=["fine", "refused"]
 )

@@ -314,6 +314,7 @@ class TestInFlight:
         assert fleet.in_flight() == {}
 
 
+@pytest.mark.slow
 def test_the_load_that_another_proxy_brings_is_seen(tmp_path: Path) -> None:
     """Where a conversation's home has all it may have from one proxy, the other one's requests go
     elsewhere, as the backends' `/metrics` tell; once those are answered they come home again."""
@@ -354,6 +355,7 @@ def test_the_load_that_another_proxy_brings_is_seen(tmp_path: Path) -> None:
             assert "role guard failed" not in (tmp_path / name / "proxy.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_example_of_a_fleet_runs(tmp_path: Path) -> None:
     """config.fleet.example.yaml as it is: each group answers, the big one's users also when all of
     its GPUs are down, and a Redis that is not there is in nobody's way."""

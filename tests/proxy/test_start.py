@@ -80,6 +80,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_settings_stop_the_start(refused: Started, name: str) -> None:
     """The proxy exits with an error, and the last words of its log name the setting."""

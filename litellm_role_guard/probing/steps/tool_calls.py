@@ -10,6 +10,7 @@ from ..probe_builder import (
     late_result,
     parallel_round,
     repeated_id,
+    swapped_results,
 )
 
 
@@ -22,6 +23,7 @@ def tool_call_questions() -> Questions:
         ],
         ("open_call_text",): [add_all(ProbeBuilder("user").call(1, text=True), ("tool",))],
         ("parallel_calls",): [parallel_round(2)],
+        ("result_pairing",): [swapped_results()],
         ("half_answered",): [half_answered()],
         ("stray_results", "call"): [ProbeBuilder("user", "call").answer("another00")],
         ("stray_results", "tool"): [ProbeBuilder("user", "call", "tool").answer("another00")],
