@@ -190,6 +190,8 @@ class RoleGuard(CustomLogger):
             if isinstance(client, RetryingClient) and client.learns:
                 return  # it has seen the refusal itself
             request = LiteLLMRequest(request_data)
+            if request.brings_template:
+                return  # it says nothing of other requests
             # The response that LiteLLM attaches is empty; the backend's words are in the message.
             refusal = read_refusal(str(exception)) if self._groups.guards(request) else None
             if refusal is not None:

@@ -32,6 +32,7 @@ class GuardedCall:
         tools: The request's tool definitions.
         report: Where to write down what is done.
         counts: Where to count it.
+        teaches: Whether lessons from its refusals may hold for other requests.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class GuardedCall:
         tools: Sequence[Mapping[str, Any]] | None,
         report: Report,
         counts: Counts,
+        teaches: bool = True,
     ) -> None:
         self._conversation = conversation
         self._deployment = deployment
@@ -50,6 +52,7 @@ class GuardedCall:
         self._tools = tools
         self._report = report
         self._counts = counts
+        self._teaches = teaches
         self._base = self._profile = deployment.profile
         self._meant = _meant(conversation, deployment)
         self._sent: Sequence[Message] = conversation.messages
@@ -103,7 +106,7 @@ class GuardedCall:
         Args:
             answered: Whether the backend took what was sent last.
         """
-        if answered:
+        if answered and self._teaches:
             self._deployment.keep(self._base, self._profile)
         self._report.log()
 

@@ -131,6 +131,19 @@ class LiteLLMRequest:
         before = self.arguments.get("previous_response_id")
         return named_by_backend(before) if before else None
 
+    @property
+    def brings_template(self) -> bool:
+        """Whether the client has the request rendered by a template or variables of its own.
+
+        What the backend refuses then says nothing of anybody else's requests.
+        """
+        if self.extra("chat_template"):
+            return True
+        name = "chat_template_kwargs"
+        variables = self.extra(name)
+        # Most requests have none; to look a deployment up costs more than all of a clean repair.
+        return bool(variables and variables != LiteLLMRequest(self._own_arguments()).extra(name))
+
     def extra(self, name: str) -> Any:
         """Return a field of the body that LiteLLM takes as an argument or in `extra_body`."""
         body = self.arguments.get("extra_body")

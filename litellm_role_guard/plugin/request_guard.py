@@ -87,6 +87,7 @@ class RequestGuard:
             tools=request.arguments.get("tools"),
             report=report,
             counts=self._counts,
+            teaches=not request.brings_template,
         )
         arguments = await call.arguments()
         if settings.mode == "reject":
