@@ -27,6 +27,7 @@ _CALLS = ("function_call", "custom_tool_call")
 
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
+_ENCRYPTED = "encrypted_content"
 _UNFINISHED = ("in_progress", "incomplete")
 
 
@@ -99,7 +100,7 @@ class ResponsesInput:
             if origin is None or origin in self._rewritten or isinstance(self._input, str):
                 items.extend(self._items(message))
             else:
-                items.extend(self._input[position] for position in self._sources[origin])
+                items.extend(_readable(self._input[at]) for at in self._sources[origin])
         return {"input": items, "instructions": instructions}
 
     body = arguments  # LiteLLM sends these arguments to vLLM as the fields of the body
@@ -138,6 +139,9 @@ class ResponsesInput:
             raise UnreadableInputError(f"input[{position}]: unknown type {kind!r}")
         if not self._extend(position, *field):
             self._add({"role": "assistant", field[0]: field[1]}, position)
+        if kind == "reasoning" and item.get(_ENCRYPTED):
+            why = "vLLM refuses reasoning that another provider has encrypted"
+            self.changes += (Change("content", (len(self.messages) - 1,), why),)
         if field[0] == "content" and not _is_read_whole(item) and not left_alone:
             message = len(self.messages) - 1
             why = "vLLM reads only the first part of an assistant message's content"
@@ -205,6 +209,14 @@ def _reasoning(item: Mapping[str, Any], position: int) -> str:
             raise UnreadableInputError(f"input[{position}]: its {field} is no list of objects")
         parts += value
     return str(parts[0].get("text", "")) if parts else ""
+
+
+def _readable(item: Any) -> Any:
+    """Return an item without what vLLM refuses to read; the same item where it has none of it."""
+    fields = as_mapping(item)
+    if fields.get("type") != "reasoning" or not fields.get(_ENCRYPTED):
+        return item
+    return {key: value for key, value in fields.items() if key != _ENCRYPTED}
 
 
 def _is_read_whole(item: Mapping[str, Any]) -> bool:

@@ -265,3 +265,21 @@ def test_an_extra_role_is_no_fault() -> None:
     """A role that the backend is said to know is let through."""
     items = [{"role": "wizard", "content": "hi"}]
     assert find_input_error(items, None, extra_roles=["wizard"]) is None
+
+
+def test_reasoning_that_another_provider_encrypted_is_left_out() -> None:
+    """vLLM refuses a request with it, and the rest of the item is read."""
+    thought = {**THOUGHT, "encrypted_content": "gAAAA=="}
+    given = ResponsesInput([USER, thought, {"role": "assistant", "content": "a"}, USER], None)
+    assert [change.what for change in given.changes] == ["content"]
+    sent = given.arguments(given.messages)["input"]
+    assert sent == [USER, THOUGHT, {"role": "assistant", "content": "a"}, USER]
+    assert thought["encrypted_content"] == "gAAAA=="
+
+
+def test_reasoning_without_anything_encrypted_goes_on_as_it_came() -> None:
+    """A null is what OpenAI's own client sends back."""
+    thought = {**THOUGHT, "encrypted_content": None}
+    given = ResponsesInput([USER, thought, USER], None)
+    assert not given.changes
+    assert given.arguments(given.messages)["input"][1] is thought
