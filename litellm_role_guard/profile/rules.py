@@ -133,6 +133,9 @@ class Rules(BaseModel):
     long_call_ids: Answer = Field(
         default="accepted", description="Tool call ids that are not 9 letters and digits."
     )
+    short_call_ids: Answer = Field(
+        default="accepted", description="Tool call ids of fewer than nine characters."
+    )
     long_result_ids: Answer = Field(
         default="accepted", description="The same of a result that answers no call."
     )

@@ -227,7 +227,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         shows_system_last=rules.developer_before_last == "accepted",
         rejects_reasoning=rules.reasoning != "accepted",
         rejects_other_parts=rules.other_parts != "accepted",
-        short_ids=rules.long_call_ids != "accepted",
+        short_ids=rules.long_call_ids != "accepted" or rules.short_call_ids != "accepted",
         short_result_ids=rules.long_result_ids != "accepted",
         new_ids=rules.repeated_call_ids != "accepted",
         forgets_lone_ids=rules.repeated_lone_ids == "accepted",

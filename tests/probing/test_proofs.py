@@ -24,6 +24,7 @@ OF_CALLS = {
     "repeated_call_ids",
     "repeated_lone_ids",
     "result_pairing",
+    "short_call_ids",
     "open_call_text",
     "stray_results",
 }
