@@ -27,10 +27,12 @@ class Asker:
 
     Attributes:
         answers: The answers so far.
+        call_content: What stands beside the tool calls of the probes that have no text.
     """
 
     def __init__(self, *, tools: bool) -> None:
         self.answers = Answers()
+        self.call_content: str | None = None
         self._tools = tools
 
     def ask(self, questions: Questions) -> Step[None]:
@@ -46,7 +48,7 @@ class Asker:
         answers: dict[Path, Answer] = {}
         for attempt in range(max(map(len, questions.values()), default=0)):
             batch = [
-                (path, builders[attempt].probe(self._tools, path))
+                (path, self._with_call_content(builders[attempt].probe(self._tools, path)))
                 for path, builders in questions.items()
                 if attempt < len(builders) and answers.get(path) != "accepted"
             ]
@@ -58,3 +60,14 @@ class Asker:
                 if rank(answer) > rank(answers.get(path)):
                     answers[path] = answer
         return answers
+
+    def _with_call_content(self, probe: Probe) -> Probe:
+        if self.call_content is None:
+            return probe
+        messages = [
+            {**message, "content": self.call_content}
+            if message.get("tool_calls") and message["content"] is None
+            else message
+            for message in probe.messages
+        ]
+        return probe._replace(messages=messages)

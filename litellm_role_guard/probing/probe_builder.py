@@ -43,9 +43,23 @@ class ProbeBuilder:
         self.messages.append(message)
         return self
 
-    def call(self, count: int, *, text: bool = False, call_id: str | None = None) -> ProbeBuilder:
-        """Add an assistant message with this many tool calls."""
-        content = self.mark() if text else None
+    def call(
+        self,
+        count: int,
+        *,
+        text: bool = False,
+        content: str | None = None,
+        call_id: str | None = None,
+    ) -> ProbeBuilder:
+        """Add an assistant message with this many tool calls.
+
+        Args:
+            count: How many.
+            text: Whether a text stands beside them.
+            content: What stands there if none does.
+            call_id: The id of each call; None for one of its own.
+        """
+        content = self.mark() if text else content
         calls = [
             {
                 "id": call_id or f"call{len(self.messages):02d}{position:03d}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..profile.rules import Rules
 from .asker import Asker, Step
 from .assembly import rules_from
+from .steps.call_content import ask_call_content
 from .steps.details import ask_details
 from .steps.hoisting import ask_hoisting
 from .steps.ignored_empty import ask_ignored_empty
@@ -19,6 +20,7 @@ def rules_plan(*, tools: bool) -> Step[Rules]:
         tools: Whether tool definitions go with the probes.
     """
     asker = Asker(tools=tools)
+    yield from ask_call_content(asker)
     with_second_system = yield from reads_second_system(asker)
     yield from ask_leading_system(asker)
     yield from ask_without_user(asker)

@@ -33,6 +33,7 @@ class _CallCheck:
         self.takes_long = not (takes_calls and policy.short_ids)
         self.takes_repeated = not (takes_calls and policy.new_ids)
         self.takes_text = not (takes_calls and policy.text_apart)
+        self.takes_null = not (takes_calls and policy.blank_call_content)
         self.takes_several = not (takes_calls and policy.single_calls)
         self.wants_all = takes_calls and policy.all_answered
         self.orders_results = policy.orders_results
@@ -69,6 +70,8 @@ class _CallCheck:
             places = reversed(list(enumerate(calls)))  # the first of calls with the same id counts
             self.order, self.reached = {call.get("id"): at for at, call in places}, 0
         if not self.takes_text and (message.get("content") or message.get("refusal")):
+            return False
+        if not self.takes_null and message.get("content") in (None, []):
             return False
         if len(calls) > 1:
             if not self.takes_several:

@@ -53,6 +53,7 @@ class RepairPolicy:
         orders_results: The prompt shows which result answers which call by their order alone.
         single_calls: One tool call at a time.
         all_answered: Several calls of a message need a result each.
+        blank_call_content: Beside a tool call, an empty string is taken and null is not.
         text_apart: Text beside a tool call is not read once an answer has followed.
         open_call_text: Until then it is.
         stray_results: The answer to a result of no open call, after a `call` or a `tool` turn.
@@ -91,6 +92,7 @@ class RepairPolicy:
     orders_results: bool
     single_calls: bool
     all_answered: bool
+    blank_call_content: bool
     text_apart: bool
     open_call_text: bool
     stray_results: Mapping[str, Answer]
@@ -238,6 +240,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         ),
         single_calls=rules.parallel_calls != "accepted",
         all_answered=rules.half_answered != "accepted" and rules.parallel_calls == "accepted",
+        blank_call_content=rules.null.get("call", "accepted") != "accepted",
         text_apart=rules.call_text != "accepted",
         open_call_text=rules.open_call_text == "accepted",
         stray_results={

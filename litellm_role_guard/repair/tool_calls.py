@@ -31,6 +31,7 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.single_calls, _one_call_each),
         (policy.all_answered, _write_unanswered_calls),
         (policy.text_apart, _put_text_apart),
+        (policy.blank_call_content, _with_blank_content),
     ]
     needed = [step for is_needed, step in steps if is_needed and policy.takes_calls]
     ordering: list[Step] = [order_results] if policy.orders_results else []
@@ -149,6 +150,19 @@ def _put_text_apart(turns: list[Turn], context: RepairContext) -> StepResult:
             turn = turn._replace(message=_without_text(turn.message))
         made.append(turn)
     return StepResult(made + turns[answered:], changes)
+
+
+def _with_blank_content(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put an empty string beside the calls that have no text."""
+    made: list[Turn] = []
+    changes: list[Change] = []
+    for turn in turns:
+        if turn.kind == "call" and turn.message.get("content") in (None, []):
+            why = "the template wants a string beside a tool call"
+            changes.append(turn.change("content", why))
+            turn = turn._replace(message={**turn.message, "content": ""})
+        made.append(turn)
+    return StepResult(made, changes)
 
 
 def _without_text(message: Message) -> dict[str, Any]:
