@@ -182,7 +182,7 @@ async def test_what_joins_up_is_repaired_and_all_is_reported(
     with caplog.at_level(logging.INFO):
         changed = await guard.async_pre_call_deployment_hook(kwargs, "acompletion")
         assert changed is not None
-        changed["client"]._attempt.finished(answered=True)
+        changed["client"]._policy.finished(answered=True)
     assert changed["messages"] == [*TALK[:2], user("are you there?\n\nhello again")]
     header = await guard.async_post_call_response_headers_hook(kwargs, None, None)
     assert header == {"x-role-guard": "error=1; merged=1"}
