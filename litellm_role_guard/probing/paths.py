@@ -22,8 +22,14 @@ PATHS_TO_STATE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("system", "user", "system"),
     ),
     "assistant": (("user", "assistant"),),
-    "assistant+call": (("user", "assistant", "call"),),
-    "assistant+tool": (("user", "assistant", "call", "tool"), ("user", "assistant", "tool")),
+    # Where nobody has spoken yet, a call leads there, too.
+    "assistant+call": (("user", "assistant", "call"), ("system", "call"), ("call",)),
+    "assistant+tool": (
+        ("user", "assistant", "call", "tool"),
+        ("user", "assistant", "tool"),
+        ("system", "call", "tool"),
+        ("call", "tool"),
+    ),
     "assistant+system": (
         ("user", "assistant", "system"),
         ("user", "assistant", "function"),

@@ -9,6 +9,7 @@ from typing import Any
 from ..messages.message import Message, is_empty, tool_calls
 from .change import Change
 from .context import RepairContext, StepResult
+from .policy import RepairPolicy
 from .turn import Turn
 
 NINE_CHARS = re.compile(r"[A-Za-z0-9]{9}")
@@ -55,7 +56,7 @@ def _short_id(call_id: object) -> str:
 
 def with_unrepeated_ids(turns: list[Turn], context: RepairContext) -> StepResult:
     """Replace ids that were used before, for the call and its results alike."""
-    renaming = _Renaming(forgets_lone_ids=context.policy.forgets_lone_ids)
+    renaming = _Renaming(context.policy)
     made: list[Turn] = []
     changes: list[Change] = []
     for turn in turns:
@@ -72,12 +73,13 @@ class _Renaming:
     """The ids that a template has seen, and what the client's ids stand for now.
 
     Args:
-        forgets_lone_ids: Whether the template forgets the id of a result that stands alone, or
-            first among several.
+        policy: What the template needs. Some forget the id of a result that stands alone, or first
+            among several.
     """
 
-    def __init__(self, *, forgets_lone_ids: bool) -> None:
-        self._forgets = forgets_lone_ids
+    def __init__(self, policy: RepairPolicy) -> None:
+        self._forgets = policy.forgets_lone_ids
+        self._rejects_blank = policy.rejects_blank
         self._used: set[str] = set()
         self._answered: set[str] = set()
         self._now: dict[str, str] = {}
@@ -92,9 +94,13 @@ class _Renaming:
             return self._renamed_result(turn.message)
         message = self._renamed_calls(turn.message) if turn.kind == "call" else turn.message
         self._first = True
-        if not is_empty(turn.message):  # an empty one may be left out
+        if not is_empty(turn.message) or self._is_kept_empty(turn):
             self._surely_first = True
         return message
+
+    def _is_kept_empty(self, turn: Turn) -> bool:
+        """Return whether an empty message stays a turn; others may be left out."""
+        return turn.kind in ("user", "assistant") and turn.kind not in self._rejects_blank
 
     def _renamed_calls(self, message: Message) -> Message:
         calls: list[Any] = []
