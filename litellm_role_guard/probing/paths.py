@@ -75,6 +75,9 @@ def _is_read(path: Sequence[str], answers: Answers) -> bool:
     if path[:1] == ("system",):
         fields.append("follows_with_system")
     state = "start"
+    if path[:1] == ("system",) and answers.is_accepted("leading_system", "system"):
+        # Read, though its text may be shown elsewhere: some templates do so in the last user turn.
+        state, path = "leading_system", path[1:]
     for kind in path:
         if not any(answers.is_accepted(field, state, kind) for field in fields):
             return False
