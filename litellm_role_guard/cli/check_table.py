@@ -1,4 +1,4 @@
-"""What becomes of conversations, as tables that a person can read."""
+"""Tables of what becomes of conversations, for people."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _DIFF_STYLES = {"+": "green", "-": "red"}
 def print_checks(
     checks: Sequence[Checked], source: str, console: Console, *, diff: bool = False
 ) -> None:
-    """Print what becomes of each conversation, and what the repair does about it.
+    """Print what becomes of each conversation, and what the repair changes.
 
     Args:
         checks: The conversations.
-        source: The name of the file that they stand in.
+        source: The name of their file.
         console: Where to print it.
         diff: Whether to print the messages before and after the repair, too.
     """
@@ -60,8 +60,9 @@ def print_checks(
                 console.print(Text(change, style=style), soft_wrap=True)
     if len(checks) > 1:
         counts = Counter(checked.verdict.outcome for checked in checks)
-        told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("fine", "lost", "refused"))
-        console.print(f"{len(checks)} conversations: {told}")
+        outcomes: tuple[Outcome, ...] = ("fine", "lost", "refused")
+        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in outcomes)
+        console.print(f"{len(checks)} conversations: {summary}")
 
 
 def _last_error(name: str, verdict: Verdict) -> Text:
@@ -97,12 +98,12 @@ def _table(checked: Checked) -> Table:
 def _read(message: Message, reading: MessageReading | None) -> Text:
     if reading is None:
         return Text("")
-    told = Text(reading.state, style=_STYLES[reading.state])
+    cell = Text(reading.state, style=_STYLES[reading.state])
     if reading.state == "read":
-        told.append(" (may stand anywhere)" if reading.leading else "", style="dim")
+        cell.append(" (may stand anywhere)" if reading.leading else "", style="dim")
     elif len(list(content_parts(message))) > 1 or tool_calls(message):
-        told.append(": " + ", ".join(map(_excerpt, reading.missing)))
-    return told
+        cell.append(": " + ", ".join(map(_excerpt, reading.missing)))
+    return cell
 
 
 def _print_repair(checked: Checked, console: Console) -> None:

@@ -20,18 +20,18 @@ _STRINGS = ("name", "tool_call_id", "refusal", "reasoning", "reasoning_content")
 
 
 class BadConversation(ValueError):  # noqa: N818 - named like its twin, TemplateInvalid
-    """What a file holds is no conversation; the message names the place and the fault."""
+    """A file does not hold a conversation; the message names the place and the fault."""
 
 
 @dataclass(frozen=True)
 class FileConversation:
-    """A conversation as it was written down.
+    """A conversation from a file.
 
     Attributes:
-        messages: Messages in which `find_validation_error` finds none.
+        messages: Messages without a validation error.
         tools: The tool definitions that go with it.
         prefill: Whether the last message is the opening of the reply.
-        line: The line that it stands on, counted from 1; None where it has a file to itself.
+        line: Its line, counted from 1; None if it is the whole file.
     """
 
     messages: Sequence[Message]
@@ -41,15 +41,16 @@ class FileConversation:
 
 
 def read_conversations(written: bytes, name: str) -> list[FileConversation]:
-    """Read the conversations of a file.
+    """Return the conversations of a file.
+
+    It has one conversation on each line if its name says so, or if its first line alone is JSON.
 
     Args:
-        written: What it holds.
-        name: What it is called. With `.jsonl` or `.ndjson` at its end it has one conversation on
-            each line; so it has where it is not JSON as a whole, but its first line is.
+        written: The content of the file.
+        name: The name of the file; `.jsonl` and `.ndjson` mean one conversation on each line.
 
     Raises:
-        BadConversation: It holds none, or something else as well.
+        BadConversation: The file holds no conversation, or something else as well.
     """
     try:
         text = written.decode("utf-8-sig")
@@ -114,7 +115,7 @@ def _conversation(value: object, line: int | None) -> FileConversation:
 
 
 def _misused(message: Message) -> str | None:
-    """Return the first field that is no string where vLLM's request model takes nothing else."""
+    """Return the first field that must be a string for vLLM's request model and is none."""
     for field in _STRINGS:
         if not isinstance(message.get(field), (str, type(None))):
             return field

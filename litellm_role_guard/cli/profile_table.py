@@ -1,4 +1,4 @@
-"""A profile as tables that a person can read, one for each field."""
+"""Tables of a profile, one for each field, for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STYLES: Mapping[Finding, str] = {
 
 
 def print_table(learnt: Learnt, console: Console) -> None:
-    """Print every answer of a profile with the conversation that proved it, and what that cost.
+    """Print every answer of a profile with the conversation that proved it, and the cost.
 
     Args:
         learnt: The profile.
@@ -65,7 +65,7 @@ def _table(evidence: Sequence[Evidence]) -> Table:
     plain = {proof.shape: proof for proof in evidence if not proof.tools}
     with_tools = {proof.shape: proof for proof in evidence if proof.tools}
     for shape in {**plain, **with_tools}:
-        shown = [asked[shape] for asked in (plain, with_tools) if shape in asked]
+        shown = [proofs[shape] for proofs in (plain, with_tools) if shape in proofs]
         if len({proof.answer for proof in shown}) == 1:
             shown = shown[:1]
         for proof in shown:

@@ -39,12 +39,12 @@ MEDIA_KINDS = {
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether a value is an object of JSON."""
-    return type(value) is dict or isinstance(value, Mapping)  # the latter takes its time
+    """Return whether a value is a JSON object."""
+    return type(value) is dict or isinstance(value, Mapping)  # the second check is slow
 
 
 def part_text(part: object) -> str | None:
-    """Return the text of a content part, or None for a part that holds none (an image, say)."""
+    """Return the text of a content part; None for a part without text, such as an image."""
     if isinstance(part, str):
         return part
     if is_object(part):
@@ -63,7 +63,7 @@ def content_parts(message: Message) -> Sequence[Any]:
 
 
 def texts(message: Message) -> Iterator[str]:
-    """Yield the texts of a message's content, in order, the empty ones left out."""
+    """Yield the texts of a message's content and its refusal, in order, without empty ones."""
     for part in content_parts(message):
         text = part_text(part)
         if text:
@@ -79,7 +79,7 @@ def plain_text(message: Message) -> str:
 
 
 def has_media(message: Message) -> bool:
-    """Return whether a message holds a part that is no text."""
+    """Return whether a message has a part that is not text."""
     content = message.get("content")
     if content is None or isinstance(content, str):
         return False
@@ -99,7 +99,10 @@ def call_name(call: Mapping[str, Any]) -> str:
 
 
 def call_arguments(call: Mapping[str, Any]) -> str:
-    """Return a tool call's arguments as the model wrote them: JSON, or a custom tool's input."""
+    """Return a tool call's arguments as the model wrote them.
+
+    That is JSON text, or the input of a custom tool.
+    """
     called = _called(call)
     arguments = called.get("arguments", called.get("input"))
     if arguments is None:

@@ -1,4 +1,4 @@
-"""Finding what makes a request no conversation at all."""
+"""Finding what makes a request's messages invalid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ValidationFault:
 
     Attributes:
         index: The position of the message at fault, counted from 0; None for the whole list.
-        reason: What is wrong with it, in words that hold no message text.
+        reason: What is wrong with it, without any message text.
     """
 
     index: int | None
@@ -32,11 +32,11 @@ class ValidationFault:
 def find_validation_error(
     messages: object, *, extra_roles: Iterable[str] = ()
 ) -> ValidationFault | None:
-    """Return the first fault that makes messages no conversation at all, or None.
+    """Return the first fault that makes messages invalid; None if there is none.
 
     Args:
         messages: What the client sent as `messages`.
-        extra_roles: Further role names that the backend's template is known to take.
+        extra_roles: Further role names that the backend's template accepts.
     """
     if messages is None:
         return ValidationFault(None, "missing")
@@ -47,7 +47,7 @@ def find_validation_error(
     roles = _ROLES.union(extra_roles)
     says_something = False
     for index, message in enumerate(messages):
-        # What most messages are, told first, since every request is looked through.
+        # Fast path for the usual form of a message, since this runs on every request.
         if type(message) is dict and len(message) == 2 and type(message.get("content")) is str:
             reason = _role_fault(message.get("role"), roles)
         else:

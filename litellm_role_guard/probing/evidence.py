@@ -1,7 +1,7 @@
 """Which conversation proved each answer of a profile.
 
-Learning keeps the answers only. A witness also keeps the questions and what was read of them, so
-that a person can look an answer up, and put its conversation to the backend again.
+Learning keeps the answers only. A `ProbeRecorder` also keeps the probes and their renderings, so
+that a person can look an answer up and send its conversation to the backend again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..template.errors import TemplateRefused
 from .local import learn
 from .probe import TOOLS, Probe, Rendering, judge
 
-_CALL_ID_CHARS = 9  # what the strictest templates take
+_CALL_ID_CHARS = 9  # the length that the strictest templates want
 
 
 Finding = Literal["accepted", "refused", "not_read", "yes", "no"]
-"""An answer of the profile; `yes` or `no` where a field lists what it holds for."""
+"""An answer of the profile; `yes` or `no` for a field that lists what it holds for."""
 
 
 class Evidence(NamedTuple):
@@ -31,8 +31,8 @@ class Evidence(NamedTuple):
 
     Attributes:
         field: The field of the profile.
-        shape: The keys that lead to the answer within the field; empty where there is just one.
-        tools: Whether it holds for requests that bring tools, or for those that do not.
+        shape: The keys of the answer within the field; empty if the field is the answer.
+        tools: Whether it holds for requests with tools, or for those without.
         answer: What the profile says.
         messages: The conversation; its texts are marks.
     """
@@ -46,22 +46,22 @@ class Evidence(NamedTuple):
     @property
     def conversation(self) -> str:
         """The conversation in short, such as `user, assistant, system, user`."""
-        called: list[str] = []
-        return ", ".join(_in_short(message, called) for message in self.messages)
+        earlier_ids: list[str] = []
+        return ", ".join(_in_short(message, earlier_ids) for message in self.messages)
 
 
 class ProbeRecorder:
-    """Keeps every question that was asked on the way to a profile, with its reading."""
+    """Keeps every probe on the way to a profile, with its rendering."""
 
     def __init__(self) -> None:
         self.renderings: list[tuple[Probe, Rendering]] = []
 
     def take(self, renderings: Iterable[tuple[Probe, Rendering]]) -> None:
-        """Keep some questions with their readings."""
+        """Keep probes with their renderings."""
         self.renderings.extend(renderings)
 
     def learn(self, template: ChatTemplate) -> TemplateProfile:
-        """Learn a profile from a template, and keep what was asked and read."""
+        """Learn a profile from a template, and keep its probes and their renderings."""
 
         def read(probe: Probe) -> Rendering:
             rendering = _read(template, probe)
@@ -71,10 +71,10 @@ class ProbeRecorder:
         return learn(read, tools=template.reads_tools)
 
     def evidence(self, profile: TemplateProfile) -> list[Evidence]:
-        """Return the proof of every answer that was asked for, in the order of the questions.
+        """Return the evidence of every answer, in the order of the probes.
 
         Args:
-            profile: What was learnt of the questions that this witness has seen.
+            profile: What was learnt from the probes of this recorder.
         """
         found: dict[tuple[bool, tuple[str, ...]], Evidence] = {}
         agrees: set[tuple[bool, tuple[str, ...]]] = set()
@@ -83,12 +83,12 @@ class ProbeRecorder:
                 continue
             decided = _answer(profile.rules(tools=probe.tools), probe.profile_path)
             if decided is None:
-                continue  # a question that only tells whether another one counts
+                continue  # a control probe, which only decides whether another one counts
             field, shape, answer = decided
             key = probe.tools, (field, *shape)
             judged = judge(rendering, probe.marks, probe.unordered_marks)
             agreed = judged == answer or _is_sign(judged, answer)
-            # An answer that a better way of asking won is not proved by the ways that failed.
+            # Several conversations may have been tried. One that agrees with the answer proves it.
             if key not in found or (key not in agrees and agreed):
                 found[key] = Evidence(field, shape, probe.tools, answer, probe.messages)
             if agreed:
@@ -103,7 +103,7 @@ class Learnt:
     Attributes:
         source: The template's path, or the backend's model and address.
         profile: What was learnt.
-        recorder: What was asked.
+        recorder: The probes and their renderings.
         seconds: How long it took.
     """
 
@@ -114,34 +114,34 @@ class Learnt:
 
     @property
     def cost(self) -> str:
-        """How many questions were asked, and how long that took."""
+        """The number of probes and the time that they took, as text."""
         return f"{len(self.recorder.renderings)} questions in {self.seconds * 1000:.0f} ms"
 
     def evidence(self) -> list[Evidence]:
-        """Return every answer that was asked for, with its proof."""
+        """Return the evidence of every answer."""
         return self.recorder.evidence(self.profile)
 
     def as_json(self) -> str:
-        """Return the profile as it is kept, every answer with its proof, and the cost, as JSON."""
+        """Return the profile, the evidence of every answer and the cost, as JSON."""
         answers = [
             {
-                "field": proof.field,
-                "shape": list(proof.shape),
-                "tools": proof.tools,
-                "answer": proof.answer,
-                "conversation": proof.conversation,
-                "messages": proof.messages,
+                "field": evidence.field,
+                "shape": list(evidence.shape),
+                "tools": evidence.tools,
+                "answer": evidence.answer,
+                "conversation": evidence.conversation,
+                "messages": evidence.messages,
             }
-            for proof in self.evidence()
+            for evidence in self.evidence()
         ]
-        told = {
+        document = {
             "source": self.source,
             "questions": len(self.recorder.renderings),
             "milliseconds": round(self.seconds * 1000, 1),
             "profile": self.profile.model_dump(mode="json"),
             "answers": answers,
         }
-        return json.dumps(told, indent=2, ensure_ascii=False)
+        return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def _read(template: ChatTemplate, probe: Probe) -> Rendering:
@@ -152,13 +152,13 @@ def _read(template: ChatTemplate, probe: Probe) -> Rendering:
 
 
 def _answer(rules: Rules, path: tuple[str, ...]) -> tuple[str, tuple[str, ...], Finding] | None:
-    """Follow a path into the rules, as far as there is an answer; None where there is none."""
+    """Return field, shape and answer at a path, as deep as the field is; None if there is none."""
     field, *keys = path
     value = getattr(rules, field)
     shape: list[str] = []
     while isinstance(value, dict) and keys:
         shape.append(keys.pop(0))
-        # A list that would be empty is left out.
+        # Empty lists are left out of the rules.
         value = value.get(shape[-1], [] if keys else None)
     if isinstance(value, list):
         return field, (*shape, keys[0]), "yes" if keys[0] in value else "no"
@@ -166,25 +166,25 @@ def _answer(rules: Rules, path: tuple[str, ...]) -> tuple[str, tuple[str, ...], 
 
 
 def _is_sign(judged: Answer, finding: Finding) -> bool:
-    """Return whether a judgement speaks for a field that lists what it holds for, or against it."""
+    """Return whether a probe's answer agrees with a `yes` or `no` of the profile."""
     return finding in ("yes", "no") and (judged == "accepted") == (finding == "yes")
 
 
-def _in_short(message: Message, called: list[str]) -> str:
-    """Return a message's kind and what is special about it; `called` takes its calls' ids."""
+def _in_short(message: Message, earlier_ids: list[str]) -> str:
+    """Return a message's kind and what is special about it; add its call ids to `earlier_ids`."""
     calls = tool_calls(message)
     content = message.get("content")
     special = []
     if calls:
         ids = [str(call["id"]) for call in calls]
         special += ["with text"] * bool(content)
-        special += ["id as before"] * any(call_id in called for call_id in ids)
+        special += ["id as before"] * any(call_id in earlier_ids for call_id in ids)
         special += ["long id"] * any(len(call_id) > _CALL_ID_CHARS for call_id in ids)
-        called += ids
+        earlier_ids += ids
         kind = "call" if len(calls) == 1 else f"{len(calls)} calls"
     else:
         kind = message["role"]
-        if kind == "tool" and message["tool_call_id"] not in called:
+        if kind == "tool" and message["tool_call_id"] not in earlier_ids:
             special.append("of no call")
         if content is None:
             special.append("null")

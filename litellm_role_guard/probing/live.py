@@ -1,7 +1,7 @@
 """Learning a profile from a live vLLM, without generating a token.
 
 `/tokenize` renders a conversation and refuses it as a chat request would be refused, and
-`/detokenize` gives back the text that the model would read. So the template is judged together
+`/detokenize` returns the text that the model would read. So the template is judged together
 with the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
 
 Messages are sent as LiteLLM sends those of a request: without `content` where that is null.

@@ -15,30 +15,29 @@ _Result = TypeVar("_Result")
 
 
 def learn_from_template(template: ChatTemplate) -> TemplateProfile:
-    """Learn a profile from a local template, at the cost of some hundred short renderings."""
-
+    """Learn a profile from a local template; this takes some hundred short renderings."""
     renderings: dict[str, Rendering] = {}
 
     def read(probe: Probe) -> Rendering:
-        # One conversation may answer several questions.
-        asked = repr((probe.messages, probe.tools))
-        if asked not in renderings:
+        # Several probes may have the same conversation.
+        key = repr((probe.messages, probe.tools))
+        if key not in renderings:
             try:
                 tools = TOOLS if probe.tools else None
-                renderings[asked] = template.render(probe.messages, tools=tools)
+                renderings[key] = template.render(probe.messages, tools=tools)
             except TemplateRefused:
-                renderings[asked] = None
-        return renderings[asked]
+                renderings[key] = None
+        return renderings[key]
 
     return learn(read, tools=template.reads_tools)
 
 
 def learn(read: Callable[[Probe], Rendering], *, tools: bool = True) -> TemplateProfile:
-    """Learn a profile from any oracle that answers one question at a time.
+    """Learn a profile from any oracle that renders one probe at a time.
 
     Args:
         read: The oracle.
-        tools: Whether it may answer otherwise when tool definitions are given.
+        tools: Whether tool definitions may change its renderings.
     """
     return run_plan(probe_plan(tools=tools), read)
 
@@ -46,10 +45,10 @@ def learn(read: Callable[[Probe], Rendering], *, tools: bool = True) -> Template
 def run_plan(
     plan: Generator[list[Probe], list[Rendering], _Result], read: Callable[[Probe], Rendering]
 ) -> _Result:
-    """Go through a course, or a part of one, and give what it comes to.
+    """Run a plan, or a part of one, and return its result.
 
     Args:
-        plan: The questions.
+        plan: The probes.
         read: The oracle.
     """
     try:

@@ -1,10 +1,10 @@
-"""A live vLLM as an oracle: what it reads of a conversation, told without generating a token.
+"""A live vLLM as an oracle: it renders probes, and generates no token.
 
 `/tokenize` renders a conversation and refuses it as a chat request would be refused, and
-`/detokenize` gives back the text that the model would read. So the template is judged together
-with the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
+`/detokenize` returns the text that the model would read. So the template is judged together with
+the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
 
-Messages are sent as LiteLLM sends those of a request: without `content` where that is null.
+Messages go out as LiteLLM sends those of a request: without `content` where that is null.
 """
 
 from __future__ import annotations
@@ -25,27 +25,26 @@ from ..profile.refusals import is_about_conversation
 from .probe import TOOLS, Probe, Rendering
 
 CONCURRENCY = 4
-"""Requests that are open at once. More of them do not make a vLLM answer any faster."""
+"""Requests that are open at once. More of them do not make a vLLM answer faster."""
 
 
 LATE_SECONDS = 0.01
-"""For each such time that this process takes to get back to what waits, one request more may be
-open: the backend has answered them long before anybody looks."""
+"""For each such time of event loop lag, one more request may be open. In a busy process the backend
+has answered long before anybody looks."""
 
 
 TOKENS_AT_ONCE = 8192
-"""How many tokens are turned back into text at once, so that no other request waits for long."""
+"""How many tokens one request turns back into text, so that no other request waits for long."""
 
 
 LONG_PREAMBLE_TOKENS = 128
-"""From how many tokens on what stands before the first message is not turned back into text for
-each question."""
+"""A preamble of so many tokens is not turned back into text for each probe."""
 
 
-# More tokens than a mark can have; so near to one, nothing is left out.
+# More tokens than a mark has; so many are kept before the end of the preamble.
 _MARGIN_TOKENS = 16
 
-# Stands between prompts that are turned back into text together. No template holds it.
+# Stands between prompts that are turned back into text together. No template contains it.
 _SEPARATOR = "zqsepvx"
 
 _PLAIN = Probe([{"role": "user", "content": "zq00vx"}], ["zq00vx"], tools=False)
@@ -56,7 +55,7 @@ _CALL = {"name": "look_up", "arguments": '{"word": "zq01vx"}'}
 
 _CALLS = [{"id": "call01000", "type": "function", "function": _CALL}]
 
-# Where templates show the definitions of tools: to the system, to the last user, beside calls.
+# Templates show tool definitions in the system message, the last user message, or beside calls.
 _SHOWING_TOOLS: tuple[list[Message], ...] = (
     [{"role": "user", "content": "zq00vx"}],
     [{"role": "system", "content": "zq00vx"}, {"role": "user", "content": "zq01vx"}],
@@ -76,28 +75,28 @@ _SHOWING_TOOLS: tuple[list[Message], ...] = (
 
 _ROUNDS = 3
 
-# Where pydantic puts a fault in a message; older releases name the kind of request in between.
+# How pydantic locates a fault in a message; older releases name the kind of request in between.
 _ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
 
 
 def same_rendering(live: Rendering, local: Rendering) -> bool:
-    """Return whether a server renders as a local template does, but for blanks at the ends."""
+    """Return whether two renderings are the same, but for the blanks around them."""
     if live is None or local is None:
         return live is local
-    # Some tokenizers drop blanks where a text begins, and the separator has some of its own.
+    # Some tokenizers drop blanks at the beginning of a text, and the separator adds some.
     return live.strip() == local.strip()
 
 
 class LiveOracle:
-    """Puts questions to `/tokenize`, a few at a time, and remembers what was asked.
+    """Renders probes with `/tokenize`, a few at a time, and remembers the renderings.
 
     Args:
         server: The vLLM.
         concurrency: How many requests may be open at once, in a process that is not busy.
 
     Attributes:
-        renderings: What is known, by the `key` of the question.
-        takes_tools: Whether definitions of tools may change an answer.
+        renderings: The known renderings, by the `key` of the probe.
+        takes_tools: Whether tool definitions may change a rendering.
     """
 
     def __init__(self, server: VllmServer, concurrency: int) -> None:
@@ -111,10 +110,10 @@ class LiveOracle:
         self._preamble: list[int] = []
 
     async def start(self) -> None:
-        """Ask what every template takes. A backend that does not is not to be judged.
+        """Render a lone user message, which every usable template accepts, and try out tools.
 
         Raises:
-            LearningFailed: The backend cannot be asked.
+            LearningFailed: The backend cannot be asked, or does not render even that.
         """
         try:
             tokens = await self._tokens(_PLAIN)
@@ -123,9 +122,9 @@ class LiveOracle:
                 f"{self._server.root}: refuses even a lone user message: {one_line(str(refusal))}"
             ) from refusal
         self._plain = tokens
-        asked: list[Coroutine[Any, Any, Any]] = [self._text(tokens)]
-        asked += [self._separating(), self._understands_tools()]
-        prompt, self._separator, self.takes_tools = await gather_or_cancel(asked)
+        calls: list[Coroutine[Any, Any, Any]] = [self._text(tokens)]
+        calls += [self._separator_tokens(), self._understands_tools()]
+        prompt, self._separator, self.takes_tools = await gather_or_cancel(calls)
         if _PLAIN.marks[0] not in prompt:
             raise LearningFailed(
                 f"{self._server.root}: the text of a lone user message is not in its prompt"
@@ -133,9 +132,9 @@ class LiveOracle:
         self.takes_tools = self.takes_tools and await self._reads_tools()
 
     async def find_preamble(self) -> None:
-        """Find out what stands before every conversation: instructions, in some templates.
+        """Find the preamble: long instructions that some templates put before every conversation.
 
-        Readings of questions lack it from here on. It holds no mark, and there may be much of it.
+        Renderings lack it from here on, except for its end. It contains no mark.
 
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
@@ -148,10 +147,10 @@ class LiveOracle:
             self._preamble = self._plain[:shared]
 
     def _without_preamble(self, tokens: list[int]) -> list[int]:
-        # Where system text stands within the preamble, less than all of it is shared.
+        # A prompt shares less than all of the preamble if system text stands within it.
         return tokens[max(0, _shared(tokens, self._preamble) - _MARGIN_TOKENS) :]
 
-    async def _separating(self) -> list[int]:
+    async def _separator_tokens(self) -> list[int]:
         body = {
             "model": self._server.backend.model,
             "prompt": f" {_SEPARATOR} ",
@@ -160,10 +159,10 @@ class LiveOracle:
         try:
             return await self._tokenize(body)
         except BackendRefused:
-            return []  # prompts are turned back one by one then
+            return []  # then prompts are turned back into text one by one
 
     async def _understands_tools(self) -> bool:
-        """Return whether this `/tokenize` takes definitions of tools; an older one does not."""
+        """Return whether this `/tokenize` takes tool definitions; older releases do not."""
         try:
             await self._tokens(_PLAIN._replace(tools=True))
         except BackendRefused as refusal:
@@ -171,9 +170,9 @@ class LiveOracle:
         return True
 
     async def _reads_tools(self) -> bool:
-        """Return whether definitions of tools change any of the prompts that would show them.
+        """Return whether tool definitions change any of the prompts that would show them.
 
-        Where they do not, all questions need to be asked once only.
+        If not, no probe needs to be rendered with tools.
 
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
@@ -184,19 +183,19 @@ class LiveOracle:
         return not all(map(same_rendering, renderings[: len(plain)], renderings[len(plain) :]))
 
     async def read(self, batch: Sequence[Probe]) -> list[Rendering]:
-        """Return the prompts that the server makes of conversations; None where it refuses.
+        """Return the renderings of probes.
 
-        After `find_preamble`, prompts lack what stands before every conversation.
+        After `find_preamble`, they lack the preamble.
 
         Args:
-            batch: The conversations.
+            batch: The probes.
 
         Raises:
             LearningFailed: The backend failed, or a refusal is about something else.
         """
         new = {key: probe for probe in batch if (key := self.key(probe)) not in self.renderings}
-        late = min(len(new), int(await event_loop_lag() / LATE_SECONDS))
-        self._slots = asyncio.Semaphore(max(self._concurrency, late))
+        lagging = min(len(new), int(await event_loop_lag() / LATE_SECONDS))
+        self._slots = asyncio.Semaphore(max(self._concurrency, lagging))
         taken = await gather_or_cancel(self._taken(probe) for probe in new.values())
         prompts = [self._without_preamble(tokens) for tokens in taken if tokens is not None]
         texts = iter(await self._texts(prompts))
@@ -205,7 +204,7 @@ class LiveOracle:
         return [self.renderings[self.key(probe)] for probe in batch]
 
     def key(self, probe: Probe) -> str:
-        """Return the key of a probe, the same for probes that have the same answer."""
+        """Return a key that is the same for probes that make the same request."""
         return json.dumps([without_null_content(probe.messages), probe.tools and self.takes_tools])
 
     async def _taken(self, probe: Probe) -> list[int] | None:
@@ -249,7 +248,7 @@ class LiveOracle:
             texts = (await self._text(joined)).split(_SEPARATOR)
             if len(texts) == len(prompts):
                 return texts
-            self._separator = []  # the tokenizer does not keep it
+            self._separator = []  # the tokenizer does not preserve it
         return await gather_or_cancel(self._text(prompt) for prompt in prompts)
 
     async def _text(self, tokens: list[int]) -> str:
@@ -258,7 +257,7 @@ class LiveOracle:
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many tokens two prompts begin with alike."""
+    """Return the length of the common beginning of two prompts, in tokens."""
     for at, (token, another) in enumerate(zip(one, other, strict=False)):
         if token != another:
             return at
@@ -266,12 +265,12 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _is_answer(words: str) -> bool:
-    # A request model that takes no such message refuses it like a template.
+    # The server's request model may refuse a message before the template does.
     return is_about_conversation(words) or _ABOUT_MESSAGES.search(words) is not None
 
 
 async def event_loop_lag() -> float:
-    """Return the seconds that the event loop takes for one round of everything that waits."""
+    """Return the seconds that the event loop takes for one round through all waiting tasks."""
     began = time.perf_counter()
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)

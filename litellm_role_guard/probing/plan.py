@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 from ..messages.message import Message
 from ..profile.rules import Rules
 from ..profile.template_profile import TemplateProfile
+from .asker import Step
 from .probe import Probe, Rendering, form_of, read_marks
 from .rules_plan import rules_plan
 
-ProbePlan = Generator[list[Probe], list[Rendering], TemplateProfile]
+ProbePlan = Step[TemplateProfile]
+"""A generator that yields batches of probes, is sent their renderings, and returns the profile."""
 
 
 def probe_plan(*, tools: bool = True) -> ProbePlan:
-    """Yield the questions in batches, take their readings, and return the profile they make.
+    """Yield probes in batches, take their renderings, and return the profile.
 
     Args:
-        tools: Whether to ask with tool definitions as well, where they matter.
+        tools: Whether to probe with tool definitions as well, if they matter.
     """
-    asked: list[tuple[Probe, Rendering]] = []
-    plain = yield from _noted(rules_plan(tools=False), asked)
-    if not tools or not (yield from _is_changed(asked)):
+    done: list[tuple[Probe, Rendering]] = []
+    plain = yield from _recorded(rules_plan(tools=False), done)
+    if not tools or not (yield from _tools_matter(done)):
         return TemplateProfile(**dict(plain))
     with_tools = yield from rules_plan(tools=True)
     return TemplateProfile(**dict(plain), with_tools=None if with_tools == plain else with_tools)
 
 
-def _noted(
-    plan: Generator[list[Probe], list[Rendering], Rules], asked: list[tuple[Probe, Rendering]]
-) -> Generator[list[Probe], list[Rendering], Rules]:
-    """Go through a course, and keep its questions with their readings."""
+def _recorded(plan: Step[Rules], done: list[tuple[Probe, Rendering]]) -> Step[Rules]:
+    """Run a plan, and add its probes with their renderings to `done`."""
     try:
         batch = next(plan)
         while True:
             renderings = yield batch
-            asked.extend(zip(batch, renderings, strict=True))
+            done.extend(zip(batch, renderings, strict=True))
             batch = plan.send(renderings)
     except StopIteration as finished:
         rules: Rules = finished.value
         return rules
 
 
-def _is_changed(
-    asked: Sequence[tuple[Probe, Rendering]],
-) -> Generator[list[Probe], list[Rendering], bool]:
+def _tools_matter(done: Sequence[tuple[Probe, Rendering]]) -> Step[bool]:
     """Return whether tool definitions change what is read of any conversation.
 
-    It is asked of one of each form, which are some 60 questions. Few templates have more to do with
-    tools than to show them; of those that have, all is asked once more.
+    One conversation of each form is rendered with tools, which makes some 60 probes. Few templates
+    do more with tools than to show them. For those, the whole plan is run once more.
     """
     samples: list[tuple[Probe, Rendering]] = []
     seen: set[object] = set()
-    for probe, rendering in asked:
+    for probe, rendering in done:
         forms = _forms(probe, rendering)
         if not seen.issuperset(forms):
             seen.update(forms)
@@ -65,16 +63,16 @@ def _is_changed(
 
 
 def _forms(probe: Probe, rendering: Rendering) -> set[object]:
-    """Return what tells conversations apart where tools may matter: ends, and what follows what.
+    """Return what of a conversation tools may matter to: both ends, and each pair of neighbours.
 
-    Of one that is refused it cannot be told what it is refused for; its ends must do.
+    Of a refused one only the ends count, since nobody knows which message was refused.
     """
     first, last = probe.messages[0], probe.messages[-1]
     ends = (rendering is None, form_of(first), form_of(last), len(probe.messages) == 1)
     if rendering is None:
         return {ends}
-    said = [_rough_form_of(message) for message in probe.messages]
-    return {ends, *zip([None, *said], [*said, None], strict=True)}
+    inner = [_rough_form_of(message) for message in probe.messages]
+    return {ends, *zip([None, *inner], [*inner, None], strict=True)}
 
 
 def _rough_form_of(message: Message) -> object:

@@ -29,12 +29,12 @@ class Probe(NamedTuple):
     """A conversation whose texts are marks.
 
     Attributes:
-        messages: The conversation, asked as if a reply were wanted.
+        messages: The conversation, to be rendered for a reply.
         marks: Its texts and tool arguments, in order.
         tools: Whether tool definitions go with it.
         unordered_marks: How many of the first marks may stand anywhere in the prompt.
-        profile_path: The field of the rules that the answer goes into, then the keys in it;
-            empty where it goes into none.
+        profile_path: The field of the rules that the answer decides, then the keys in it; empty if
+            it decides none.
     """
 
     messages: list[Message]
@@ -48,11 +48,11 @@ _MARK = re.compile(r"zq\d\dvx")
 
 
 Rendering = str | None
-"""The prompt that the oracle rendered; None where it refused."""
+"""The prompt that the oracle rendered; None if it refused."""
 
 
 def form_of(message: Message) -> tuple[Any, ...]:
-    """Return what servers and templates go by: a message's role, kind of content and calls."""
+    """Return what servers and templates go by: role, kind of content, number of calls."""
     content = message.get("content")
     calls = len(message.get("tool_calls", ()))
     return message["role"], type(content).__name__, content == "", calls
@@ -64,16 +64,16 @@ def marks_in(rendering: str) -> list[str]:
 
 
 def read_marks(rendering: Rendering) -> list[str] | None:
-    """Return the marks of a rendering in order; None for a refusal."""
+    """Return the marks that stand in a rendering, in order; None for a refusal."""
     return None if rendering is None else marks_in(rendering)
 
 
 def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) -> Answer:
-    """Return what a rendering answers: were all marks found, each after the one before?
+    """Return the answer: `accepted` if all marks are found, each after the one before.
 
     Args:
         rendering: The prompt, or None for a refusal.
-        marks: The words to look for, in order.
+        marks: The marks to look for, in order.
         unordered_marks: How many of the first ones may stand anywhere.
     """
     if rendering is None:
@@ -90,5 +90,5 @@ def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) 
 
 
 def rank(answer: Answer | None) -> int:
-    """Return how good an answer is: -1 for none, then refused, not_read, accepted."""
+    """Return a number that is higher for a better answer; -1 for none."""
     return -1 if answer is None else ("refused", "not_read", "accepted").index(answer)

@@ -1,10 +1,10 @@
-"""Which questions a course is about to put, found out by going through it with guesses.
+"""Running the plan ahead on guesses, so that a live oracle gets many probes at once.
 
-A course builds questions on earlier answers, and so has a hundred batches, each of which would be a
-trip to a live oracle. Here it is gone through from its beginning, with a guess for each answer that
-is not there yet, and what it asks on the way is put to the oracle together. With the answers it is
-gone through once more, until nothing is guessed any more: some six trips. A guess that is wrong
-costs questions that nobody needed, one in twenty on real templates, and never changes an answer.
+The plan builds probes on earlier answers, and so has a hundred batches. Each would be a trip to a
+live oracle. Here the plan runs from its beginning with a guess for each rendering that is not known
+yet, and the unknown probes on the way go to the oracle together. Then it runs again, until nothing
+is guessed any more: some six trips. A wrong guess costs superfluous probes, one in twenty on real
+templates, and never changes an answer.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from .plan import probe_plan
 from .probe import Probe, Rendering, form_of, marks_in
 
 AT_ONCE = 32
-"""How many questions are put together, about. The more there are, the more are guessed in vain; the
-fewer, the more trips it takes."""
+"""About how many probes go to the oracle together. More of them means more wrong guesses; fewer
+means more trips."""
 
 
 _Key = TypeVar("_Key", bound=Hashable)
 
 
 class PlanProgress(NamedTuple, Generic[_Key]):
-    """How far a course has come.
+    """How far a plan has come.
 
     Attributes:
-        unknown: What to ask next, by its key; nothing when the course is over.
-        answered: What was asked so far, with the answers, in the order of the course.
-        profile: What the course came to; None before it is over.
+        unknown: The probes to render next, by key; empty when the plan is over.
+        answered: The probes so far with their renderings, in the order of the plan.
+        profile: The result of the plan; None before it is over.
     """
 
     unknown: dict[_Key, Probe]
@@ -42,12 +42,12 @@ class PlanProgress(NamedTuple, Generic[_Key]):
 def speculate(
     renderings: Mapping[_Key, Rendering], key: Callable[[Probe], _Key], *, tools: bool = True
 ) -> PlanProgress[_Key]:
-    """Go through a course as far as what is known and guessed leads.
+    """Run the plan on known and guessed renderings until there are enough unknown probes.
 
     Args:
-        renderings: What is known, by the question's key.
-        key: Gives the key of a question, the same for questions that have the same answer.
-        tools: Whether to ask with tool definitions as well, where they matter.
+        renderings: The known renderings, by key.
+        key: Returns the key of a probe, the same for probes with the same rendering.
+        tools: Whether to probe with tool definitions as well, if they matter.
     """
     unknown: dict[_Key, Probe] = {}
     answered: list[tuple[Probe, Rendering]] = []
@@ -56,17 +56,17 @@ def speculate(
     try:
         batch = next(plan)
         while len(unknown) < AT_ONCE:
-            given: list[Rendering] = []
+            sent: list[Rendering] = []
             for probe in batch:
                 at = key(probe)
                 if at in renderings:
                     answered.append((probe, renderings[at]))
                     seen.note(probe, renderings[at])
-                    given.append(renderings[at])
+                    sent.append(renderings[at])
                 else:
                     unknown[at] = probe
-                    given.append(_guess(probe, renderings, key, seen))
-            batch = plan.send(given)
+                    sent.append(_guess(probe, renderings, key, seen))
+            batch = plan.send(sent)
     except StopIteration as over:
         return PlanProgress(unknown, answered, None if unknown else over.value)
     return PlanProgress(unknown, answered, None)
@@ -78,13 +78,13 @@ def _guess(
     key: Callable[[Probe], _Key],
     seen: _Seen,
 ) -> Rendering:
-    """Guess that tool definitions change nothing, and else by what was seen."""
+    """Guess that tool definitions change nothing; otherwise guess from what was seen."""
     at = key(probe._replace(tools=False)) if probe.tools else None
     return renderings[at] if at is not None and at in renderings else seen.guess(probe)
 
 
 class _Seen:
-    """What became of each message right after another, of all questions that were answered."""
+    """What became of each pair of neighbouring messages in the probes that were rendered."""
 
     def __init__(self) -> None:
         self._read: set[_Pair] = set()
@@ -92,7 +92,7 @@ class _Seen:
         self._refused: set[_Pair] = set()
 
     def note(self, probe: Probe, rendering: Rendering) -> None:
-        """Note an answer."""
+        """Record a rendering."""
         for pair, marks in _pairs(probe):
             if rendering is None:
                 self._refused.add(pair)
@@ -102,7 +102,7 @@ class _Seen:
                 self._dropped.add(pair)
 
     def guess(self, probe: Probe) -> Rendering:
-        """Return what may be read of a question: all of which nothing else is known."""
+        """Return a likely rendering: all marks, except where something else was seen."""
         unread: list[str] = []
         for pair, marks in _pairs(probe):
             if pair in self._read:
@@ -119,7 +119,7 @@ _Pair = tuple[Any, Any]
 
 
 def _pairs(probe: Probe) -> Iterator[tuple[_Pair, list[str]]]:
-    """Yield the pairs of a conversation, each with the marks of its second message."""
+    """Yield the pairs of neighbours, each with the marks of its second message."""
     before = None
     for message in probe.messages:
         form = form_of(message)

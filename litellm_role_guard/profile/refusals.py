@@ -1,4 +1,4 @@
-"""A backend's 400, read into what it teaches about the profile.
+"""What the message of a backend's 400 teaches about its template.
 
 The families, by the words that name them; each template has its own, so they are matched by
 pattern and never by equality:
@@ -17,10 +17,10 @@ pattern and never by equality:
     reasoning       what an assistant thought in an earlier turn
     content         content in parts, or null, where a string is wanted
 
-Everything else (context length, `max_tokens`, unknown parameters, a bad schema) is no refusal of
+Everything else (context length, `max_tokens`, unknown parameters, a bad schema) is not a refusal of
 the conversation, and is never retried.
 
-A family is a ladder of lessons, from the likeliest to the most drastic: `teach` gives the first
+A family is a ladder of lessons, from the likeliest to the most drastic. `teach` adds the first one
 that the profile does not hold yet. Sources of the words: vLLM, mistral-common and the chat
 templates that ship with open models.
 """
@@ -61,7 +61,7 @@ _WITH_PLAIN_TURNS = (
 
 
 def read_refusal(text: str) -> Refusal | None:
-    """Return the refusal that a backend's error text is, or None where it is about something else.
+    """Return the refusal that a backend's error text expresses; None if it is about something else.
 
     Args:
         text: The error's message, or the whole body that holds it.
@@ -75,7 +75,7 @@ def read_refusal(text: str) -> Refusal | None:
 
 
 def is_about_conversation(text: str) -> bool:
-    """Return whether a 400 may be the template's, by words that no template says.
+    """Return whether a 400 may be the template's: it has no words that only the server uses.
 
     Args:
         text: The error's message, or the whole body that holds it.
@@ -84,7 +84,7 @@ def is_about_conversation(text: str) -> bool:
 
 
 def teach(profile: TemplateProfile, refusal: Refusal) -> TemplateProfile:
-    """Return the profile with the next lesson of a refusal; the same object where none is left."""
+    """Return the profile with the next lesson of a refusal; the same object if none is left."""
     for lesson in _LADDERS[refusal.family]:
         taught = _taught(profile, lesson)
         if taught != profile:

@@ -1,4 +1,4 @@
-"""Stricter and stricter profiles, for a conversation that a template did not take."""
+"""Stricter and stricter profiles, for a conversation that a template did not accept."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ be shown, then system text."""
 
 
 def stricter_profiles(profile: TemplateProfile, fault: str) -> Iterator[TemplateProfile]:
-    """Yield stricter and stricter profiles for a conversation that the template did not take.
+    """Yield stricter and stricter profiles for a conversation that the template did not accept.
 
     Args:
-        profile: What was thought that it takes.
-        fault: As given by `rendering_fault`.
+        profile: What the template was thought to accept.
+        fault: The fault, as `rendering_fault` returns it.
     """
     refusal = read_refusal(fault) if fault else None
     for lesson in [refusal] if refusal is not None else _AFTER_LOSS:

@@ -49,12 +49,12 @@ class TemplateProfile(Rules):
     def cautious(cls) -> TemplateProfile:
         """Return the profile for a backend of which nothing is known.
 
-        It is strict where a repair costs a lenient template nothing (turns alternate, one system
-        message at the front), and trusts the backend with tools, which a repair would degrade.
+        It is strict where a repair costs a lenient template nothing: turns alternate, and one
+        system message stands first. It trusts the backend with tools, which a repair would degrade.
         """
         leading_system: dict[str, Answer] = dict.fromkeys(SYSTEM_RUNS, "not_read")
         return cls(
-            # Not even an empty one may stand beside another at the front.
+            # Not even an empty system message may stand beside the first one.
             leading_system={**leading_system, "system": "accepted", "system empty": "refused"},
             follows=Rules(follows=strict_turns(Rules())).forbid(STATES, LATE_ROLES, "not_read"),
             without_user={"leading_system": "not_read", "assistant": "refused"},

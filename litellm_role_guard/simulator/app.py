@@ -1,7 +1,7 @@
 """A vLLM look-alike that renders a real chat template and refuses as vLLM refuses.
 
-It has no model: its answer tells what the rendered prompt held. Everything in front of the model
-is as in vLLM 0.32.0 (`entrypoints/openai`): the endpoints, the checks, their words, the JSON.
+It has no model: its answer says what the rendered prompt contains. Everything before the model is
+as in vLLM 0.32.0 (`entrypoints/openai`): the endpoints, the checks, their words, the JSON.
 
     client ─► FaultyApp ─► endpoint ─► Engine ─► ChatTemplate
               fails on      speaks      checks,   renders
@@ -33,7 +33,7 @@ from .protocol import DetokenizeRequest, Refused, TokenizeChat, TokenizeText
 from .responses import answer_responses, no_response
 
 VLLM_VERSION = "0.32.0"
-"""The release that is imitated, which `/version` gives."""
+"""The imitated release, which `/version` returns."""
 
 _TOKENIZE: TypeAdapter[TokenizeText | TokenizeChat] = TypeAdapter(TokenizeText | TokenizeChat)
 _DETOKENIZE: TypeAdapter[DetokenizeRequest] = TypeAdapter(DetokenizeRequest)
@@ -103,21 +103,21 @@ def create_app(
 
     @app.post("/tokenize")
     async def tokenize(request: Request) -> dict[str, Any]:
-        asked = await engine.read(request, _TOKENIZE)
-        if isinstance(asked, TokenizeText):
-            tokens = encode(asked.prompt)
+        body = await engine.read(request, _TOKENIZE)
+        if isinstance(body, TokenizeText):
+            tokens = encode(body.prompt)
         else:
-            prompt = engine.prompt(asked, asked.chat_template_kwargs)
+            prompt = engine.prompt(body, body.chat_template_kwargs)
             request.scope["received"].prompt = prompt.text
             tokens = prompt.tokens
-        strings = [decode([token]) for token in tokens] if asked.return_token_strs else None
+        strings = [decode([token]) for token in tokens] if body.return_token_strs else None
         counted = {"count": len(tokens), "max_model_len": max_model_len}
         return {**counted, "tokens": tokens, "token_strs": strings}
 
     @app.post("/detokenize")
     async def detokenize(request: Request) -> dict[str, str]:
-        asked = await engine.read(request, _DETOKENIZE)
-        return {"prompt": decode(asked.tokens)}
+        body = await engine.read(request, _DETOKENIZE)
+        return {"prompt": decode(body.tokens)}
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
@@ -141,16 +141,16 @@ def serve(
     port: int = 0,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve an app of `create_app` until the process is asked to stop.
+    """Serve an app of `create_app` until the process gets a signal to stop.
 
     Args:
         app: The app.
         host: The address to listen on.
         port: The port to listen on; 0 for a free one.
-        on_ready: Called with the base URL once requests are taken.
+        on_ready: Called with the base URL once connections are accepted.
 
     Raises:
-        OSError: The address cannot be listened on.
+        OSError: The server cannot listen on the address.
     """
     server = uvicorn.Server(server_config(app))
     with socket.create_server((host, port)) as listening:
@@ -161,14 +161,14 @@ def serve(
 
 
 def server_config(app: ASGIApp) -> uvicorn.Config:
-    """Return the uvicorn settings with which faults can reach the connections."""
+    """Return the uvicorn settings with which faults can drop connections."""
     return uvicorn.Config(
         app, http=_Protocol, ws="none", lifespan="off", access_log=False, log_level="warning"
     )
 
 
 class _Protocol(H11Protocol):
-    """HTTP that lets the app have hold of the connection."""
+    """HTTP that passes the connection to the app, under `TRANSPORT` in the scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -35,44 +35,44 @@ async def answer_chat(engine: Engine, request: Request) -> Response:
         Refused: vLLM would refuse the request.
     """
     received = request.scope["received"]
-    asked = await engine.read(request, _FORM)
-    limit, limit_name = asked.max_completion_tokens, "max_completion_tokens"
+    body = await engine.read(request, _FORM)
+    limit, limit_name = body.max_completion_tokens, "max_completion_tokens"
     if limit is None:
-        limit, limit_name = asked.max_tokens, "max_tokens"
-    choice = asked.tool_choice
+        limit, limit_name = body.max_tokens, "max_tokens"
+    choice = body.tool_choice
     engine.check_tool_choice(choice.function.name if isinstance(choice, NamedTool) else choice)
     engine.check_limit(limit_name, limit)
-    prompt = engine.prompt(asked, _variables(asked))
+    prompt = engine.prompt(body, _variables(body))
     received.prompt = prompt.text
     room = engine.room(prompt, limit)
-    choices = 1 if asked.n is None else asked.n
-    asked.check_sampling(room, choices)
+    choices = 1 if body.n is None else body.n
+    body.check_sampling(room, choices)
     reply = engine.reply(prompt, room, silent=received.fault == "empty")
-    if asked.stream:
-        events = _events(engine, asked, reply, choices)
+    if body.stream:
+        events = _events(engine, body, reply, choices)
         return StreamingResponse(events, media_type="text/event-stream")
-    return JSONResponse(await _completion(engine, asked, reply, choices))
+    return JSONResponse(await _completion(engine, body, reply, choices))
 
 
-def _variables(asked: ChatRequest) -> dict[str, Any]:
-    variables = dict(asked.chat_template_kwargs or {})
-    if asked.documents is not None:
-        variables["documents"] = asked.documents
-    if asked.reasoning_effort is not None:
-        variables["reasoning_effort"] = asked.reasoning_effort
-        variables.setdefault("enable_thinking", asked.reasoning_effort != "none")
+def _variables(body: ChatRequest) -> dict[str, Any]:
+    variables = dict(body.chat_template_kwargs or {})
+    if body.documents is not None:
+        variables["documents"] = body.documents
+    if body.reasoning_effort is not None:
+        variables["reasoning_effort"] = body.reasoning_effort
+        variables.setdefault("enable_thinking", body.reasoning_effort != "none")
     return variables
 
 
-def _role(asked: ChatRequest, prompt: Prompt) -> str:
-    if asked.add_generation_prompt:
+def _role(body: ChatRequest, prompt: Prompt) -> str:
+    if body.add_generation_prompt:
         return "assistant"
     return str(prompt.messages[-1]["role"])
 
 
-def _echoed(asked: ChatRequest, prompt: Prompt) -> str:
+def _echoed(body: ChatRequest, prompt: Prompt) -> str:
     last = prompt.messages[-1]
-    return plain_text(last) if asked.echo and last["role"] == _role(asked, prompt) else ""
+    return plain_text(last) if body.echo and last["role"] == _role(body, prompt) else ""
 
 
 def _usage(reply: Reply, choices: int) -> dict[str, Any]:
@@ -81,12 +81,12 @@ def _usage(reply: Reply, choices: int) -> dict[str, Any]:
 
 
 async def _completion(
-    engine: Engine, asked: ChatRequest, reply: Reply, choices: int
+    engine: Engine, body: ChatRequest, reply: Reply, choices: int
 ) -> dict[str, Any]:
     text = "".join([piece async for piece in engine.speak(reply)])
     message = {
-        "role": _role(asked, reply.prompt),
-        "content": _echoed(asked, reply.prompt) + text,
+        "role": _role(body, reply.prompt),
+        "content": _echoed(body, reply.prompt) + text,
         "refusal": None,
         "annotations": None,
         "audio": None,
@@ -106,17 +106,17 @@ async def _completion(
         "usage": {**_usage(reply, choices), **details},
         "prompt_logprobs": None,
         "prompt_token_ids": None,
-        "prompt_text": reply.prompt.text if asked.return_prompt_text else None,
+        "prompt_text": reply.prompt.text if body.return_prompt_text else None,
         "kv_transfer_params": None,
     }
 
 
 async def _events(
-    engine: Engine, asked: ChatRequest, reply: Reply, choices: int
+    engine: Engine, body: ChatRequest, reply: Reply, choices: int
 ) -> AsyncIterator[str]:
     head: dict[str, Any] = {"id": new_id("chatcmpl-"), "object": "chat.completion.chunk"}
     head |= {"created": int(time.time()), "model": engine.model}
-    prompt_text = reply.prompt.text if asked.return_prompt_text else None
+    prompt_text = reply.prompt.text if body.return_prompt_text else None
 
     def chunk(delta: dict[str, str], index: int, **rest: Any) -> str:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
@@ -126,15 +126,15 @@ async def _events(
     pieces = engine.speak(reply)
     await anext(pieces)
     for index in range(choices):
-        role = {"role": _role(asked, reply.prompt), "content": ""}
+        role = {"role": _role(body, reply.prompt), "content": ""}
         yield chunk(role, index, prompt_token_ids=None, prompt_text=prompt_text)
-    if echoed := _echoed(asked, reply.prompt):
+    if echoed := _echoed(body, reply.prompt):
         for index in range(choices):
             yield chunk({"content": echoed}, index)
     async for piece in pieces:
         for index in range(choices):
             yield chunk({"content": piece}, index)
-    with_usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
+    with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     over: dict[str, Any] = {"finish_reason": reply.finish_reason, "stop_reason": None}
     last = {"system_fingerprint": FINGERPRINT}
     for index in range(choices):

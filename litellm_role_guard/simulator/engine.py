@@ -1,4 +1,4 @@
-"""One served model: the checks in front of it, the rendered prompt, the spoken reply.
+"""One served model: the checks before it, the rendered prompt, the streamed reply.
 
 The checks, their order and their words are those of vLLM 0.32.0
 (`entrypoints/openai/chat_completion/serving.py`, `renderers/online_renderer.py`).
@@ -21,7 +21,7 @@ from ..template.errors import TemplateInvalid, TemplateRefused
 from .model import Metrics, answer, decode_stepwise, encode
 from .protocol import ModelRequest, Refused, RenderedRequest, read_body
 
-_Asked = TypeVar("_Asked", bound=ModelRequest)
+_Body = TypeVar("_Body", bound=ModelRequest)
 
 # Variables that a request sets in fields of its own, or must not set at all.
 _OWN_VARIABLES = {
@@ -38,8 +38,8 @@ class Prompt(NamedTuple):
     """A rendered conversation.
 
     Attributes:
-        messages: What it was rendered from.
-        text: What the model reads.
+        messages: The messages that were rendered.
+        text: The text that the model reads.
         tokens: The text's tokens.
     """
 
@@ -49,13 +49,13 @@ class Prompt(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What the model has to say.
+    """The model's reply.
 
     Attributes:
-        prompt: What it read.
-        cached_tokens: The prompt's tokens that an earlier prompt had left in the cache.
-        tokens: What it says.
-        finish_reason: "stop", or "length" where the limit cut it.
+        prompt: The prompt that it answers.
+        cached_tokens: How many of the prompt's tokens an earlier prompt had left in the cache.
+        tokens: The tokens of the reply.
+        finish_reason: "stop", or "length" if the limit cut it.
     """
 
     prompt: Prompt
@@ -65,7 +65,7 @@ class Reply(NamedTuple):
 
 
 class Engine:
-    """What stands between the endpoints and the template: one served model.
+    """One served model, between the endpoints and the template.
 
     Args:
         template: The model's chat template.
@@ -98,20 +98,24 @@ class Engine:
         self._seconds_per_token = 1 / tokens_per_second if tokens_per_second else 0.0
         self._compiled = lru_cache(maxsize=64)(self._compile)
 
-    async def read(self, request: Request, form: TypeAdapter[_Asked]) -> _Asked:
-        """Return a request's body as a request model; refuse one for a model that is not served."""
-        asked = await read_body(request, form)
-        self.check_model(asked.model)
-        return asked
+    async def read(self, request: Request, form: TypeAdapter[_Body]) -> _Body:
+        """Return a request's body as a request model.
+
+        Raises:
+            Refused: The body is invalid, or its model is not served.
+        """
+        body = await read_body(request, form)
+        self.check_model(body.model)
+        return body
 
     def check_model(self, name: str | None) -> None:
-        """Refuse a model that is not served."""
+        """Raise `Refused` if a model is not served."""
         if name and name != self.model:
             refusal = f"The model `{name}` does not exist. Valid aliases: {self.model}."
             raise Refused(refusal, status=404, kind="NotFoundError", param="model")
 
     def check_tool_choice(self, choice: object) -> None:
-        """Refuse a tool choice that needs a parser of tool calls where there is none."""
+        """Raise `Refused` if a tool choice needs a parser of tool calls that is not there."""
         if self._enable_auto_tool_choice or choice in (None, "none"):
             return
         if choice == "auto":
@@ -121,19 +125,23 @@ class Engine:
         raise Refused(f"tool_choice={named} requires --tool-call-parser to be set")
 
     def check_limit(self, name: str, limit: int | None) -> None:
-        """Refuse an answer's limit that is longer than the context."""
+        """Raise `Refused` if an answer's limit is longer than the context."""
         if limit is not None and limit > self.max_model_len:
             refusal = f"{name}={limit} cannot be greater than max_model_len={self.max_model_len}. "
             raise Refused.field(refusal + "Please request fewer output tokens.", name, limit)
 
-    def prompt(self, asked: RenderedRequest, variables: Mapping[str, Any] | None) -> Prompt:
-        """Return the prompt of a request with messages, with the template's own refusal."""
+    def prompt(self, body: RenderedRequest, variables: Mapping[str, Any] | None) -> Prompt:
+        """Return the prompt of a request with messages.
+
+        Raises:
+            Refused: The template refuses the messages, in its own words.
+        """
         return self.render(
-            asked.conversation(),
-            tools=asked.tool_definitions(),
-            add_generation_prompt=asked.add_generation_prompt,
-            continue_final_message=asked.continue_final_message,
-            chat_template=asked.chat_template,
+            body.conversation(),
+            tools=body.tool_definitions(),
+            add_generation_prompt=body.add_generation_prompt,
+            continue_final_message=body.continue_final_message,
+            chat_template=body.chat_template,
             variables=variables,
         )
 
@@ -147,17 +155,21 @@ class Engine:
         chat_template: str | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> Prompt:
-        """Return the prompt of a conversation, with the template's own refusal."""
+        """Return the prompt of a conversation.
+
+        Raises:
+            Refused: The template refuses the messages, in its own words.
+        """
         variables = variables or {}
-        given = chat_template or variables.get("chat_template")
-        if given is not None and not self._trust_request_chat_template:
+        own_template = chat_template or variables.get("chat_template")
+        if own_template is not None and not self._trust_request_chat_template:
             raise Refused(
                 "Chat template is passed with request, but --trust-request-chat-template is not "
                 "set. Refused request with untrusted chat template."
             )
         if any(map(has_media, messages)):
             raise Refused(f"{self.model} is not a multimodal model")
-        template = self._compiled(given) if given else self._template
+        template = self._compiled(own_template) if own_template else self._template
         try:
             text = template.render(
                 messages,
@@ -194,7 +206,7 @@ class Engine:
     async def speak(self, reply: Reply) -> AsyncIterator[str]:
         """Yield a reply at the model's speed, and count it.
 
-        The first piece is empty and tells that the answer has begun; a token each follows.
+        The first piece is empty and means that the answer has begun. Each further one is a token.
         """
         self.metrics.begin(len(reply.prompt.tokens))
         reason = "abort"
@@ -218,5 +230,5 @@ class Engine:
 
 
 def new_id(prefix: str) -> str:
-    """Return an id of vLLM's kind: a prefix and 16 hexadecimal digits."""
+    """Return an id like vLLM's: a prefix and 16 hexadecimal digits."""
     return prefix + uuid.uuid4().hex[:16]

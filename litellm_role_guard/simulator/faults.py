@@ -1,9 +1,9 @@
-"""Faults on demand and a record of what was received: the simulator's control endpoint.
+"""The simulator's control endpoint: faults on demand and the requests that were received.
 
 POST   /control           {"fault": "hang", "count": 2, "paths": ["/v1/chat/completions"]}
 GET    /control           the fault in force
-GET    /control/requests  what was received, oldest first; ?last=N for the newest N
-DELETE /control/requests  forget it
+GET    /control/requests  the received requests, oldest first; ?last=N for the newest N
+DELETE /control/requests  forget them
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ TRANSPORT = "simulator.transport"
 """The key under which a request's scope holds its connection, so that a fault can drop it."""
 
 KEPT_REQUESTS = 1000
-"""Received requests that are remembered."""
+"""How many received requests are remembered."""
 
 _WHOLE_PARTS = 2
-"""Parts of a body that are sent before it is cut."""
+"""How many parts of a body are sent before it is cut."""
 
 FaultName = Literal["refuse", "hang", "cut", "error", "empty"]
 
 
-class ValidationFault(BaseModel):
+class InjectedFault(BaseModel):
     """How the simulator is to fail: the body of `POST /control`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -54,7 +54,7 @@ class Received:
     Attributes:
         path: Its path.
         body: Its JSON body, or the text of a body that is no JSON; None if it was never read.
-        prompt: The prompt that the template made of it; None where it came to none.
+        prompt: The rendered prompt; None if there was none.
         status: The HTTP status of the answer; None if there was none.
         fault: The fault that it met.
     """
@@ -70,26 +70,26 @@ class Control:
     """The fault in force and the requests received so far."""
 
     def __init__(self) -> None:
-        self.fault = ValidationFault(fault=None)
+        self.fault = InjectedFault(fault=None)
         self.received: deque[Received] = deque(maxlen=KEPT_REQUESTS)
         self.changed = asyncio.Event()
 
-    def set(self, fault: ValidationFault) -> None:
-        """Put a fault in force and let the requests go on that hang in the one before."""
+    def set(self, fault: InjectedFault) -> None:
+        """Put a fault in force, and release the requests that hang in the one before."""
         self.fault = fault
         self.changed.set()
         self.changed = asyncio.Event()
 
     def meet(self, path: str) -> FaultName | None:
-        """Return the fault that a request to this path meets, and count it."""
+        """Return the fault for a request to this path, and count it down."""
         fault = self.fault
         if fault.fault is None or (fault.paths is not None and path not in fault.paths):
             return None
         if fault.count is not None:
             left = fault.count - 1
-            # Requests that hang wait for a change of the fault; its running out is none.
+            # `changed` stays unset: a fault that runs out must not release requests that hang.
             self.fault = (
-                fault.model_copy(update={"count": left}) if left else ValidationFault(fault=None)
+                fault.model_copy(update={"count": left}) if left else InjectedFault(fault=None)
             )
         return fault.fault
 
@@ -98,11 +98,11 @@ class Control:
         router = APIRouter(prefix="/control")
 
         @router.get("")
-        async def get_fault() -> ValidationFault:
+        async def get_fault() -> InjectedFault:
             return self.fault
 
         @router.post("")
-        async def set_fault(fault: ValidationFault) -> ValidationFault:
+        async def set_fault(fault: InjectedFault) -> InjectedFault:
             self.set(fault)
             return fault
 
@@ -120,11 +120,11 @@ class Control:
 
 
 class FaultyApp:
-    """An ASGI app around the simulator's own that records requests and fails as told.
+    """An ASGI app around the simulator's own that records requests and fails on demand.
 
     Args:
-        app: The app to be reached.
-        control: Where the faults come from and the record goes to.
+        app: The simulator's app.
+        control: The source of faults, which also keeps the received requests.
     """
 
     def __init__(self, app: ASGIApp, control: Control) -> None:

@@ -1,4 +1,4 @@
-"""The simulated model: a tokenizer, a prefix cache, an answer that tells what was read, metrics."""
+"""The simulated model: a tokenizer, a prefix cache, an answer that says what was read, metrics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from ..messages.message import Message, texts
 
 BLOCK_SIZE = 16
-"""Tokens in a block of the prefix cache, the unit in which prompts are found again."""
+"""Tokens in a block of the prefix cache, the unit in which prompts are cached."""
 
 CACHE_BLOCKS = 65536
-"""Blocks that the prefix cache holds; the one used longest ago goes first."""
+"""Blocks that the prefix cache holds; the least recently used one goes first."""
 
 _PIECE = re.compile(rb" ?[^ \n]{1,3}|[ \n]")
 _QUOTED_CHARS = 120
@@ -22,20 +22,20 @@ _QUOTED_CHARS = 120
 def encode(text: str) -> list[int]:
     """Return a text's tokens: its UTF-8 bytes in pieces of up to four.
 
-    The bytes are the token's number, behind a leading 1 that keeps their count, so no vocabulary
-    is needed to go back.
+    A token's number is its bytes behind a leading 1, which keeps their count. So decoding needs no
+    vocabulary.
     """
     pieces = _PIECE.findall(text.encode(errors="replace"))
     return [int.from_bytes(b"\x01" + piece, "big") for piece in pieces]
 
 
 def decode(tokens: Sequence[int]) -> str:
-    """Return the text of tokens; a number that is no token is no text, as in vLLM."""
+    """Return the text of tokens; a number that is no token has no text, as in vLLM."""
     return b"".join(map(_bytes_of, tokens)).decode(errors="replace")
 
 
 def decode_stepwise(tokens: Sequence[int]) -> Iterator[str]:
-    """Yield what each token adds to the text; nothing while a character is not complete."""
+    """Yield what each token adds to the text; nothing while a character is incomplete."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for position, token in enumerate(tokens, start=1):
         yield decoder.decode(_bytes_of(token), final=position == len(tokens))
@@ -47,7 +47,7 @@ def _bytes_of(token: int) -> bytes:
 
 
 class PrefixCache:
-    """The blocks of earlier prompts, found again from the front.
+    """The blocks of earlier prompts, for finding the cached beginning of a prompt.
 
     Source: vLLM `v1/core/kv_cache_utils.py`, where a block's hash also covers all before it.
     """
@@ -58,13 +58,13 @@ class PrefixCache:
         self._blocks: OrderedDict[int, None] = OrderedDict()
 
     def take(self, tokens: Sequence[int]) -> int:
-        """Count a prompt, keep its blocks, and give the number of its tokens that were cached."""
+        """Count a prompt, keep its blocks, and return how many of its tokens were cached."""
         found = 0
         missed = False
         above = 0
         for end in range(BLOCK_SIZE, len(tokens) + 1, BLOCK_SIZE):
             above = hash((above, *tokens[end - BLOCK_SIZE : end]))
-            # The last token is always computed, since the answer begins from it.
+            # The last token is always computed, since the answer starts from it.
             missed = missed or above not in self._blocks or end == len(tokens)
             found += 0 if missed else BLOCK_SIZE
             self._blocks[above] = None
@@ -77,11 +77,11 @@ class PrefixCache:
 
 
 def answer(messages: Sequence[Message], prompt: str) -> str:
-    """Return an answer that tells how much of a conversation the prompt holds.
+    """Return an answer that says how much of a conversation is in the prompt.
 
     Args:
-        messages: What the request carried.
-        prompt: What the template made of it.
+        messages: The messages of the request.
+        prompt: The rendered prompt.
     """
     read: list[str] = []
     unread: list[str] = []

@@ -1,8 +1,8 @@
-"""What vLLM's API takes and how it refuses: the request models and the error bodies.
+"""vLLM's request models and error bodies.
 
-The models hold the fields that shape a prompt or an answer; every other field passes unread, as
-in vLLM. Messages are validated against the same OpenAI types as there, so that a malformed one is
-refused in the same words. Checked against vLLM 0.32.0 (`entrypoints/openai/*/protocol.py`,
+The models hold the fields that shape a prompt or an answer; every other field is ignored, as in
+vLLM. Messages are validated against the same OpenAI types, so that a malformed one is refused in
+the same words. Checked against vLLM 0.32.0 (`entrypoints/openai/*/protocol.py`,
 `entrypoints/serve/exception_handling`).
 """
 
@@ -52,7 +52,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error
 
     @classmethod
     def field(cls, message: str, param: str, value: object = None) -> Refused:
-        """Refuse one field; vLLM appends its name, and its value where it is given."""
+        """Return the refusal of one field; like vLLM, it ends with the field's name and value."""
         shown = f"parameter={param}" + ("" if value is None else f", value={value}")
         return cls(f"{message} ({shown})", param=param)
 
@@ -95,7 +95,7 @@ class ModelRequest(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """What a streamed chat answer tells of its usage."""
+    """What a streamed chat answer says about its usage."""
 
     include_usage: bool | None = False
 
@@ -187,7 +187,7 @@ class RenderedRequest(ModelRequest):
         return self
 
     def conversation(self) -> list[Mapping[str, Any]]:
-        """Return the messages with their parts read, which pydantic validates only now."""
+        """Return the messages with their parts read; only now does pydantic validate those."""
         return [_with_parts_read(message) for message in self.messages]
 
     def tool_definitions(self) -> list[dict[str, Any]] | None:
@@ -242,8 +242,8 @@ class ChatRequest(RenderedRequest, _Sampling):
             refusal = "Stream options can only be defined when `stream=True`."
             raise Refused.field(refusal, "stream_options")
         form = body.get("response_format")
-        given = form if isinstance(form, dict) else {}
-        if given.get("type") == "json_schema" and given.get("json_schema") is None:
+        wanted = form if isinstance(form, dict) else {}
+        if wanted.get("type") == "json_schema" and wanted.get("json_schema") is None:
             refusal = "When response_format type is 'json_schema', the 'json_schema' field "
             raise Refused.field(refusal + "must be provided.", "response_format")
         return body
@@ -339,7 +339,7 @@ async def read_body(request: Request, form: TypeAdapter[_Body]) -> _Body:
         form: The adapter of the model.
 
     Raises:
-        Refused: The body is no JSON or does not fit the model.
+        Refused: The body is not JSON or does not fit the model.
     """
     raw = await request.body()
     if request.headers.get("content-type", "").lower().split(";")[0] != "application/json":

@@ -32,46 +32,46 @@ async def answer_responses(engine: Engine, request: Request) -> Response:
         Refused: vLLM would refuse the request.
     """
     received = request.scope["received"]
-    asked = await engine.read(request, _FORM)
-    if asked.background:
+    body = await engine.read(request, _FORM)
+    if body.background:
         raise _bad_request(
             "This vLLM engine does not support `store=True` and therefore does not support the "
             "background mode. To enable these features, set the environment variable "
             "`VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server.",
             "background",
         )
-    if asked.previous_response_id is not None:
-        raise no_response(asked.previous_response_id)
+    if body.previous_response_id is not None:
+        raise no_response(body.previous_response_id)
     # The body is read as it came: pydantic's union may have picked a type of its own for an item.
-    given = (await request.json())["input"]
-    unfinished = isinstance(given, list) and bool(given) and _is_unfinished(given[-1])
-    messages = as_messages(given, asked.instructions)
-    engine.check_limit("max_output_tokens", asked.max_output_tokens)
+    written = (await request.json())["input"]
+    unfinished = isinstance(written, list) and bool(written) and _is_unfinished(written[-1])
+    messages = as_messages(written, body.instructions)
+    engine.check_limit("max_output_tokens", body.max_output_tokens)
     prompt = engine.render(
         messages,
-        tools=[{"type": "function", "function": tool} for tool in asked.tools] or None,
+        tools=[{"type": "function", "function": tool} for tool in body.tools] or None,
         add_generation_prompt=not unfinished,
         continue_final_message=unfinished,
-        variables=asked.chat_template_kwargs,
+        variables=body.chat_template_kwargs,
     )
     received.prompt = prompt.text
-    room = engine.room(prompt, asked.max_output_tokens)
+    room = engine.room(prompt, body.max_output_tokens)
     if len(prompt.tokens) >= engine.max_model_len:
         raise _bad_request(
             f"The engine prompt length {len(prompt.tokens)} exceeds the max_model_len "
             f"{engine.max_model_len}. Please reduce prompt.",
             "input",
         )
-    asked.check_sampling(room)
+    body.check_sampling(room)
     reply = engine.reply(prompt, room, silent=received.fault == "empty")
-    answer = _Answer(engine, asked, reply, room)
-    if asked.stream:
+    answer = _Answer(engine, body, reply, room)
+    if body.stream:
         return StreamingResponse(answer.events(), media_type="text/event-stream")
     return JSONResponse(await answer.response())
 
 
 def no_response(response_id: str) -> Refused:
-    """Return the refusal of an earlier response: none is ever stored."""
+    """Return the refusal for an earlier response: the simulator stores none."""
     refusal = f"Response with id '{response_id}' not found."
     return Refused(refusal, status=404, kind="invalid_request_error", param="response_id")
 
@@ -80,11 +80,11 @@ def _bad_request(message: str, param: str) -> Refused:
     return Refused(message, kind="invalid_request_error", param=param)
 
 
-def as_messages(given: str | list[Any], instructions: str | None) -> list[dict[str, Any]]:
+def as_messages(written: str | list[Any], instructions: str | None) -> list[dict[str, Any]]:
     """Return the chat messages that vLLM makes of an input.
 
     Args:
-        given: The request's `input`.
+        written: The request's `input`.
         instructions: The request's `instructions`; they become the first system message.
 
     Raises:
@@ -93,9 +93,9 @@ def as_messages(given: str | list[Any], instructions: str | None) -> list[dict[s
     messages: list[dict[str, Any]] = []
     if instructions:
         messages.append({"role": "system", "content": instructions})
-    if isinstance(given, str):
-        return [*messages, {"role": "user", "content": given}]
-    for item in given:
+    if isinstance(written, str):
+        return [*messages, {"role": "user", "content": written}]
+    for item in written:
         message = _as_message(item)
         if message["role"] != "assistant" or not _joined(messages, message):
             messages.append(message)
@@ -123,7 +123,7 @@ def _as_message(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joined(messages: list[dict[str, Any]], message: dict[str, Any]) -> bool:
-    """Put an assistant's item into the assistant message before it, where there is room."""
+    """Merge an assistant's item into the assistant message before it; return whether it fits."""
     if not messages or messages[-1]["role"] != "assistant":
         return False
     before = messages[-1]
@@ -146,9 +146,9 @@ def _is_unfinished(item: Mapping[str, Any]) -> bool:
 class _Answer:
     """The JSON forms of one reply."""
 
-    def __init__(self, engine: Engine, asked: ResponsesRequest, reply: Reply, room: int) -> None:
+    def __init__(self, engine: Engine, body: ResponsesRequest, reply: Reply, room: int) -> None:
         self._engine = engine
-        self._asked = asked
+        self._body = body
         self._reply = reply
         self._room = room
         self._id = new_id("resp_")
@@ -164,9 +164,9 @@ class _Answer:
 
         def event(kind: str, **fields: Any) -> str:
             nonlocal number
-            body = {**fields, "sequence_number": number, "type": f"response.{kind}"}
+            event_body = {**fields, "sequence_number": number, "type": f"response.{kind}"}
             number += 1
-            line = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+            line = json.dumps(event_body, ensure_ascii=False, separators=(",", ":"))
             return f"event: response.{kind}\ndata: {line}\n\n"
 
         for kind in ("created", "in_progress"):
@@ -214,23 +214,23 @@ class _Answer:
     def _response(
         self, output: list[dict[str, Any]], status: str, usage: dict[str, Any] | None
     ) -> dict[str, Any]:
-        asked = self._asked
+        body = self._body
         return {
             "id": self._id,
             "created_at": self._created,
             "incomplete_details": (
                 {"reason": "max_output_tokens"} if status == "incomplete" else None
             ),
-            "instructions": asked.instructions,
-            "metadata": asked.metadata,
+            "instructions": body.instructions,
+            "metadata": body.metadata,
             "model": self._engine.model,
             "object": "response",
             "output": output,
             "parallel_tool_calls": True,
-            "temperature": 1.0 if asked.temperature is None else asked.temperature,
-            "tool_choice": "auto" if asked.tools else "none",
-            "tools": asked.tools,
-            "top_p": 1.0 if asked.top_p is None else asked.top_p,
+            "temperature": 1.0 if body.temperature is None else body.temperature,
+            "tool_choice": "auto" if body.tools else "none",
+            "tools": body.tools,
+            "top_p": 1.0 if body.top_p is None else body.top_p,
             "background": False,
             "max_output_tokens": self._room,
             "max_tool_calls": None,

@@ -39,7 +39,7 @@ class ChatTemplate:
 
     Args:
         text: The Jinja source.
-        tool_use: A second source, used when tools are given (transformers' named templates).
+        tool_use: A second source, for requests with tools (transformers' named templates).
         special_tokens: `bos_token`, `eos_token` and so on, as the tokenizer would pass them.
 
     Raises:
@@ -99,11 +99,11 @@ class ChatTemplate:
     def from_config(
         cls, config: Mapping[str, Any], *, special_tokens: Mapping[str, str] | None = None
     ) -> ChatTemplate:
-        """Return the template that a tokenizer's config holds.
+        """Return the template of a tokenizer's config.
 
         Args:
-            config: What a tokenizer_config.json or a server's `/tokenizer_info` says.
-            special_tokens: What to take instead of the config's own.
+            config: The JSON of a tokenizer_config.json or of a server's `/tokenizer_info`.
+            special_tokens: What to use instead of the config's own.
 
         Raises:
             TemplateInvalid: There is no template in it, or it does not compile.
@@ -141,7 +141,7 @@ class ChatTemplate:
             kwargs: Further variables of the template (`chat_template_kwargs`, `documents`).
 
         Raises:
-            TemplateRefused: The template refused, with its own words.
+            TemplateRefused: The template refused, in these words.
         """
         if tools is not None and self.tool_use is not None:
             return self.tool_use.render(

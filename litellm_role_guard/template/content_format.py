@@ -17,9 +17,9 @@ ContentFormat = Literal["string", "openai"]
 
 
 def detect_content_format(text: str) -> ContentFormat:
-    """Return whether a template reads a message's content as parts or as one string.
+    """Return how a template reads a message's content: as parts or as one string.
 
-    "openai" where the syntax tree has a loop over a message's `content`, else "string".
+    "openai" if the syntax tree has a loop over a message's `content`, else "string".
 
     Source: vLLM `renderers/hf.py`, `_detect_content_format`.
     """
@@ -47,19 +47,19 @@ def _content_loops(tree: jinja2.nodes.Template) -> Iterator[bool]:
     in_macros: dict[int, set[str]] = {}
     calls = list(tree.find_all(jinja2.nodes.Call))
     for macro in tree.find_all(jinja2.nodes.Macro):
-        given: set[str] = set()
+        passed_content: set[str] = set()
         for call in calls:
             if not (isinstance(call.node, jinja2.nodes.Name) and call.node.name == macro.name):
                 continue
             named = [(arg.name, value) for arg, value in zip(macro.args, call.args, strict=False)]
             named += [(keyword.key, keyword.value) for keyword in call.kwargs]
-            given |= {
+            passed_content |= {
                 name
                 for name, value in named
                 if any(_reads(value, item, "content") for item in items)
             } & {arg.name for arg in macro.args}
         for loop in macro.find_all(jinja2.nodes.For):
-            in_macros[id(loop)] = given or in_macros.get(id(loop), set())
+            in_macros[id(loop)] = passed_content or in_macros.get(id(loop), set())
     for loop in loops:
         over = loop.iter.name if isinstance(loop.iter, jinja2.nodes.Name) else None
         if (
@@ -78,7 +78,7 @@ def _target(loop: jinja2.nodes.For) -> str:
 
 
 def _reads(node: jinja2.nodes.Node | None, name: str, key: str | None = None) -> bool:
-    """Whether an expression is the variable `name`, or its `key`, filtered or sliced or not."""
+    """Return whether an expression is the variable `name` or its `key`, even filtered or sliced."""
     if isinstance(node, (jinja2.nodes.Filter, jinja2.nodes.Test)):
         return _reads(node.node, name, key)
     if isinstance(node, jinja2.nodes.Getitem):

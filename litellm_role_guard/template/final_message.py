@@ -8,7 +8,13 @@ _CONTINUE_MARK = "CONTINUE_FINAL_MESSAGE_TAG "
 
 
 def mark_final_message(conversation: list[dict[str, Any]]) -> str:
-    """Mark the end of the last message's text, and give that text (transformers' way)."""
+    """Mark the end of the last message's text in place, and return that text.
+
+    Source: transformers `utils/chat_template_utils.py`, `render_jinja_template`.
+
+    Raises:
+        ValueError: The last message has no text.
+    """
     last = conversation[-1]
     content = last["content"]
     if isinstance(content, str):
@@ -26,7 +32,17 @@ def mark_final_message(conversation: list[dict[str, Any]]) -> str:
 
 
 def cut_at_mark(rendered: str, final: str) -> str:
-    """Return the prompt up to the mark, as transformers cuts it."""
+    """Return the prompt up to the mark in it.
+
+    Source: transformers `utils/chat_template_utils.py`, `render_jinja_template`.
+
+    Args:
+        rendered: The prompt.
+        final: The text before the mark, as `mark_final_message` returned it.
+
+    Raises:
+        ValueError: The template left the text or the mark out.
+    """
     if final.strip() not in rendered or _CONTINUE_MARK.strip() not in rendered:
         raise ValueError(
             "continue_final_message is set but the final message does not appear in the chat "

@@ -1,8 +1,8 @@
-"""What of a conversation is in a prompt, told message by message.
+"""What of a conversation is in a prompt, message by message.
 
-Its texts are no marks that nobody else says: "yes" may be said twice, and stand in another text or
-in the template's own words. So each is looked for behind what was said before it, in the way that
-finds most, and no place in the prompt counts for two.
+A text may occur more than once: "yes" may be said twice, and may stand in another text or in the
+template's own words. So each text is searched behind the text before it. Of all such alignments
+the one that finds most counts, and no place in the prompt counts for two texts.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ..messages.message import Message, call_arguments, call_name, texts, tool_c
 from ..profile.states import SYSTEM_KINDS
 
 State = Literal["read", "moved", "lost"]
-"""`moved`: all of it is in the prompt, but not where it was said."""
+"""`read`: all of it is in the prompt, in order. `moved`: all of it, elsewhere. `lost`: not all."""
 
 
 _END_OF_THOUGHT = "</think>"
 
 _TAKEN = "\0"  # stands in a prompt where something was found
 
-_WAYS_AT_ONCE = 64  # which bounds the time that a long chat of repeated words takes
+_MAX_ALIGNMENTS = 64  # bounds the time that a long chat of repeated words takes
 
 
 class MessageReading(NamedTuple):
     """What becomes of one message.
 
     Attributes:
-        state: The worst that becomes of anything it says.
-        missing: What of it is lost or moved.
+        state: The worst state of any of its texts.
+        missing: The texts that are lost or moved.
         leading: Whether it is one of the system and developer messages at the beginning, which a
             template may show anywhere.
     """
@@ -45,8 +45,8 @@ class MessageReading(NamedTuple):
 def expected_texts(message: Message) -> Iterator[str]:
     """Yield the texts of a message as they have to be in a prompt.
 
-    They come without the blanks around them, which a template may strip, and without what a model
-    thought before it answered, which is left out of later prompts on purpose.
+    Blanks around a text are stripped, as templates may do. What a model thought before it answered
+    is left out, as templates leave it out of later prompts on purpose.
     """
     for text in texts(message):
         if message["role"] == "assistant":
@@ -58,7 +58,7 @@ def expected_texts(message: Message) -> Iterator[str]:
 def read_in(prompt: str, messages: Sequence[Message]) -> list[MessageReading]:
     """Return what becomes of each message.
 
-    Looked for are texts, the names of called tools and the texts in their arguments. Blanks do not
+    It is about texts, the names of called tools and the texts in their arguments. Blanks do not
     count. Media leave no trace in a prompt.
 
     Args:
@@ -69,7 +69,9 @@ def read_in(prompt: str, messages: Sequence[Message]) -> list[MessageReading]:
     leading = sum(1 for _ in takewhile(lambda each: each["role"] in SYSTEM_KINDS, messages))
     steps = _steps(messages)
     pieces = [piece for step in steps for piece in step]
-    found, moved = min(_ways_to_read(prompt, steps, leading), key=lambda way: way.fault(pieces))
+    found, moved = min(
+        _possible_readings(prompt, steps, leading), key=lambda read: read.fault(pieces)
+    )
     missing = [piece for piece in pieces if piece not in found]
     return [
         _reading([piece for piece in missing if piece.message == at], moved, at < leading)
@@ -82,8 +84,8 @@ class _Piece(NamedTuple):
 
     Attributes:
         message: The position of the message.
-        place: Which of the message's pieces it is.
-        text: What is said.
+        place: Which of the message's pieces it is; negative for those of tool calls.
+        text: The text.
         late: Whether it is system text that does not stand at the beginning.
     """
 
@@ -100,39 +102,43 @@ _Found = dict[_Piece, _Span]
 
 
 class _Read(NamedTuple):
-    """One way to read a prompt.
+    """A possible reading of a prompt.
 
     Attributes:
-        found: What stands where it was said.
-        moved: What stands elsewhere.
+        found: The pieces that are in order.
+        moved: The pieces that stand elsewhere.
     """
 
     found: _Found
     moved: _Found
 
     def fault(self, pieces: Iterable[_Piece]) -> tuple[int, int, int]:
-        """Return how much is lost, and how much was moved; system text is what templates move."""
+        """Return how bad this reading is, to be compared.
+
+        First come the lost characters, then the missing ones that are no late system text, which
+        templates often move, then all missing ones.
+        """
         missing = [piece for piece in pieces if piece not in self.found]
         lost = _size(piece for piece in missing if piece not in self.moved)
         return lost, _size(piece for piece in missing if not piece.late), _size(missing)
 
 
-def _ways_to_read(prompt: str, steps: Sequence[list[_Piece]], leading: int) -> Iterator[_Read]:
-    """Yield ways to read a prompt, the likeliest first; one that finds all is the only one."""
+def _possible_readings(prompt: str, steps: Sequence[list[_Piece]], leading: int) -> Iterator[_Read]:
+    """Yield possible readings, the likeliest first; one that finds all is the only one."""
     pieces = [piece for step in steps for piece in step]
-    front = [piece for piece in pieces if piece.message < leading]
+    leading_system = [piece for piece in pieces if piece.message < leading]
     rest = [step for step in steps if step[0].message >= leading]
     turns = [step for step in rest if not step[0].late]
     first = _in_order(prompt, steps)
     if len(first) == len(pieces):
         yield _Read(first, {})
         return
-    early = _anywhere(prompt, front)
+    early = _anywhere(prompt, leading_system)
     for found in (
         first,
-        _with_anywhere(prompt, _in_order(prompt, rest), front),
+        _with_anywhere(prompt, _in_order(prompt, rest), leading_system),
         early | _in_order(_without(prompt, early.values()), rest),
-        _with_anywhere(prompt, _in_order(prompt, turns), front),
+        _with_anywhere(prompt, _in_order(prompt, turns), leading_system),
     ):
         missing = [piece for piece in pieces if piece not in found]
         yield _Read(found, _anywhere(_without(prompt, found.values()), missing))
@@ -150,7 +156,7 @@ def _reading(missing: Sequence[_Piece], moved: _Found, leading: bool) -> Message
 
 
 def _steps(messages: Sequence[Message]) -> list[list[_Piece]]:
-    """Return what is said, in order.
+    """Return the pieces of all messages in steps, which have to be in order.
 
     A round of calls and results is one step, since a template may pair each call with its result.
     """
@@ -195,13 +201,13 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 class Alignment(NamedTuple):
-    """A way to find the pieces of the first steps.
+    """The places of the pieces of the first steps.
 
     Attributes:
-        lost: How much of them it does not find.
-        end: Where the last one ends that it does find.
-        found: Those it finds in the last step.
-        before: The way to the steps before that.
+        lost: How many characters are not found.
+        end: Where the last found piece ends.
+        found: The found pieces of the last step.
+        before: The alignment of the steps before that.
     """
 
     lost: int
@@ -211,47 +217,48 @@ class Alignment(NamedTuple):
 
 
 def _in_order(prompt: str, steps: Iterable[Sequence[_Piece]]) -> _Found:
-    """Find as much as there can be found, each step behind the one before."""
+    """Find as many characters as possible, each step behind the one before."""
     there = [[piece for piece in step if _find(prompt, piece.text, 0)] for step in steps]
-    ways = [Alignment(0, 0, {}, None)]
+    alignments = [Alignment(0, 0, {}, None)]
     for choosing in (False, True):
         for step in there:
-            ways = [way for before in ways for way in _next(prompt, step, before, choosing)]
-            ways = _best(ways)
-        if ways[0].lost == 0 or choosing:
+            alignments = _best(
+                longer for each in alignments for longer in _next(prompt, step, each, choosing)
+            )
+        if alignments[0].lost == 0 or choosing:
             break
-        ways = [Alignment(0, 0, {}, None)]  # some piece was found too far on, so try without it
+        alignments = [Alignment(0, 0, {}, None)]  # a piece was found too far on: try without it
     found: _Found = {}
-    way: Alignment | None = ways[0]
-    while way is not None:
-        found |= way.found
-        way = way.before
+    alignment: Alignment | None = alignments[0]
+    while alignment is not None:
+        found |= alignment.found
+        alignment = alignment.before
     return found
 
 
 def _next(
-    prompt: str, step: Sequence[_Piece], way: Alignment, choosing: bool
+    prompt: str, step: Sequence[_Piece], before: Alignment, choosing: bool
 ) -> Iterator[Alignment]:
-    found = _anywhere(prompt, step, way.end)
-    end = max((end for _, end in found.values()), default=way.end)
+    found = _anywhere(prompt, step, before.end)
+    end = max((end for _, end in found.values()), default=before.end)
     size = _size(step)
-    yield Alignment(way.lost + size - _size(found), end, found, way)
+    yield Alignment(before.lost + size - _size(found), end, found, before)
     if choosing and found:
-        yield Alignment(way.lost + size, way.end, {}, way)
+        yield Alignment(before.lost + size, before.end, {}, before)
 
 
 def _size(pieces: Iterable[_Piece]) -> int:
-    """Return how many characters are said: a long text is hardly ever found by chance."""
+    """Return the number of characters: a long text is hardly ever found by chance."""
     return sum(len(piece.text) for piece in pieces)
 
 
-def _best(ways: Iterable[Alignment]) -> list[Alignment]:
-    """Leave out the ways that another one is as good as, and gets there sooner."""
+def _best(alignments: Iterable[Alignment]) -> list[Alignment]:
+    """Return the alignments for which no other one loses as little and ends as soon."""
     best: list[Alignment] = []
-    for way in sorted(ways, key=lambda way: (way.lost, way.end)):
-        if not best or way.end < best[-1].end:
-            best.append(way)
-    return best[:_WAYS_AT_ONCE]
+    for alignment in sorted(alignments, key=lambda each: (each.lost, each.end)):
+        if not best or alignment.end < best[-1].end:
+            best.append(alignment)
+    return best[:_MAX_ALIGNMENTS]
 
 
 def _anywhere(prompt: str, pieces: Iterable[_Piece], at: int = 0) -> _Found:
@@ -273,7 +280,7 @@ def _find(prompt: str, text: str, at: int) -> _Span | None:
 
 @lru_cache(maxsize=4096)
 def _forms(text: str) -> tuple[str, ...]:
-    """Return the forms that a text may have in a prompt: templates write some of it as JSON."""
+    """Return the forms that a text may have in a prompt: templates write some texts as JSON."""
     forms = (
         text,
         json.dumps(text, ensure_ascii=False)[1:-1],

@@ -20,18 +20,20 @@ def rendering_fault(
     tools: Sequence[Mapping[str, Any]] | None = None,
     prefill: bool = False,
 ) -> str | None:
-    """Return what a template would do wrong with a conversation; None where it reads all of it.
+    """Return what a template would do wrong with a conversation; None if it reads all of it.
+
+    Only texts and names of called tools count, without the blanks around them, which a template
+    may strip. Media leave no trace in a prompt.
 
     Args:
         template: The template.
-        meant: The client's own messages. Texts and names of called tools are looked for, without
-            the blanks around them, which a template may strip; media leave no trace in a prompt.
-        sent: What they were made into.
+        meant: The client's own messages.
+        sent: The messages that are rendered.
         tools: The request's tool definitions.
         prefill: Whether the last message is the opening of the reply.
 
     Returns:
-        The words of its refusal, or "" where it leaves a text out.
+        The message of its refusal, or "" if it leaves a text out.
     """
     try:
         prompt = template.render(

@@ -1,4 +1,4 @@
-"""What a tokenizer_config.json says of the template and its special tokens."""
+"""Reading special tokens from a tokenizer_config.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from .errors import TemplateInvalid
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; raise `TemplateInvalid` where there is none."""
+    """Return the JSON object in a file.
+
+    Raises:
+        OSError: The file cannot be read.
+        TemplateInvalid: The file holds no JSON object.
+    """
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -22,12 +27,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def special_tokens_beside(config: Path) -> dict[str, str] | None:
-    """Return the special tokens of a tokenizer_config.json, None without one."""
+    """Return the special tokens of a tokenizer_config.json; None if there is no such file."""
     return special_tokens_of(read_json_object(config)) if config.is_file() else None
 
 
 def special_tokens_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the special tokens of a tokenizer's config, by name."""
+    """Return the special tokens of a tokenizer's config, by names such as `bos_token`."""
     tokens = {}
     for key in ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token"):
         token = config.get(key)

@@ -13,7 +13,7 @@ _BILLING_HEADER = "x-anthropic-billing-header"
 
 
 def to_template_message(message: Message, content_format: ContentFormat) -> dict[str, Any]:
-    """Bring one message into the form that vLLM hands to the template.
+    """Return one message in the form that vLLM hands to the template.
 
     Source: vLLM `renderers/chat_utils.py`, `_parse_chat_message_content` and
     `_postprocess_messages`.
@@ -86,7 +86,7 @@ def _without_billing_header(parts: Sequence[Any]) -> Iterator[Any]:
 
 
 def _as_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call with its arguments parsed; malformed ones become `{}`, as in vLLM."""
+    """Return a tool call with its arguments parsed; malformed ones become `{}`, as in vLLM."""
     function = call.get("function")
     if call.get("type", "function") != "function" or not isinstance(function, Mapping):
         raise ValueError("chat completions only support assistant tool_calls of type 'function'.")
@@ -107,7 +107,10 @@ def _as_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool definition as vLLM's protocol dumps it: known keys, in its order, nulls filled in."""
+    """Return a tool definition as vLLM's protocol dumps it.
+
+    That is: known keys only, in its order, missing ones as null.
+    """
     function = tool.get("function") or {}
     seen = {
         "name": function.get("name"),
@@ -121,9 +124,9 @@ def as_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fold_developer(conversation: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Turn developer messages into system ones and gather all system text at the front.
+    """Return a conversation with all developer and system text in one leading system message.
 
-    Only where a developer message is present. Source: vLLM `renderers/hf.py`,
+    Without a developer message nothing changes. Source: vLLM `renderers/hf.py`,
     `_convert_developer_to_system` and `_consolidate_system_messages`.
     """
     if not any(message["role"] == "developer" for message in conversation):
