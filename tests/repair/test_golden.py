@@ -64,6 +64,7 @@ def test_python_repairs_as_written_down(name: str) -> None:
             assert [list(repaired.messages), changes] == expected
 
 
+@pytest.mark.slow
 @each_template
 def test_jinja_renders_what_is_written_down(name: str) -> None:
     """To the last character, refusals included, of all that the server hands to a template."""
@@ -83,6 +84,7 @@ def test_jinja_renders_what_is_written_down(name: str) -> None:
     assert as_written >= (1 - LOST_BEFORE_SHARE) * len(corpus()[name])
 
 
+@pytest.mark.slow
 def test_the_script_writes_the_same_bytes_again() -> None:
     """What is committed is what the script makes of today's code."""
     assert written() == OUT.read_bytes()
