@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -18,7 +18,8 @@ from litellm_role_guard.profile.states import Kind
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import Repair, repair
 from litellm_role_guard.template.chat_template import ChatTemplate
-from litellm_role_guard.template.errors import TemplateRefused
+
+from .rightness import Renders, misread, read
 
 FRONT = ("system", "developer")
 
@@ -99,13 +100,6 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
     return Conversation(messages, marks)
 
 
-class Renders(Protocol):
-    """A chat template, or a server that renders one."""
-
-    def render(self, messages: Sequence[Any], *, tools: Sequence[Any] | None) -> str:
-        """Give the prompt; raise `TemplateRefused`."""
-
-
 def broken_laws(
     template: Renders, profile: TemplateProfile, conversation: Conversation, *, tools: bool
 ) -> Iterator[str]:
@@ -120,9 +114,16 @@ def broken_laws(
         yield "accepted: the template refuses the result"
     elif missing := _unread(prompt, conversation, split=_was_split(repaired)):
         yield f"whole: {missing}"
+    if found := list(misread(template, repaired.messages, tools=tools)):
+        yield f"right: {found} are printed as in a role that nobody knows"
     changed = repaired.messages is not messages
     original = read(template, messages, tools=tools) if changed else prompt
-    if original is not None and not _unread(original, conversation, split=False) and changed:
+    if (
+        changed
+        and original is not None
+        and not _unread(original, conversation, split=False)
+        and not _is_misread(template, messages, tools=tools)
+    ):
         yield f"minimal: it was whole, and changed: {repaired.changes}"
     again = repair(repaired.messages, profile, tools=given)
     if again.messages is not repaired.messages:
@@ -130,12 +131,23 @@ def broken_laws(
     yield from _promotions(conversation, repaired)
 
 
-def read(template: Renders, messages: Sequence[Any], *, tools: bool) -> str | None:
-    """Give the prompt that the template makes, or None where it refuses."""
-    try:
-        return template.render(messages, tools=TOOLS if tools else None)
-    except TemplateRefused:
-        return None
+def _is_misread(template: Renders, messages: Sequence[Any], *, tools: bool) -> bool:
+    """Return whether a message, or a result that a call still waits for, is in no known role."""
+    rounds = [
+        [*messages[: at + 1], *_results(message)]
+        for at, message in enumerate(messages)
+        if message.get("tool_calls")
+    ]
+    return any(
+        list(misread(template, each, tools=tools, empty=True)) for each in [messages, *rounds]
+    )
+
+
+def _results(message: Any) -> list[Any]:
+    return [
+        {"role": "tool", "tool_call_id": call["id"], "content": "a result"}
+        for call in message["tool_calls"]
+    ]
 
 
 def _unread(prompt: str, conversation: Conversation, *, split: bool) -> str:

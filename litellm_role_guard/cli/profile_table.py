@@ -16,6 +16,7 @@ _STYLES: Mapping[Finding, str] = {
     "accepted": "green",
     "refused": "red",
     "not_read": "yellow",
+    "unknown": "yellow",
     "yes": "cyan",
     "no": "default",
 }
@@ -51,7 +52,9 @@ def _legend() -> Text:
         ("refused", _STYLES["refused"]),
         ": an error. ",
         ("not_read", _STYLES["not_read"]),
-        ": taken, but some text is missing from the prompt or stands elsewhere.",
+        ": taken, but some text is missing from the prompt or stands elsewhere. ",
+        ("unknown", _STYLES["unknown"]),
+        ": read, but in a turn that the template prints for any role.",
     )
 
 

@@ -61,6 +61,16 @@ class Asker:
                     answers[path] = answer
         return answers
 
+    def render(self, builders: Sequence[ProbeBuilder], path: Path = ()) -> Step[list[Rendering]]:
+        """Have conversations rendered, and return the prompts.
+
+        Args:
+            builders: The conversations.
+            path: The place in the profile that they help to decide.
+        """
+        batch = [self._with_call_content(each.probe(self._tools, path)) for each in builders]
+        return (yield batch)
+
     def _with_call_content(self, probe: Probe) -> Probe:
         if self.call_content is None:
             return probe

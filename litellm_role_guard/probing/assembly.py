@@ -47,7 +47,7 @@ def developer_before_last(answers: Answers) -> Answer:
 
     `not_read` if developer messages are read elsewhere, too: then the place explains nothing.
     """
-    if answers.is_accepted("follows", "user", "developer"):
+    if answers.get("follows", "user", "developer") in ("accepted", "unknown"):
         return "not_read"
     return answers.get("developer_before_last") or "not_read"
 

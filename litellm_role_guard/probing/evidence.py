@@ -22,7 +22,7 @@ from .probe import TOOLS, Probe, Rendering, judge
 _CALL_ID_CHARS = 9  # the length that the strictest templates want
 
 
-Finding = Literal["accepted", "refused", "not_read", "yes", "no"]
+Finding = Literal["accepted", "refused", "not_read", "unknown", "yes", "no"]
 """An answer of the profile; `yes` or `no` for a field that lists what it holds for."""
 
 
@@ -87,7 +87,9 @@ class ProbeRecorder:
             field, shape, answer = decided
             key = probe.tools, (field, *shape)
             judged = judge(rendering, probe.marks, probe.unordered_marks)
-            agreed = judged == answer or _is_sign(judged, answer)
+            # Only a control probe tells an unknown role from an accepted one.
+            agreed = judged == ("accepted" if answer == "unknown" else answer)
+            agreed = agreed or _is_sign(judged, answer)
             # Several conversations may have been tried. One that agrees with the answer proves it.
             if key not in found or (key not in agrees and agreed):
                 found[key] = Evidence(field, shape, probe.tools, answer, probe.messages)

@@ -91,4 +91,4 @@ def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) 
 
 def rank(answer: Answer | None) -> int:
     """Return a number that is higher for a better answer; -1 for none."""
-    return -1 if answer is None else ("refused", "not_read", "accepted").index(answer)
+    return -1 if answer is None else ("refused", "not_read", "unknown", "accepted").index(answer)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from ..messages.message import Message
 from .probe import Probe
 
+FIRST_MARK = "zq00vx"
+"""The first mark of every conversation."""
+
 _ID_MARK = "zq90vx"
 
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .states import Kind
 
-Answer = Literal["accepted", "refused", "not_read"]
+Answer = Literal["accepted", "refused", "not_read", "unknown"]
 """`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
-missing from the prompt, or stands elsewhere than where it was said."""
+missing from the prompt, or stands elsewhere than where it was said. `unknown`: every text is
+there, in a turn that the template prints for any role, even for one that it does not know."""
 
 
 Follows = dict[str, dict[Kind, Answer]]

@@ -114,11 +114,11 @@ def test_tools_are_asked_about_where_they_matter(template: ChatTemplate) -> None
     assert (profile.with_tools or plain) == with_tools
 
 
-def test_unknown_roles_are_refused_or_not_read() -> None:
+def test_unknown_roles_are_refused_or_not_read_or_only_printed() -> None:
     """Developer and function messages, as each template has them."""
     assert learnt("no_system").follows["user"]["function"] == "not_read"
     assert learnt("system_first").follows["user"]["function"] == "refused"
-    assert learnt("plain").follows["user"]["function"] == "accepted"
+    assert learnt("plain").follows["user"]["function"] == "unknown"
     # vLLM folds developer text to the front, so that it is not read where it was said.
     assert learnt("plain").follows["user"]["developer"] == "not_read"
 

@@ -86,7 +86,8 @@ def test_the_way_of_asking_that_was_read_is_the_proof() -> None:
     text = (
         "{% if messages[-1].tool_calls or messages[-1].role == 'tool' %}"
         "{{ raise_exception('unanswered') }}{% endif %}"
-        "{% for m in messages %}{{ m.role }}{{ m.content }}{{ m.tool_calls }}{% endfor %}"
+        "{% for m in messages %}{{ 'result' if m.role == 'tool' else m.role }}"
+        "{{ m.content }}{{ m.tool_calls }}{% endfor %}"
     )
     recorder = ProbeRecorder()
     evidence = recorder.evidence(recorder.learn(ChatTemplate(text)))

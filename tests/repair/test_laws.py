@@ -13,8 +13,9 @@ from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.template.chat_template import ChatTemplate
-from testing.laws import Conversation, broken_laws, conversations, read, unstable_prefixes
+from testing.laws import Conversation, broken_laws, conversations, unstable_prefixes
 from testing.real_templates import REAL, name
+from testing.rightness import read
 from testing.size import examples
 from testing.templates import OURS
 

@@ -321,7 +321,7 @@ def test_a_result_that_answers_no_call_is_said_as_text_where_it_would_be_refused
         "{{ c.function.arguments | tojson }}{% endfor %}"
         "{% elif m.role == 'tool' %}{% if loop.previtem.tool_calls "
         "and loop.previtem.tool_calls[0].id != m.tool_call_id %}"
-        "{{ raise_exception('no such call') }}{% endif %}{{ m.content }}"
+        "{{ raise_exception('no such call') }}{% endif %}[{{ m.content }}]"
         "{% else %}{{ m.content }}{% endif %}{% endfor %}"
     )
     profile = TemplateProfile.learn(ChatTemplate(text))
@@ -335,7 +335,7 @@ def test_an_id_that_comes_again_gets_a_new_one_where_it_is_read_once() -> None:
     """A model that numbers the calls of each turn from 0 repeats them in every turn."""
     text = (
         "{% set seen = namespace(ids=[]) %}{% for m in messages %}"
-        "{% if m.role == 'tool' %}{% if m.tool_call_id not in seen.ids %}{{ m.content }}"
+        "{% if m.role == 'tool' %}{% if m.tool_call_id not in seen.ids %}[{{ m.content }}]"
         "{% set seen.ids = seen.ids + [m.tool_call_id] %}{% endif %}"
         "{% else %}{{ m.content }}{{ m.tool_calls | tojson if m.tool_calls }}{% endif %}"
         "{% endfor %}"

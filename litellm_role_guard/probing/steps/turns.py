@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...profile.states import KINDS, STATES, SYSTEM_KINDS, Kind
+from ..answers import Path
 from ..asker import Asker, Step
 from ..paths import CONTINUATIONS, continuations_of, first_path
 from ..probe_builder import ProbeBuilder, on_path
+from .known_roles import ask_whether_known, make_rounds_whole
 
 _SPEAKS: tuple[Kind, ...] = ("assistant", "call")
 
@@ -32,6 +34,7 @@ def ask_states(asker: Asker, *, with_second_system: bool) -> Step[dict[str, tupl
             yield from _ask_follows_with_system(asker, state, path)
         if state not in ("start", "leading_system"):
             yield from _ask_ends(asker, state, path)
+    make_rounds_whole(asker)
     yield from _ask_lone_result(asker)
     return paths
 
@@ -55,24 +58,22 @@ def ask_follows_with_several_systems(asker: Asker) -> Step[None]:
 
 
 def _ask_follows(asker: Asker, state: str, path: Sequence[str]) -> Step[None]:
-    yield from asker.ask(
-        {
-            ("follows", state, kind): _sequels(path, kind, continuations_of(kind, path))
-            for kind in KINDS
-        }
-    )
+    questions: dict[Path, Sequence[ProbeBuilder]] = {
+        ("follows", state, kind): _sequels(path, kind, continuations_of(kind, path))
+        for kind in KINDS
+    }
+    yield from asker.ask(questions)
+    yield from ask_whether_known(asker, questions, len(path))
 
 
 def _ask_follows_with_system(asker: Asker, state: str, path: Sequence[str]) -> Step[None]:
-    yield from asker.ask(
-        {
-            ("follows_with_system", state, kind): _sequels(
-                ("system", *path), kind, CONTINUATIONS[kind]
-            )
-            for kind in SYSTEM_KINDS
-            if not asker.answers.is_accepted("follows", state, kind)
-        }
-    )
+    questions: dict[Path, Sequence[ProbeBuilder]] = {
+        ("follows_with_system", state, kind): _sequels(("system", *path), kind, CONTINUATIONS[kind])
+        for kind in SYSTEM_KINDS
+        if asker.answers.get("follows", state, kind) in ("refused", "not_read")
+    }
+    yield from asker.ask(questions)
+    yield from ask_whether_known(asker, questions, 1 + len(path))
 
 
 def _ask_ends(asker: Asker, state: str, path: Sequence[str]) -> Step[None]:

@@ -1,0 +1,76 @@
+"""Whether what a template reads is read as what it was, judged by renderings alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from litellm_role_guard.messages.message import is_empty
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.states import SYSTEM_KINDS
+from litellm_role_guard.template.errors import TemplateRefused
+
+CONTROL_ROLE = "qqq"
+
+
+class Renders(Protocol):
+    """A chat template, or a server that renders one."""
+
+    def render(self, messages: Sequence[Any], *, tools: Sequence[Any] | None) -> str:
+        """Return the prompt; raise `TemplateRefused`."""
+
+
+def read(template: Renders, messages: Sequence[Any], *, tools: bool) -> str | None:
+    """Return the prompt that the template makes, or None where it refuses."""
+    try:
+        return template.render(messages, tools=TOOLS if tools else None)
+    except TemplateRefused:
+        return None
+
+
+def misread(
+    template: Renders, messages: Sequence[Any], *, tools: bool, empty: bool = False
+) -> Iterator[int]:
+    """Yield the messages that are printed as they would be in a role that nobody knows.
+
+    System and developer messages before the first turn are left out, and later ones whose role
+    names a turn at the front as well.
+
+    Args:
+        template: The template.
+        messages: The conversation.
+        tools: Whether tool definitions go with it.
+        empty: Whether messages without any text count, where they leave a trace.
+    """
+    prompt = read(template, messages, tools=tools)
+    if prompt is None:
+        return
+    at_front = True
+    for at, message in enumerate(messages):
+        role = message["role"]
+        at_front = at_front and role in SYSTEM_KINDS
+        if role in ("user", "assistant") or at_front:
+            continue
+        without = [*messages[:at], *messages[at + 1 :]]
+        if is_empty(message) and (not empty or read(template, without, tools=tools) == prompt):
+            continue
+        control = [*messages[:at], {**message, "role": CONTROL_ROLE}, *messages[at + 1 :]]
+        other = read(template, control, tools=tools)
+        if (
+            other is not None
+            and _folded(prompt, role) == _folded(other, role)
+            and not (role in SYSTEM_KINDS and _has_turns_of(template, role, tools=tools))
+        ):
+            yield at
+
+
+def _folded(prompt: str, role: str) -> str:
+    return re.sub(f"{role}|{CONTROL_ROLE}", CONTROL_ROLE, prompt, flags=re.IGNORECASE)
+
+
+def _has_turns_of(template: Renders, role: str, *, tools: bool) -> bool:
+    """Return whether the role's name stands before the text of a message at the front."""
+    front = [{"role": role, "content": "frontmark"}, {"role": "user", "content": "usermark"}]
+    prompt = read(template, front, tools=tools)
+    return prompt is not None and role in prompt.partition("frontmark")[0].lower()
