@@ -19,7 +19,7 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import Repair, repair
 from litellm_role_guard.template.chat_template import ChatTemplate
 
-from .rightness import Renders, misread, read
+from .rightness import Renders, mispaired, misread, read
 
 FRONT = ("system", "developer")
 
@@ -49,8 +49,9 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
 
     Args:
         draw: Hypothesis' source of choices.
-        rough: Whether some contents are null or empty, some tool results answer no call and some
-            arguments are cut short.
+        rough: Whether some contents are null or empty, some speakers have names, some arguments
+            are cut short or no object, and some tool results answer no call, come in another order
+            or are missing.
     """
     count = itertools.count()
     messages: list[dict[str, Any]] = []
@@ -77,6 +78,8 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
                 message["tool_call_id"] = "call_orphan"
             if kind == "function":
                 message["name"] = "look_up"
+            if rough and kind in ("user", "assistant") and draw(st.integers(0, 5)) == 0:
+                message["name"] = draw(st.sampled_from(["ann", "bob"]))
             messages.append(message)
             continue
         said = content() if draw(st.integers(0, 3)) == 0 else None
@@ -88,14 +91,20 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
         ]
         calls = []
         for call_id in ids:
-            arguments = f'{{"word": "{mark()}"}}'
-            if rough and draw(st.integers(0, 9)) == 0:
-                arguments = arguments[:-2]
-            function = {"name": "look_up", "arguments": arguments}
+            odd = draw(st.integers(0, 19)) if rough else 19
+            if odd > 1:
+                arguments = f'{{"word": "{mark()}"}}'
+                arguments = arguments[:-2] if odd < 4 else arguments
+                function = {"name": "look_up", "arguments": arguments}
+            else:
+                function = {"name": mark(), "arguments": ("null", "[]")[odd]}
             calls.append({"id": call_id, "type": "function", "function": function})
         messages.append({"role": "assistant", "content": said, "tool_calls": calls})
-        if draw(st.integers(0, 3)):
-            for call_id in ids:
+        answered = ids if draw(st.integers(0, 3)) else []
+        if rough and len(answered) > 1 and draw(st.booleans()):
+            answered = draw(st.permutations(answered))[draw(st.integers(0, 1)) :]
+        if answered:
+            for call_id in answered:
                 messages.append({"role": "tool", "tool_call_id": call_id, "content": mark()})
     return Conversation(messages, marks)
 
@@ -116,6 +125,8 @@ def broken_laws(
         yield f"whole: {missing}"
     if found := list(misread(template, repaired.messages, tools=tools)):
         yield f"right: {found} are printed as in a role that nobody knows"
+    if found := list(mispaired(template, repaired.messages, tools=tools)):
+        yield f"right: the results of {found} stand with another call"
     changed = repaired.messages is not messages
     original = read(template, messages, tools=tools) if changed else prompt
     if (
@@ -132,13 +143,16 @@ def broken_laws(
 
 
 def _is_misread(template: Renders, messages: Sequence[Any], *, tools: bool) -> bool:
-    """Return whether a message, or a result that a call still waits for, is in no known role."""
+    """Return whether a message is not read as what it is.
+
+    It is in a role that nobody knows, a call's result would be, or results are mispaired.
+    """
     rounds = [
         [*messages[: at + 1], *_results(message)]
         for at, message in enumerate(messages)
         if message.get("tool_calls")
     ]
-    return any(
+    return bool(list(mispaired(template, messages, tools=tools))) or any(
         list(misread(template, each, tools=tools, empty=True)) for each in [messages, *rounds]
     )
 
@@ -169,7 +183,8 @@ def _unread(prompt: str, conversation: Conversation, *, split: bool) -> str:
 
 
 def _was_split(repaired: Repair) -> bool:
-    return any("one tool call at a time" in change.why for change in repaired.changes)
+    whys = ("one tool call at a time", "tell whose result it is")
+    return any(why in change.why for change in repaired.changes for why in whys)
 
 
 # Where a text of each role may end up: never in a turn of more authority than its own. Tool text in
@@ -214,7 +229,8 @@ def unstable_prefixes(
     ):
         return  # the template drops the text beside a call once an answer follows
     kinds: tuple[Kind, ...] = ("user", "assistant")
-    must_finish = rules.parallel_calls != "accepted" or not all(
+    pairs = rules.parallel_calls == rules.result_pairing == "accepted"
+    must_finish = not pairs or not all(
         rules.may_follow(f"{side}+call", kind) for side in kinds for kind in kinds
     )
     before: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -63,6 +64,25 @@ def misread(
             and not (role in SYSTEM_KINDS and _has_turns_of(template, role, tools=tools))
         ):
             yield at
+
+
+def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Iterator[int]:
+    """Yield the calls whose results come in another order, and in a prompt that shows no ids."""
+    prompt = read(template, messages, tools=tools)
+    if prompt is None:
+        return
+    for at, message in enumerate(messages):
+        calls = [call["id"] for call in message.get("tool_calls") or ()]
+        behind = itertools.takewhile(lambda each: each["role"] == "tool", messages[at + 1 :])
+        results = [each for each in behind if each["tool_call_id"] in calls]
+        answered = [each["tool_call_id"] for each in results]
+        if answered != sorted(answered, key=calls.index) and any(
+            prompt.count(call_id) < 2 for call_id in answered
+        ):
+            places = [prompt.find(str(each["content"])) for each in results]
+            # Some templates look a call's result up, wherever it stands.
+            if places == sorted(places):
+                yield at
 
 
 def _folded(prompt: str, role: str) -> str:

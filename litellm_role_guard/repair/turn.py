@@ -27,6 +27,7 @@ class Turn(NamedTuple):
         labelled: Whether its text begins with a label that tells who said it.
         merged_by_server: Whether the server joins its text to that of others at the front.
         ignored_empty: Whether it is empty and the template passes over it.
+        ends_labelled: Whether its text ends with what stands behind a label.
         written_calls: The tool calls that were written out in it: the name of each by its id.
     """
 
@@ -36,6 +37,7 @@ class Turn(NamedTuple):
     labelled: bool = False
     merged_by_server: bool = False
     ignored_empty: bool = False
+    ends_labelled: bool = False
     written_calls: Mapping[object, str] = NO_CALLS
 
     @classmethod
@@ -86,7 +88,13 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
         _join_others(message, turns, separator)
     at = tuple(dict.fromkeys(origins))
     return Turn(
-        first.kind, message, at, first.labelled, first.merged_by_server, first.ignored_empty
+        first.kind,
+        message,
+        at,
+        first.labelled,
+        first.merged_by_server,
+        first.ignored_empty,
+        turns[-1].ends_labelled,
     )
 
 
@@ -96,8 +104,6 @@ def _join_others(message: dict[str, Any], turns: Sequence[Turn], separator: str)
         said = [text for text in texts if text and isinstance(text, str)]
         if said:
             message[key] = separator.join(said)
-    if len({turn.message.get("name") for turn in turns}) > 1:
-        message.pop("name", None)  # or one would be given what another said
 
 
 def join_contents(contents: Sequence[Any], separator: str) -> Any:

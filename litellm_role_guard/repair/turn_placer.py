@@ -10,7 +10,7 @@ from .billing_line import without_billing_line
 from .change import Change
 from .content import content_form, normalize_content
 from .context import RepairContext, StepResult
-from .labelled_text import labelled_user, tool_calls_as_text
+from .labelled_text import labelled_user, message_label, told_apart, tool_calls_as_text
 from .policy import is_rejected
 from .turn import Turn, as_role, join
 
@@ -204,9 +204,16 @@ class TurnPlacer:
         if last is not None and last.kind == turn.kind not in ("call", "tool"):
             if turn.kind == "user" and self._has_transcript:
                 turn = _as_labelled(turn)
-            self._groups[-1].append(turn)
+            self._append(turn)
         else:
             self._PLACES.get(turn.kind, TurnPlacer.put)(self, turn)
+
+    def _append(self, turn: Turn) -> None:
+        """Join a turn to the last one."""
+        group = self._groups[-1]
+        if group[-1].kind == turn.kind:
+            turn = told_apart(group[-1], turn)
+        group.append(turn)
 
     def _place_user(self, turn: Turn) -> None:
         last = self.last
@@ -217,7 +224,7 @@ class TurnPlacer:
             if last is None or last.kind != "tool" or not self._policy.fillers["assistant"]:
                 self._fill("assistant", turn)
             else:  # words that the assistant never said are worse than a boundary within a turn
-                self._groups[-1].append(_as_labelled(turn))
+                self._append(_as_labelled(turn))
         elif last is not None and last.kind != "user":
             self._transcribe(self._pop())
             self.place(turn)
@@ -241,7 +248,10 @@ class TurnPlacer:
             self.place(tool_calls_as_text(turn, self._context.separator))
 
     def _place_tool(self, turn: Turn) -> None:
-        name = turn.message.get("name") or self._names.get(turn.message.get("tool_call_id"))
+        call_id = turn.message.get("tool_call_id")
+        name = self._names.get(call_id)
+        if name is None or call_id not in self._written:
+            name = turn.message.get("name") or name
         why = "the template does not read a tool result there"
         if self._is_of_written_call(turn):
             why = "its call is written out as text"
@@ -284,7 +294,7 @@ class TurnPlacer:
     def _transcribe(self, turn: Turn) -> None:
         """Write a turn as text of the user's: the last resort, which every template can show."""
         self._note("transcript", turn, f"the template reads no {turn.kind} turn there")
-        self.place(labelled_user(turn, f"{turn.kind.capitalize()} message"))
+        self.place(labelled_user(turn, message_label(turn)))
         self._has_transcript = True
 
     def _write_last_call(self) -> None:
@@ -305,7 +315,7 @@ class TurnPlacer:
 
 
 def _as_labelled(turn: Turn) -> Turn:
-    return turn if turn.labelled else labelled_user(turn, "User message")
+    return turn if turn.labelled else labelled_user(turn, message_label(turn))
 
 
 def _calls(turn: Turn) -> Sequence[Message]:

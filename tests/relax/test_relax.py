@@ -212,7 +212,7 @@ def test_the_command_writes_the_template_of_a_file(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["relax", str(STRICT), "-o", str(out)])
     assert (done.exit_code, done.output) == (0, "")
     prompt = ChatTemplate.from_path(out).render([user("one"), developer("two"), user("three")])
-    assert "one\n\n[Developer message]\ntwo\n\nthree" in prompt
+    assert "one\n\n[Developer message]\ntwo\n\n[User message]\nthree" in prompt
 
 
 def test_the_command_takes_a_backend_that_shows_its_template(tmp_path: Path) -> None:

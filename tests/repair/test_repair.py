@@ -118,7 +118,7 @@ def test_a_system_message_amid_the_conversation_is_said_by_the_user_where_it_sta
         ("user", "why?"),
     ]
     assert said(repair(messages, ALTERNATING))[2:] == [
-        ("user", "[System message]\nBe brief.\n\nwhy?")
+        ("user", "[System message]\nBe brief.\n\n[User message]\nwhy?")
     ]
 
 
@@ -257,9 +257,10 @@ def test_a_role_of_the_templates_own_is_left_where_it_stands() -> None:
 
 
 def test_a_speakers_name_is_not_given_to_anothers_words() -> None:
-    """Where two people's turns are joined, neither name stands over both."""
+    """Where two people's turns are joined, the names of both stand between their words."""
     messages = [say("user", "yes", name="ann"), say("user", "no", name="bob")]
-    assert repair(messages, ALTERNATING).messages == [say("user", "yes\n\nno")]
+    told = "yes\n\n[End of message: ann]\n[User message: bob]\nno"
+    assert repair(messages, ALTERNATING).messages == [say("user", told, name="ann")]
     same = [say("user", "yes", name="ann"), say("user", "no", name="ann")]
     assert repair(same, ALTERNATING).messages == [say("user", "yes\n\nno", name="ann")]
 
