@@ -233,7 +233,10 @@ class GuardedCall:
     def _is_in(self, body: Mapping[str, Any]) -> bool:
         """Return whether a body holds what this call has sent last."""
         fields = self._conversation.body(self._sent)
-        return all(body.get(name) == value for name, value in fields.items())
+        return all(
+            _without_nulls(body.get(name)) == _without_nulls(value)
+            for name, value in fields.items()
+        )
 
     def _repair(self) -> bool:
         """Repair the client's own messages; return whether there is anything new to send."""
@@ -300,6 +303,15 @@ def _meant(conversation: RequestConversation, deployment: Deployment) -> Without
     if settings.error_turns == "keep" or settings.mode == "reject":
         return WithoutErrors(messages, range(len(messages)))
     return without_errors(messages, settings.error_patterns, prefill=conversation.prefill)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return JSON-like data without fields that are null, which LiteLLM leaves out here and there."""
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_nulls(each) for each in value]
+    return value
 
 
 def _is_lone_text(messages: Sequence[Message]) -> bool:
