@@ -306,7 +306,7 @@ def _meant(conversation: RequestConversation, deployment: Deployment) -> Without
 
 
 def _without_nulls(value: Any) -> Any:
-    """Return JSON-like data without fields that are null, which LiteLLM leaves out here and there."""
+    """Return JSON-like data without fields that are null; some of these LiteLLM leaves out."""
     if isinstance(value, Mapping):
         return {name: _without_nulls(each) for name, each in value.items() if each is not None}
     if isinstance(value, (list, tuple)):

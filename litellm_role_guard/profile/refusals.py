@@ -62,7 +62,7 @@ _Change = Callable[[Rules], Mapping[str, Any]]
 """Returns the fields of the rules that a lesson replaces."""
 
 
-MAX_WORDS = 10_000
+MAX_WORDS = 2000
 """How many characters of an error are read. The longest refusal of a template has some 200."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -42,9 +43,15 @@ class Backend:
         entry: Any = {"model_name": "g", "litellm_params": params}
         self._router = Router(model_list=[entry], num_retries=0)
 
+    async def respond(self, items: list[Any]) -> list[int]:
+        """Ask on /v1/responses; return the statuses of the calls that it took."""
+        self._forget()
+        await self._router.aresponses(model="g", input=copy.deepcopy(items))
+        return [call["status"] for call in self.calls()]
+
     async def ask(self, messages: list[Any], **fields: Any) -> list[int]:
-        """Ask; return the statuses of the calls that it took, the client's error among them."""
-        httpx.delete(f"{self._url}/control/requests").raise_for_status()
+        """Ask; return the statuses of the calls that it took."""
+        self._forget()
         try:
             answer = await self._router.acompletion(
                 model="g", messages=copy.deepcopy(messages), **fields
@@ -58,7 +65,10 @@ class Backend:
     def calls(self) -> list[dict[str, Any]]:
         """Return what the last request sent."""
         received: list[dict[str, Any]] = httpx.get(f"{self._url}/control/requests").json()
-        return [call for call in received if call["path"].endswith("/completions")]
+        return [call for call in received if call["path"].startswith("/v1/")]
+
+    def _forget(self) -> None:
+        httpx.delete(f"{self._url}/control/requests").raise_for_status()
 
     async def leaves(self, messages: list[Any]) -> bool:
         """Return whether a conversation is sent as it is, and answered."""
@@ -108,6 +118,36 @@ async def test_a_true_lesson_holds_for_all_after_its_second_proof(stream: bool) 
         assert await backend.ask([*run("one"), *run("one")[1:]], stream=stream) == [200]
         assert await backend.ask(run("two"), stream=stream) == [400, 200]
         assert await backend.ask(run("three"), stream=stream) == [200]
+
+
+async def test_conversations_with_calls_prove_a_lesson_as_well(tmp_path: Path) -> None:
+    """LiteLLM leaves out the null beside a call: what it sent is what the guard gave it."""
+    with_tools = tmp_path / "tools.jinja"
+    with_tools.write_text(
+        "{% for m in messages %}{% if m.role == 'tool' %}result {{ m.tool_call_id }}"
+        "{% elif m.tool_calls %}{% for c in m.tool_calls %}call {{ c.id }} {{ c.function.name }}"
+        "{{ c.function.arguments | tojson }}{% endfor %}{% else %}{{ m.role }}:{% endif %}"
+        "{{ m.content or '' }}{% endfor %}"
+    )
+    no_tools = (
+        "{% for m in messages %}{% if m.role not in ('user', 'assistant') %}"
+        "{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}"
+        "{{ m.role }}: {{ m.content }}{% endfor %}"
+    )
+    with guarded(no_tools, chat_template=str(with_tools)) as backend:
+        for text in ("one", "two"):
+            statuses = await backend.ask([user(text), *WITH_TOOLS[1:]])
+            assert statuses == [400, 200]
+        assert await backend.ask([user("three"), *WITH_TOOLS[1:]]) == [200]
+
+
+async def test_a_lesson_is_proven_on_responses_and_holds_on_chat() -> None:
+    """The same deployment, whatever the endpoint."""
+    with guarded(ALTERNATING.read_text(), chat_template=str(PLAIN)) as backend:
+        for text in ("one", "two"):
+            assert await backend.respond(run(text)) == [400, 200]
+        assert await backend.respond(run("three")) == [200]
+        assert await backend.ask(run("four")) == [200]
 
 
 async def test_what_begins_alike_is_one_proof() -> None:
