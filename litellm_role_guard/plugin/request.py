@@ -149,6 +149,8 @@ class LiteLLMRequest:
         # Most requests have none; to look a deployment up costs more than all of a clean repair.
         if not variables:
             return False
+        if any(isinstance(given, Mapping) and "chat_template" in given for given in variables):
+            return True
         own = LiteLLMRequest(self._own_arguments()).extra(name)
         return any(given != own for given in variables)
 

@@ -124,6 +124,7 @@ def test_reading_a_refusal_takes_linear_time() -> None:
         ({"documents": [{"text": "x"}]}, False),
         ({"chat_template": "{{ messages }}"}, False),
         ({"chat_template_kwargs": {"a": 1}}, True),
+        ({"chat_template_kwargs": {"chat_template": "{{ messages }}"}}, False),
         ({"chat_template_kwargs": {"a": 1}, "extra_body": {"chat_template_kwargs": {}}}, True),
     ],
 )

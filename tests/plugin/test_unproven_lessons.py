@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import litellm
 import pytest
 from litellm.exceptions import BadRequestError
+from litellm.integrations.custom_logger import CustomLogger
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard
@@ -41,19 +44,19 @@ class Backend:
         self._url = url
         params = {"model": "hosted_vllm/m", "api_base": f"{url}/v1", "api_key": "none"}
         entry: Any = {"model_name": "g", "litellm_params": params}
-        self._router = Router(model_list=[entry], num_retries=0)
+        self.router = Router(model_list=[entry], num_retries=0)
 
     async def respond(self, items: list[Any]) -> list[int]:
         """Ask on /v1/responses; return the statuses of the calls that it took."""
         self._forget()
-        await self._router.aresponses(model="g", input=copy.deepcopy(items))
+        await self.router.aresponses(model="g", input=copy.deepcopy(items))
         return [call["status"] for call in self.calls()]
 
     async def ask(self, messages: list[Any], **fields: Any) -> list[int]:
         """Ask; return the statuses of the calls that it took."""
         self._forget()
         try:
-            answer = await self._router.acompletion(
+            answer = await self.router.acompletion(
                 model="g", messages=copy.deepcopy(messages), **fields
             )
             if fields.get("stream"):
@@ -193,6 +196,66 @@ async def test_words_that_a_client_brings_teach_nothing(fields: dict[str, Any]) 
             assert set(statuses) == {400}
         assert await backend.leaves(SOUND)
         assert await backend.leaves([SYSTEM, user("two"), *TOOLS[1:]])
+
+
+async def test_a_template_that_fakes_a_proof_teaches_nothing() -> None:
+    """It refuses tool results and takes the repaired form: its own business."""
+    fake = (
+        "{% for m in messages %}{% if m.role == 'tool' %}"
+        "{{ raise_exception('Only user and assistant ro' ~ 'les are supported') }}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    with guarded(PLAIN.read_text()) as backend:
+        for text in ("one", "two", "three"):
+            statuses = await backend.ask(
+                [user(text), *TOOLS[1:]], chat_template_kwargs={"chat_template": fake}
+            )
+            assert statuses == [400, 200]
+        assert await backend.leaves(SOUND)
+        assert await backend.leaves([user("one"), *TOOLS[1:]])
+
+
+async def test_variables_that_a_client_brings_to_the_proxy_teach_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The template refuses what it takes with the deployment's own variables."""
+    strict_if_told = (
+        "{% for m in messages %}{% if m.role == 'tool' and strict %}"
+        "{{ raise_exception('Only user and assistant roles are supported') }}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    with guarded(strict_if_told) as backend:
+        server = SimpleNamespace(llm_router=backend.router)
+        monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", server)
+        for text in ("one", "two", "three"):
+            statuses = await backend.ask(
+                [user(text), *TOOLS[1:]], chat_template_kwargs={"strict": True}
+            )
+            assert statuses == [400, 200]
+        assert await backend.leaves(SOUND)
+        assert await backend.leaves([user("one"), *TOOLS[1:]])
+
+
+class Meddler(CustomLogger):
+    """Another plugin, which changes messages after the guard."""
+
+    async def async_pre_call_deployment_hook(
+        self, kwargs: dict[str, Any], call_type: Any
+    ) -> dict[str, Any]:
+        """Return the arguments with a further user message."""
+        return {**kwargs, "messages": [*kwargs["messages"], user("by the way")]}
+
+
+async def test_what_another_plugin_has_changed_proves_nothing() -> None:
+    """A lesson is learnt from what the guard itself has sent."""
+    with guarded(ALTERNATING.read_text(), chat_template=str(PLAIN)) as backend:
+        litellm.callbacks.append(Meddler())
+        for text in ("one", "two"):
+            assert await backend.ask(run(text)) == [400, 200]
+        litellm.callbacks.pop()
+        for text in ("three", "four"):
+            assert await backend.ask(run(text)) == [400, 200]
+        assert await backend.ask(run("five")) == [200]
 
 
 async def test_a_conversation_that_is_refused_in_every_form_teaches_nothing() -> None:
