@@ -92,9 +92,9 @@ class Deployment:
         if self.learnt is learnt:
             self._teach(self.lessons.keep(conversation, lessons, may_prove=may_prove))
 
-    def answered(self, conversation: ConversationId) -> None:
+    def answered(self, conversation: ConversationId, lessons: tuple[Lesson, ...]) -> None:
         """Keep the lessons that a conversation was to try, since it was answered with them."""
-        self._teach(self.lessons.answered(conversation))
+        self._teach(self.lessons.answered(conversation, lessons))
 
     def _teach(self, proven: list[Lesson]) -> None:
         taught = with_lessons(self.profile, proven)

@@ -79,7 +79,7 @@ class GuardedCall:
             since = time.monotonic()
             await learner.ready(backend, wait)
             self._patience -= time.monotonic() - since
-        self._adopt_profile()
+            self._adopt_profile()
         self._repair()
         return self._conversation.arguments(self._sent) if self._report.changes else None
 
@@ -97,7 +97,7 @@ class GuardedCall:
         Returns:
             The fields of the body to send instead, or None where the same would be sent again.
         """
-        refusal = self._read(words, body)
+        refusal = self._read(words, body, self._conversation.body(self._sent))
         asked = self._asked()
         if refusal is not None and asked is not None:
             learner, backend = asked
@@ -141,7 +141,7 @@ class GuardedCall:
         """
         if not self._teaches:
             return
-        refusal = self._read(words, arguments, sent=False)
+        refusal = self._read(words, arguments, self._conversation.arguments(self._sent))
         if refusal is None:
             return
         asked = self._asked()
@@ -155,8 +155,8 @@ class GuardedCall:
 
     def answered_unheard(self) -> None:
         """Keep the lessons that this attempt tried, which no client of the guard's made."""
-        if self._teaches:
-            self._deployment.answered(self._conversation_id)
+        if self._teaches and self._lessons:
+            self._deployment.answered(self._conversation_id, self._lessons)
 
     def failed(self) -> None:
         """Count an error of the guard's own."""
@@ -215,28 +215,26 @@ class GuardedCall:
             self._id = conversation_id(self._conversation.messages, self._owner)
         return self._id
 
-    def _read(self, words: str, body: Mapping[str, Any], *, sent: bool = True) -> Refusal | None:
+    def _read(
+        self, words: str, sent: Mapping[str, Any], meant: Mapping[str, Any]
+    ) -> Refusal | None:
         """Return what a refusal is about, and note whether its lessons may hold for others.
 
         They may where the client's own conversation was refused, as it came: a refusal of what the
         guard has changed may be the guard's own doing. And only in words that nobody said in it.
+
+        Args:
+            words: The words of the refusal.
+            sent: The fields that were sent.
+            meant: Those of them that hold the conversation, as the guard has given them.
         """
-        said = client_words(body)
+        said = client_words(sent)
         refusal = read_refusal(words, said.parameters)
-        if not self._refusals and self._report.changes:
-            self._may_prove = False
+        is_changed = not self._refusals and bool(self._report.changes)
         self._refusals += 1
-        if read_refusal(words, said.all) != refusal or (sent and not self._is_in(body)):
+        if is_changed or read_refusal(words, said.all) != refusal or not _holds(sent, meant):
             self._may_prove = False
         return refusal
-
-    def _is_in(self, body: Mapping[str, Any]) -> bool:
-        """Return whether a body holds what this call has sent last."""
-        fields = self._conversation.body(self._sent)
-        return all(
-            _without_nulls(body.get(name)) == _without_nulls(value)
-            for name, value in fields.items()
-        )
 
     def _repair(self) -> bool:
         """Repair the client's own messages; return whether there is anything new to send."""
@@ -303,6 +301,13 @@ def _meant(conversation: RequestConversation, deployment: Deployment) -> Without
     if settings.error_turns == "keep" or settings.mode == "reject":
         return WithoutErrors(messages, range(len(messages)))
     return without_errors(messages, settings.error_patterns, prefill=conversation.prefill)
+
+
+def _holds(sent: Mapping[str, Any], meant: Mapping[str, Any]) -> bool:
+    """Return whether fields stand as they are among others."""
+    return all(
+        _without_nulls(sent.get(name)) == _without_nulls(value) for name, value in meant.items()
+    )
 
 
 def _without_nulls(value: Any) -> Any:

@@ -94,12 +94,17 @@ class Lessons:
         else:
             self._remembered.pop(conversation, None)
 
-    def answered(self, conversation: ConversationId) -> list[Lesson]:
-        """Take it that a conversation was answered; return the lessons that hold for all by now."""
+    def answered(self, conversation: ConversationId, lessons: tuple[Lesson, ...]) -> list[Lesson]:
+        """Keep lessons that a conversation was to try; return those that hold for all by now.
+
+        Args:
+            conversation: A conversation that was answered.
+            lessons: What it was repaired with.
+        """
         remembered = self._remembered.get(conversation)
-        if remembered is None or not remembered.is_tried:
+        if remembered is None or not remembered.is_tried or remembered.lessons != lessons:
             return []
-        return self.keep(conversation, remembered.lessons, may_prove=remembered.may_prove)
+        return self.keep(conversation, lessons, may_prove=remembered.may_prove)
 
     def keep(
         self, conversation: ConversationId, lessons: tuple[Lesson, ...], *, may_prove: bool

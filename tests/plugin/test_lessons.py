@@ -71,6 +71,20 @@ def test_each_lesson_needs_two_beginnings() -> None:
     assert not known.are_remembered
 
 
+def test_only_an_attempt_that_tried_a_lesson_proves_it() -> None:
+    """Another one, which was under way at the time, may be answered without it."""
+    known = Lessons()
+    first, second = (conversation_id([{"role": "user", "content": text}], ()) for text in "ab")
+    for each in (first, second):
+        known.suggest(each, JOIN, may_prove=True)
+    assert known.answered(first, ()) == []
+    assert known.answered(second, JOIN) == []
+    assert known.answered(first, JOIN) == list(JOIN)
+    assert known.answered(first, JOIN) == []
+    known.suggest(first, (), may_prove=True)
+    assert known.of(first) == ()
+
+
 def test_what_a_client_says_is_no_refusal() -> None:
     """Wherever it says it, and in whatever case; the template's own words beside it are one."""
     assert read_refusal(TOLD) is not None
