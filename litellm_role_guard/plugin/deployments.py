@@ -78,7 +78,7 @@ class Deployment:
         learnt: TemplateProfile,
         lessons: tuple[Lesson, ...],
         *,
-        may_prove: bool,
+        proof: bytes | None,
     ) -> None:
         """Keep lessons that got a conversation answered, for all once another has proven them.
 
@@ -87,10 +87,10 @@ class Deployment:
             learnt: `learnt` at the time of its refusal. If another template was learnt since, the
                 lessons are the former's, and nothing is kept.
             lessons: What it was repaired with.
-            may_prove: Whether they may hold for others as well.
+            proof: What its answer is as a proof for all (`proof_of`); None for no proof.
         """
         if self.learnt is learnt:
-            self._teach(self.lessons.keep(conversation, lessons, may_prove=may_prove))
+            self._teach(self.lessons.keep(conversation, lessons, proof=proof))
 
     def answered(self, conversation: ConversationId, lessons: tuple[Lesson, ...]) -> None:
         """Keep the lessons that a conversation was to try, since it was answered with them."""

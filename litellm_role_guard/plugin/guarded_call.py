@@ -21,7 +21,7 @@ from ..repair.error_turns import WithoutErrors, without_errors
 from ..template.rendering_fault import rendering_fault
 from .client_words import client_words
 from .deployments import Deployment
-from .lessons import ConversationId, conversation_id
+from .lessons import ConversationId, conversation_id, proof_of
 from .profile_refresher import ProfileRefresher
 
 
@@ -121,7 +121,7 @@ class GuardedCall:
         try:
             if answered and self._teaches and self._refusals and (lessons := self._needed()):
                 self._deployment.keep(
-                    self._conversation_id, self._learnt, lessons, may_prove=self._may_prove
+                    self._conversation_id, self._learnt, lessons, proof=self._proof()
                 )
         except Exception as error:
             # The answer is the client's, whatever goes wrong with what it teaches.
@@ -151,7 +151,7 @@ class GuardedCall:
         changes = self._report.changes
         lessons = self._needed() if self._repaired_with(refusal) else ()
         self._report.changes = changes  # those of what was sent
-        self._deployment.lessons.suggest(self._conversation_id, lessons, may_prove=self._may_prove)
+        self._deployment.lessons.suggest(self._conversation_id, lessons, proof=self._proof())
 
     def answered_unheard(self) -> None:
         """Keep the lessons that this attempt tried, which no client of the guard's made."""
@@ -214,6 +214,9 @@ class GuardedCall:
         if self._id is None:
             self._id = conversation_id(self._conversation.messages, self._owner)
         return self._id
+
+    def _proof(self) -> bytes | None:
+        return proof_of(self._conversation.messages) if self._may_prove else None
 
     def _read(
         self, words: str, sent: Mapping[str, Any], meant: Mapping[str, Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..messages.message import Message, content_parts, part_text
@@ -24,8 +24,7 @@ class ConversationId(NamedTuple):
 
     Attributes:
         owner: Whose it is. A lesson of one client's does not hold for the same words of another's.
-        beginning: The hash of how it begins. Conversations that begin alike count as one proof,
-            whoever has them.
+        beginning: The hash of its messages up to the first turn.
     """
 
     owner: tuple[str, ...]
@@ -33,30 +32,44 @@ class ConversationId(NamedTuple):
 
 
 def conversation_id(messages: Sequence[Message], owner: tuple[str, ...]) -> ConversationId:
-    """Return the id of a conversation: its messages up to the first turn tell it from others.
+    """Return the id of a conversation.
 
     Args:
         messages: The messages as the client meant them.
         owner: Whose they are.
     """
+    return ConversationId(owner, _beginning(messages, lambda text: text))
+
+
+def proof_of(messages: Sequence[Message]) -> bytes:
+    """Return what tells a conversation's proof of a lesson from that of another conversation.
+
+    Those that begin alike are one proof, whoever has them: another space makes no other one.
+
+    Args:
+        messages: The messages as the client meant them.
+    """
+    return _beginning(messages, lambda text: " ".join(text.split()))
+
+
+def _beginning(messages: Sequence[Message], written: Callable[[str], str]) -> bytes:
     told = hashlib.blake2b(digest_size=16)
     for message in messages:
         role = message["role"]
         told.update(f"\n{role}:".encode())
         for part in content_parts(message):
             text = part_text(part)
-            # Another space or line break makes no other conversation.
-            words = repr(part).split() if text is None else text.split()
-            told.update(" ".join(words).encode(errors="surrogatepass"))
+            words = written(repr(part) if text is None else text)
+            told.update(words.encode(errors="surrogatepass"))
         if role not in ("system", "developer"):
             break
-    return ConversationId(owner, told.digest())
+    return told.digest()
 
 
 class _Remembered(NamedTuple):
     lessons: tuple[Lesson, ...]
     is_tried: bool = False
-    may_prove: bool = False
+    proof: bytes | None = None
 
 
 class Lessons:
@@ -80,17 +93,17 @@ class Lessons:
         return remembered.lessons
 
     def suggest(
-        self, conversation: ConversationId, lessons: tuple[Lesson, ...], *, may_prove: bool
+        self, conversation: ConversationId, lessons: tuple[Lesson, ...], *, proof: bytes | None
     ) -> None:
         """Have a conversation try lessons at its next attempt; none have it try nothing any more.
 
         Args:
             conversation: The conversation that was refused.
             lessons: What its next attempt is to be repaired with.
-            may_prove: Whether they may hold for all once two such attempts were answered.
+            proof: What the answer to that attempt is as a proof for all; None for no proof.
         """
         if lessons:
-            self._remember(conversation, _Remembered(lessons, True, may_prove))
+            self._remember(conversation, _Remembered(lessons, True, proof))
         else:
             self._remembered.pop(conversation, None)
 
@@ -104,27 +117,22 @@ class Lessons:
         remembered = self._remembered.get(conversation)
         if remembered is None or not remembered.is_tried or remembered.lessons != lessons:
             return []
-        return self.keep(conversation, lessons, may_prove=remembered.may_prove)
+        return self.keep(conversation, lessons, proof=remembered.proof)
 
     def keep(
-        self, conversation: ConversationId, lessons: tuple[Lesson, ...], *, may_prove: bool
+        self, conversation: ConversationId, lessons: tuple[Lesson, ...], *, proof: bytes | None
     ) -> list[Lesson]:
         """Keep lessons for a conversation; return those that hold for all by now.
 
         Args:
             conversation: A conversation that was refused without them, and answered with them.
             lessons: What it was repaired with.
-            may_prove: Whether they may hold for others as well.
+            proof: What its answer is as a proof for all (`proof_of`); None for no proof.
         """
         self._remember(conversation, _Remembered(lessons))
-        if not may_prove:
+        if proof is None:
             return []
-        beginning = conversation.beginning
-        return [
-            lesson
-            for lesson in lessons
-            if self._proven_by.setdefault(lesson, beginning) != beginning
-        ]
+        return [lesson for lesson in lessons if self._proven_by.setdefault(lesson, proof) != proof]
 
     def forget_proofs(self) -> None:
         """Have each lesson proven anew by two conversations; theirs hold for them as before."""

@@ -9,7 +9,7 @@ import pytest
 
 from litellm_role_guard.plugin import lessons
 from litellm_role_guard.plugin.client_words import client_words
-from litellm_role_guard.plugin.lessons import Lessons, conversation_id
+from litellm_role_guard.plugin.lessons import Lessons, conversation_id, proof_of
 from litellm_role_guard.plugin.request import LiteLLMRequest
 from litellm_role_guard.profile.refusals import Lesson, read_refusal
 
@@ -27,7 +27,7 @@ def test_a_conversation_stays_the_same_as_it_grows() -> None:
     """Its system text and its first turn tell it from others, and nothing that follows."""
     one = conversation_id([SYSTEM, USER], ("k",))
     assert conversation_id([SYSTEM, USER, REPLY, USER], ("k",)) == one
-    parts = [{"type": "text", "text": " hi\n"}]
+    parts = [{"type": "text", "text": "hi"}]
     assert conversation_id([SYSTEM, {"role": "user", "content": parts}], ("k",)) == one
     assert conversation_id([SYSTEM, USER], ("l",)) != one
     image = {"type": "image_url", "image_url": {"url": "data:,x"}}
@@ -48,24 +48,29 @@ def test_the_conversations_longest_unused_are_forgotten(monkeypatch: pytest.Monk
     known = Lessons()
     ids = [conversation_id([{"role": "user", "content": text}], ()) for text in "abc"]
     for each in ids[:2]:
-        known.keep(each, JOIN, may_prove=False)
+        known.keep(each, JOIN, proof=None)
     assert known.of(ids[0]) == JOIN
-    known.suggest(ids[2], JOIN, may_prove=False)
+    known.suggest(ids[2], JOIN, proof=None)
     assert [known.of(each) for each in ids] == [JOIN, (), JOIN]
+
+
+def test_another_space_is_no_other_proof() -> None:
+    """Nor is what follows; another word is one."""
+    spaced = {"role": "user", "content": " hi\n\n"}
+    assert proof_of([SYSTEM, spaced, REPLY]) == proof_of([SYSTEM, USER])
+    assert proof_of([SYSTEM, {"role": "user", "content": "ho"}]) != proof_of([SYSTEM, USER])
 
 
 def test_each_lesson_needs_two_beginnings() -> None:
     """One of two that a conversation needed is proven by another that needed that one."""
     known = Lessons()
-    first, second, third = (
-        conversation_id([{"role": "user", "content": text}], ()) for text in "abc"
-    )
-    assert known.keep(first, (*JOIN, *IDS), may_prove=True) == []
-    assert known.keep(first, (*JOIN, *IDS), may_prove=True) == []
-    assert known.keep(second, IDS, may_prove=False) == []
-    assert known.keep(second, IDS, may_prove=True) == list(IDS)
+    first, second, third = (conversation_id([], (key,)) for key in "abc")
+    assert known.keep(first, (*JOIN, *IDS), proof=b"1") == []
+    assert known.keep(third, (*JOIN, *IDS), proof=b"1") == []
+    assert known.keep(second, IDS, proof=None) == []
+    assert known.keep(second, IDS, proof=b"2") == list(IDS)
     known.forget_proofs()
-    assert known.keep(third, IDS, may_prove=True) == []
+    assert known.keep(third, IDS, proof=b"3") == []
     assert known.of(first) == (*JOIN, *IDS)
     known.forget()
     assert not known.are_remembered
@@ -74,14 +79,14 @@ def test_each_lesson_needs_two_beginnings() -> None:
 def test_only_an_attempt_that_tried_a_lesson_proves_it() -> None:
     """Another one, which was under way at the time, may be answered without it."""
     known = Lessons()
-    first, second = (conversation_id([{"role": "user", "content": text}], ()) for text in "ab")
-    for each in (first, second):
-        known.suggest(each, JOIN, may_prove=True)
+    first, second = (conversation_id([], (key,)) for key in "ab")
+    known.suggest(first, JOIN, proof=b"1")
+    known.suggest(second, JOIN, proof=b"2")
     assert known.answered(first, ()) == []
     assert known.answered(second, JOIN) == []
     assert known.answered(first, JOIN) == list(JOIN)
     assert known.answered(first, JOIN) == []
-    known.suggest(first, (), may_prove=True)
+    known.suggest(first, (), proof=None)
     assert known.of(first) == ()
 
 
