@@ -15,7 +15,7 @@ class Lessons:
         self.ended: list[bool] = []
         self.words: list[str] = []
 
-    async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
+    async def after_refusal(self, words: str, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Give the next fields."""
         self.asked += 1
         self.words.append(words)

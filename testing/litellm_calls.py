@@ -90,7 +90,7 @@ def of_deployment(**settings: Any) -> dict[str, Any]:
 def forget(guard: RoleGuard) -> None:
     """Make the profile of every known deployment wrong: nothing is in anyone's way."""
     for _, deployment in guard._deployments._known.values():
-        deployment.profile = KNOWS_NOTHING
+        deployment.install(KNOWS_NOTHING)
 
 
 class LoggingObject:

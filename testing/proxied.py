@@ -156,6 +156,7 @@ def model_list(backends: dict[str, Backend]) -> list[dict[str, Any]]:
         deployment("dropping", a, error_turns="drop", error_patterns=["^Oops"], learn=False),
         deployment("never", backends["never"], learn=False),
         deployment("taught", a, chat_template=str(LENIENT)),
+        *(deployment(f"proven-{name}", a, chat_template=str(LENIENT)) for name in ENDPOINTS),
         deployment("second", b, separator=" second ", learn=False),
         gone,
         *wrong,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ..observability.counts import Counts
 from ..observability.log import logger
-from ..profile.refusals import Refusal, teach
+from ..profile.refusals import Lesson, with_lessons
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
+from .lessons import ConversationId, Lessons
 from .profile_cache import Cache, ProfileCache
 from .profile_refresher import ProfileRefresher
 from .settings import KEY, DeploymentSettings, GuardSettings, SettingsError, misspelt, read_settings
@@ -36,6 +37,9 @@ class Deployment:
         template: Its template, where the config names it.
 
     Attributes:
+        profile: What is known of its template, with the lessons that hold for all conversations.
+        learnt: The same without any lesson, as it was last told.
+        lessons: What its refusals have taught.
         learner: Asks the backend what its template takes; None where nobody is to ask.
     """
 
@@ -46,34 +50,56 @@ class Deployment:
         template: ChatTemplate | None = None,
     ) -> None:
         self.settings = settings
-        self.profile = profile
+        self.profile = self.learnt = profile
         self.template = template
+        self.lessons = Lessons()
         self.learner: ProfileRefresher | None = None
 
     def install(self, profile: TemplateProfile) -> None:
-        """Replace the profile, and with it all lessons of earlier refusals."""
-        self.profile = profile
+        """Replace the profile, and with it the lessons that hold for all.
+
+        Where it says nothing new, what single conversations have learnt still holds for these.
+        """
+        if profile == self.learnt:
+            self.lessons.forget_proofs()
+        else:
+            self.lessons.forget()
+            self.learnt = profile
+        self.profile = self.learnt
 
     def forget(self) -> None:
         """Stop its background work; nobody uses it any more."""
         if self.learner is not None:
             self.learner.stop()
 
-    def learn(self, refusal: Refusal) -> None:
-        """Take a lesson from a refusal of this backend, for all later requests."""
-        self.profile = teach(self.profile, refusal)
-
-    def keep(self, base: TemplateProfile, proven: TemplateProfile) -> None:
-        """Take over a profile that got a request answered.
+    def keep(
+        self,
+        conversation: ConversationId,
+        learnt: TemplateProfile,
+        lessons: tuple[Lesson, ...],
+        *,
+        proof: bytes | None,
+    ) -> None:
+        """Keep lessons that got a conversation answered, for all once another has proven them.
 
         Args:
-            base: The profile that it was made from. If another request has taught this deployment
-                something since, that stays: two requests refused for the same reason must not
-                both add a lesson.
-            proven: The profile with its lessons.
+            conversation: The conversation.
+            learnt: `learnt` at the time of its refusal. If another template was learnt since, the
+                lessons are the former's, and nothing is kept.
+            lessons: What it was repaired with.
+            proof: What its answer is as a proof for all (`proof_of`); None for no proof.
         """
-        if self.profile is base:
-            self.profile = proven
+        if self.learnt is learnt:
+            self._teach(self.lessons.keep(conversation, lessons, proof=proof))
+
+    def answered(self, conversation: ConversationId, lessons: tuple[Lesson, ...]) -> None:
+        """Keep the lessons that a conversation was to try, since it was answered with them."""
+        self._teach(self.lessons.answered(conversation, lessons))
+
+    def _teach(self, proven: list[Lesson]) -> None:
+        taught = with_lessons(self.profile, proven)
+        if taught != self.profile:
+            self.profile = taught
 
 
 class Deployments:

@@ -21,10 +21,10 @@ from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
 from ..observability.log import log_failure, logger, show
 from ..observability.report import HEADER, Report
-from ..profile.refusals import read_refusal
 from ..routing.affinity import PrefixAffinity
 from .call_plan import CallPlan
 from .deployments import GLOBAL_PATH, Deployments
+from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
 from .in_flight_stream import InFlightEnd
 from .litellm_internals import PROVIDER
@@ -45,8 +45,8 @@ class RoleGuard(CustomLogger):
     A refusal is answered by one repaired call on hosted_vllm deployments. For other providers,
     which `model_groups` may name, it is not: LiteLLM calls most of them, `openai` among them,
     through clients of their own that no client of the guard can stand in for. What such a refusal
-    teaches is kept for later requests, one lesson at a time, so that a conversation may be refused
-    more than once before it is repaired.
+    teaches the next attempt at the same conversation tries, one lesson at a time, so that it may be
+    refused more than once before it is repaired.
 
     Args:
         clock: Returns the time in seconds, which never goes back.
@@ -93,6 +93,7 @@ class RoleGuard(CustomLogger):
         self._groups = GuardedGroups(settings, self._deployments)
         # LiteLLM's logging object is the one thing that all hooks of a request share.
         self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
+        self._unheard: WeakKeyDictionary[Any, GuardedCall] = WeakKeyDictionary()
         self._affinity = PrefixAffinity(
             lambda deployment: LiteLLMRequest.to_deployment(deployment, "").backend()
         )
@@ -163,7 +164,9 @@ class RoleGuard(CustomLogger):
             if request.logging_object in self._reports:
                 del self._reports[request.logging_object]  # of an earlier deployment
             if self._groups.guards(request):
-                changed = (await self._plan(request, endpoint)).arguments(request)
+                plan = await self._plan(request, endpoint)
+                changed = plan.arguments(request)
+                self._remember_unheard(request, plan, changed)
         except DeliberateError as error:
             self.counts.add(error.event)
             raise BadRequestError(
@@ -182,23 +185,23 @@ class RoleGuard(CustomLogger):
         call_type: Any,
         fallback_depth: int | None = None,
     ) -> None:
-        """Learn from a refusal that no client of ours saw, for LiteLLM's own retry and later."""
+        """Have LiteLLM's own retry try what a refusal teaches that no client of ours saw."""
         try:
-            if endpoint_of(call_type) is None or not isinstance(exception, BadRequestError):
-                return
-            client = request_data.get("client")
-            if isinstance(client, RetryingClient) and client.learns:
-                return  # it has seen the refusal itself
-            request = LiteLLMRequest(request_data)
-            if request.brings_template:
-                return  # it says nothing of other requests
-            # The response that LiteLLM attaches is empty; the backend's words are in the message.
-            refusal = read_refusal(str(exception)) if self._groups.guards(request) else None
-            if refusal is not None:
-                deployment = self._groups.deployment(request)
-                deployment.learn(refusal)
-                if deployment.learner is not None and request.may_ask_backend:
-                    deployment.learner.on_refusal(request.backend)
+            call = self._unheard_call(request_data)
+            if call is not None and isinstance(exception, BadRequestError):
+                # The response that LiteLLM attaches is empty; its message has the backend's words.
+                call.refused_unheard(str(exception), request_data)
+        except Exception as error:
+            self._failed(error)
+
+    async def async_post_call_success_deployment_hook(
+        self, request_data: Mapping[str, Any], response: Any, call_type: Any
+    ) -> None:
+        """Keep what a call tried that no client of ours made; LiteLLM does not tell of streams."""
+        try:
+            call = self._unheard_call(request_data)
+            if call is not None:
+                call.answered_unheard()
         except Exception as error:
             self._failed(error)
 
@@ -233,6 +236,23 @@ class RoleGuard(CustomLogger):
                 self._reports[request.logging_object].routed = routed
         # Without a client of ours it ends with LiteLLM's logging object.
         return plan.with_part(InFlightEnd(in_flight))
+
+    def _remember_unheard(
+        self, request: LiteLLMRequest, plan: CallPlan, changed: Mapping[str, Any] | None
+    ) -> None:
+        """Remember a call that LiteLLM's own client makes, so that its hooks can tell of it."""
+        logging_object = request.logging_object
+        if logging_object is None:
+            return
+        is_ours = changed is not None and isinstance(changed.get("client"), RetryingClient)
+        if isinstance(plan.policy, GuardedCall) and not is_ours:
+            self._unheard[logging_object] = plan.policy
+        else:
+            self._unheard.pop(logging_object, None)
+
+    def _unheard_call(self, arguments: Mapping[str, Any]) -> GuardedCall | None:
+        logging_object = arguments.get("litellm_logging_obj")
+        return None if logging_object is None else self._unheard.pop(logging_object, None)
 
     def _failed(self, error: Exception) -> None:
         self.counts.add("failed")

@@ -10,15 +10,18 @@ from ..backend.backend import Backend
 from ..endpoints.conversation import RequestConversation
 from ..messages.message import Message
 from ..observability.counts import Counts
+from ..observability.log import log_failure
 from ..observability.report import Report
-from ..profile.refusals import Refusal, read_refusal, teach
+from ..profile.refusals import Lesson, Refusal, next_lesson, read_refusal, with_lessons
 from ..profile.stricter import stricter_profiles
 from ..profile.template_profile import TemplateProfile
-from ..repair.chain import repair
+from ..repair.chain import Repair, repair
 from ..repair.change import Change
 from ..repair.error_turns import WithoutErrors, without_errors
 from ..template.rendering_fault import rendering_fault
+from .client_words import client_words
 from .deployments import Deployment
+from .lessons import ConversationId, conversation_id, proof_of
 from .profile_refresher import ProfileRefresher
 
 
@@ -32,7 +35,8 @@ class GuardedCall:
         tools: The request's tool definitions.
         report: Where to write down what is done.
         counts: Where to count it.
-        teaches: Whether lessons from its refusals may hold for other requests.
+        owner: Whose request it is; lessons of one client's conversation are not another's.
+        teaches: Whether its refusals say anything of other requests.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class GuardedCall:
         tools: Sequence[Mapping[str, Any]] | None,
         report: Report,
         counts: Counts,
+        owner: tuple[str, ...] = (),
         teaches: bool = True,
     ) -> None:
         self._conversation = conversation
@@ -52,8 +57,14 @@ class GuardedCall:
         self._tools = tools
         self._report = report
         self._counts = counts
+        self._owner = owner
         self._teaches = teaches
-        self._base = self._profile = deployment.profile
+        self._id: ConversationId | None = None
+        self._profile: TemplateProfile
+        self._lessons: tuple[Lesson, ...]
+        self._adopt_profile()
+        self._refusals = 0
+        self._may_prove = True
         self._meant = _meant(conversation, deployment)
         self._sent: Sequence[Message] = conversation.messages
         self._patience = deployment.settings.learn_wait
@@ -68,11 +79,11 @@ class GuardedCall:
             since = time.monotonic()
             await learner.ready(backend, wait)
             self._patience -= time.monotonic() - since
-            self._base = self._profile = self._deployment.profile
+            self._adopt_profile()
         self._repair()
         return self._conversation.arguments(self._sent) if self._report.changes else None
 
-    async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
+    async def after_refusal(self, words: str, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Repair the client's own messages again, with what a refusal teaches.
 
         The lessons stay with this attempt until it is answered: a conversation that the backend
@@ -81,11 +92,12 @@ class GuardedCall:
 
         Args:
             words: The words with which the backend refused what was sent last.
+            body: The body that was sent.
 
         Returns:
             The fields of the body to send instead, or None where the same would be sent again.
         """
-        refusal = read_refusal(words)
+        refusal = self._read(words, body, self._conversation.body(self._sent))
         asked = self._asked()
         if refusal is not None and asked is not None:
             learner, backend = asked
@@ -106,9 +118,45 @@ class GuardedCall:
         Args:
             answered: Whether the backend took what was sent last.
         """
-        if answered and self._teaches:
-            self._deployment.keep(self._base, self._profile)
+        try:
+            if answered and self._teaches and self._refusals and (lessons := self._needed()):
+                self._deployment.keep(
+                    self._conversation_id, self._learnt, lessons, proof=self._proof()
+                )
+        except Exception as error:
+            # The answer is the client's, whatever goes wrong with what it teaches.
+            log_failure("role guard failed to keep a lesson", error)
+            self.failed()
         self._report.log()
+
+    def refused_unheard(self, words: str, arguments: Mapping[str, Any]) -> None:
+        """Have the next attempt at this conversation, LiteLLM's own, try what a refusal teaches.
+
+        For calls that no client of the guard's made. An attempt that is answered proves it, as far
+        as LiteLLM tells: `answered_unheard`.
+
+        Args:
+            words: The words of LiteLLM's error.
+            arguments: The call's arguments.
+        """
+        if not self._teaches:
+            return
+        refusal = self._read(words, arguments, self._conversation.arguments(self._sent))
+        if refusal is None:
+            return
+        asked = self._asked()
+        if asked is not None:
+            learner, backend = asked
+            learner.on_refusal(backend)
+        changes = self._report.changes
+        lessons = self._needed() if self._repaired_with(refusal) else ()
+        self._report.changes = changes  # those of what was sent
+        self._deployment.lessons.suggest(self._conversation_id, lessons, proof=self._proof())
+
+    def answered_unheard(self) -> None:
+        """Keep the lessons that this attempt tried, which no client of the guard's made."""
+        if self._teaches and self._lessons:
+            self._deployment.answered(self._conversation_id, self._lessons)
 
     def failed(self) -> None:
         """Count an error of the guard's own."""
@@ -131,15 +179,65 @@ class GuardedCall:
         # The refusal may be one that another request has learnt from while this one was away.
         if self._deployment.profile is self._base:
             return False
-        self._base = self._profile = self._deployment.profile
+        self._adopt_profile()
         return self._repair()
 
     def _repaired_with(self, refusal: Refusal) -> bool:
-        while (taught := teach(self._profile, refusal)) is not self._profile:
-            self._profile = taught
+        while (lesson := next_lesson(self._profile, refusal)) is not None:
+            self._profile = with_lessons(self._profile, [lesson])
+            self._lessons = (*self._lessons, lesson)
             if self._repair():
                 return True
         return False
+
+    def _adopt_profile(self) -> None:
+        """Take over what is known of the deployment by now, and of this conversation."""
+        deployment = self._deployment
+        self._base, self._learnt = deployment.profile, deployment.learnt
+        self._lessons = ()
+        if self._teaches and deployment.lessons.are_remembered:
+            self._lessons = deployment.lessons.of(self._conversation_id)
+        self._profile = with_lessons(self._base, self._lessons)
+
+    def _needed(self) -> tuple[Lesson, ...]:
+        """Return the lessons without which something else would have been sent."""
+        needed = self._lessons
+        sent = self._repaired(self._profile).messages
+        for lesson in self._lessons:
+            others = tuple(other for other in needed if other != lesson)
+            if self._repaired(with_lessons(self._base, others)).messages == sent:
+                needed = others
+        return needed
+
+    @property
+    def _conversation_id(self) -> ConversationId:
+        if self._id is None:
+            self._id = conversation_id(self._conversation.messages, self._owner)
+        return self._id
+
+    def _proof(self) -> bytes | None:
+        return proof_of(self._conversation.messages) if self._may_prove else None
+
+    def _read(
+        self, words: str, sent: Mapping[str, Any], meant: Mapping[str, Any]
+    ) -> Refusal | None:
+        """Return what a refusal is about, and note whether its lessons may hold for others.
+
+        They may where the client's own conversation was refused, as it came: a refusal of what the
+        guard has changed may be the guard's own doing. And only in words that nobody said in it.
+
+        Args:
+            words: The words of the refusal.
+            sent: The fields that were sent.
+            meant: Those of them that hold the conversation, as the guard has given them.
+        """
+        said = client_words(sent)
+        refusal = read_refusal(words, said.parameters)
+        is_changed = not self._refusals and bool(self._report.changes)
+        self._refusals += 1
+        if is_changed or read_refusal(words, said.all) != refusal or not _holds(sent, meant):
+            self._may_prove = False
+        return refusal
 
     def _repair(self) -> bool:
         """Repair the client's own messages; return whether there is anything new to send."""
@@ -151,20 +249,23 @@ class GuardedCall:
 
     def _repair_for(self, profile: TemplateProfile) -> None:
         conversation, meant = self._conversation, self._meant
-        repaired = repair(
-            meant.messages,
-            profile,
-            tools=self._tools,
-            separator=self._deployment.settings.separator,
-            placeholder=self._deployment.settings.placeholder,
-            prefill=conversation.prefill,
-        )
+        repaired = self._repaired(profile)
         self._sent = repaired.messages
         changes = (
             change._replace(messages=tuple(meant.origins[at] for at in change.messages))
             for change in repaired.changes
         )
         self._report.changes = (*conversation.changes, *meant.changes, *changes)
+
+    def _repaired(self, profile: TemplateProfile) -> Repair:
+        return repair(
+            self._meant.messages,
+            profile,
+            tools=self._tools,
+            separator=self._deployment.settings.separator,
+            placeholder=self._deployment.settings.placeholder,
+            prefill=self._conversation.prefill,
+        )
 
     def _verify(self) -> None:
         """Have the template render what is to be sent, and change more where it reads less."""
@@ -203,6 +304,22 @@ def _meant(conversation: RequestConversation, deployment: Deployment) -> Without
     if settings.error_turns == "keep" or settings.mode == "reject":
         return WithoutErrors(messages, range(len(messages)))
     return without_errors(messages, settings.error_patterns, prefill=conversation.prefill)
+
+
+def _holds(sent: Mapping[str, Any], meant: Mapping[str, Any]) -> bool:
+    """Return whether fields stand as they are among others."""
+    return all(
+        _without_nulls(sent.get(name)) == _without_nulls(value) for name, value in meant.items()
+    )
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return JSON-like data without fields that are null; some of these LiteLLM leaves out."""
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_nulls(each) for each in value]
+    return value
 
 
 def _is_lone_text(messages: Sequence[Message]) -> bool:

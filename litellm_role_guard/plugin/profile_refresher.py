@@ -55,7 +55,7 @@ class ProfileRefresher:
     """Learns a backend's profile: at first use, when it is old, and when a refusal contradicts it.
 
     Args:
-        install: Takes a profile that was learnt.
+        install: Takes a profile that was learnt, or that was found to hold still.
         max_age: After how many seconds to ask again.
         counts: Where `learnt` and `learning_failed` are counted.
         busy: The learners that are asking, shared by all.
@@ -214,7 +214,8 @@ class ProfileRefresher:
             )
             known, own = None, False
             if not self._doubted:
-                if self._is_known(identity):
+                if self._known is not None and self._is_known(identity):
+                    self._install(self._known.profile)
                     self._failures, self._last_error = 0, None
                     self._due = self._clock() + self._max_age
                     return
@@ -250,8 +251,8 @@ class ProfileRefresher:
         self._failures, self._last_error = 0, None
         self._known = known
         self._counts.add("learnt")
-        if not in_vain:  # else the lessons of later refusals still hold
-            self._install(known.profile)
+        # Also where it says what it said before: what refusals taught since, it does not bear out.
+        self._install(known.profile)
         milliseconds = (now - self._started) * 1000
         logger.info("learnt in %.0f ms deployment=%s", milliseconds, backend.name)
 

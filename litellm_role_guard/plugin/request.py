@@ -21,6 +21,9 @@ PROXY_MODULE = "litellm.proxy.proxy_server"
 REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input"}
 """Where the conversation stands in the arguments, by the call type."""
 
+# What the guard reads elsewhere, and `extra_body` would replace in the body that is sent.
+_READ_FIELDS = frozenset(("messages", "input", "instructions", "model", "tools"))
+
 
 def endpoint_of(call_type: Any) -> str | None:
     """Return `CHAT` or `RESPONSES` for LiteLLM's call type; None for every other call."""
@@ -59,10 +62,12 @@ class LiteLLMRequest:
     @property
     def is_vllm(self) -> bool:
         """Whether it goes to a hosted_vllm deployment."""
+        return self._is_named_vllm or self.arguments.get("custom_llm_provider") == PROVIDER
+
+    @property
+    def _is_named_vllm(self) -> bool:
         model = self.arguments.get("model")
-        if isinstance(model, str) and model.startswith(f"{PROVIDER}/"):
-            return True
-        return self.arguments.get("custom_llm_provider") == PROVIDER
+        return isinstance(model, str) and model.startswith(f"{PROVIDER}/")
 
     @property
     def may_ask_backend(self) -> bool:
@@ -137,17 +142,50 @@ class LiteLLMRequest:
 
         What the backend refuses then says nothing of anybody else's requests.
         """
-        if self.extra("chat_template"):
+        if self.extra("chat_template") or self.extra("documents"):
             return True
         name = "chat_template_kwargs"
-        variables = self.extra(name)
+        variables = self._extras(name)
         # Most requests have none; to look a deployment up costs more than all of a clean repair.
-        return bool(variables and variables != LiteLLMRequest(self._own_arguments()).extra(name))
+        if not variables:
+            return False
+        if any(isinstance(given, Mapping) and "chat_template" in given for given in variables):
+            return True
+        own = LiteLLMRequest(self._own_arguments()).extra(name)
+        return any(given != own for given in variables)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a refusal of it says anything of other requests to the deployment.
+
+        Not where the client has chosen what renders the conversation: the template or its
+        variables, the provider, the address, or the fields of the body themselves.
+        """
+        if self.brings_template or self.model_info.get("original_model_id"):
+            return False
+        if (
+            self.arguments.get("custom_llm_provider") not in (None, PROVIDER)
+            and self._is_named_vllm
+        ):
+            return False
+        body = self.arguments.get("extra_body")
+        return not isinstance(body, Mapping) or _READ_FIELDS.isdisjoint(body)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The hashes of the API key, wherever the proxy puts it; empty without a proxy.
+
+        A client may claim a further one, and is then nobody else either.
+        """
+        name = "user_api_key_hash"
+        given = (self.arguments.get("metadata"), self.arguments.get("litellm_metadata"))
+        found = {str(each[name]) for each in given if isinstance(each, Mapping) and each.get(name)}
+        return tuple(sorted(found))
 
     def extra(self, name: str) -> Any:
         """Return a field of the body that LiteLLM takes as an argument or in `extra_body`."""
-        body = self.arguments.get("extra_body")
-        return self.arguments.get(name) or (body.get(name) if isinstance(body, Mapping) else None)
+        given = self._extras(name)
+        return given[0] if given else None
 
     def backend(self) -> Backend | None:
         """Return how the backend is asked; None without an address, or for another provider."""
@@ -183,6 +221,11 @@ class LiteLLMRequest:
             developer_is_system=self.is_vllm,
             to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
         )
+
+    def _extras(self, name: str) -> list[Any]:
+        body = self.arguments.get("extra_body")
+        in_body = body.get(name) if isinstance(body, Mapping) else None
+        return [given for given in (self.arguments.get(name), in_body) if given]
 
     def _metadata(self, field: str) -> str | None:
         for name in ("metadata", "litellm_metadata"):

@@ -87,7 +87,8 @@ class RequestGuard:
             tools=request.arguments.get("tools"),
             report=report,
             counts=self._counts,
-            teaches=not request.brings_template,
+            owner=request.keys,
+            teaches=request.teaches,
         )
         arguments = await call.arguments()
         if settings.mode == "reject":

@@ -30,7 +30,7 @@ MAX_LESSONS = 3
 class RetryPolicy(Protocol):
     """A call to a deployment that can be made again, otherwise, once it was refused."""
 
-    async def after_refusal(self, words: str) -> Mapping[str, Any] | None:
+    async def after_refusal(self, words: str, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the fields of the body to send instead (None removes one), or None to give up."""
 
     def finished(self, *, answered: bool) -> None:
@@ -112,7 +112,9 @@ class RetryingClient(AsyncHTTPHandler):
         finally:
             for part in self._parts:
                 part.on_end(response)
-            self._policy.finished(answered=response is not None)
+            # A stream counts from its first bytes: the template has had its say before them.
+            answered = response is not None and response.status_code == 200
+            self._policy.finished(answered=answered)
 
     async def _post(self, url: str, kwargs: dict[str, Any]) -> httpx.Response:
         first: httpx.HTTPStatusError | None = None
@@ -138,8 +140,9 @@ class RetryingClient(AsyncHTTPHandler):
 
     async def _repaired(self, kwargs: dict[str, Any], words: str) -> dict[str, Any] | None:
         try:
-            fields = await self._policy.after_refusal(words)
-            return None if fields is None else _rewritten(kwargs, fields)
+            body = _body(kwargs)
+            fields = await self._policy.after_refusal(words, body)
+            return None if fields is None else _rewritten(kwargs, replaced(body, fields))
         except Exception as error:
             # Whatever goes wrong here, the client is owed the backend's own error.
             log_failure("role guard failed; the backend's refusal is passed on", error)
@@ -150,7 +153,7 @@ class RetryingClient(AsyncHTTPHandler):
 class NoRetry:
     """A call that is not made again, whatever becomes of it."""
 
-    async def after_refusal(self, words: str) -> None:
+    async def after_refusal(self, words: str, body: Mapping[str, Any]) -> None:
         """Return None: no retry."""
 
     def finished(self, *, answered: bool) -> None:
@@ -160,10 +163,16 @@ class NoRetry:
         """Do nothing."""
 
 
-def _rewritten(kwargs: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+def _body(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = kwargs.get("json")
+    body: Mapping[str, Any] = json.loads(kwargs["data"]) if given is None else given
+    return body
+
+
+def _rewritten(kwargs: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
     if kwargs.get("json") is not None:
-        return {**kwargs, "json": replaced(kwargs["json"], fields)}
-    return {**kwargs, "data": json.dumps(replaced(json.loads(kwargs["data"]), fields))}
+        return {**kwargs, "json": body}
+    return {**kwargs, "data": json.dumps(body)}
 
 
 def replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,15 +20,15 @@ pattern and never by equality:
 Everything else (context length, `max_tokens`, unknown parameters, a bad schema) is not a refusal of
 the conversation, and is never retried.
 
-A family is a ladder of lessons, from the likeliest to the most drastic. `teach` adds the first one
-that the profile does not hold yet. Sources of the words: vLLM, mistral-common and the chat
+A family is a ladder of lessons, from the likeliest to the most drastic. `next_lesson` is the first
+one that a profile does not hold yet. Sources of the words: vLLM, mistral-common and the chat
 templates that ship with open models.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .rules import Rules, strict_turns
@@ -46,8 +46,24 @@ class Refusal(NamedTuple):
     family: str
 
 
-Lesson = Callable[[Rules], Mapping[str, Any]]
-"""The fields of the rules that a refusal replaces."""
+class Lesson(NamedTuple):
+    """One thing that a refusal may teach.
+
+    Attributes:
+        family: The family of the refusal.
+        rung: How far up the family's ladder; 0 is the likeliest.
+    """
+
+    family: str
+    rung: int
+
+
+_Change = Callable[[Rules], Mapping[str, Any]]
+"""Returns the fields of the rules that a lesson replaces."""
+
+
+MAX_WORDS = 2000
+"""How many characters of an error are read. The longest refusal of a template has some 200."""
 
 
 _WITH_PLAIN_TURNS = (
@@ -60,16 +76,21 @@ _WITH_PLAIN_TURNS = (
 )
 
 
-def read_refusal(text: str) -> Refusal | None:
+def read_refusal(text: str, said: str = "") -> Refusal | None:
     """Return the refusal that a backend's error text expresses; None if it is about something else.
 
     Args:
         text: The error's message, or the whole body that holds it.
+        said: What the client itself said. An error may repeat it, and what names a fault counts
+            only where it does not stand there.
     """
+    text = text[:MAX_WORDS]
     if not is_about_conversation(text):
         return None
+    said = said.casefold()
     for family, pattern in _PATTERNS.items():
-        if pattern.search(text):
+        named = {found.group().casefold() for found in pattern.finditer(text)}
+        if any(words not in said for words in named):
             return Refusal(family)
     return None
 
@@ -83,20 +104,33 @@ def is_about_conversation(text: str) -> bool:
     return _OTHER.search(text) is None
 
 
-def teach(profile: TemplateProfile, refusal: Refusal) -> TemplateProfile:
-    """Return the profile with the next lesson of a refusal; the same object if none is left."""
-    for lesson in _LADDERS[refusal.family]:
-        taught = _taught(profile, lesson)
-        if taught != profile:
-            return taught
+def next_lesson(profile: TemplateProfile, refusal: Refusal) -> Lesson | None:
+    """Return the first lesson of a refusal that the profile does not hold; None if none is left."""
+    for rung in range(len(_LADDERS[refusal.family])):
+        lesson = Lesson(refusal.family, rung)
+        if with_lessons(profile, [lesson]) != profile:
+            return lesson
+    return None
+
+
+def with_lessons(profile: TemplateProfile, lessons: Iterable[Lesson]) -> TemplateProfile:
+    """Return the profile with lessons added to it; the same object without any."""
+    for family, rung in lessons:
+        profile = _changed(profile, _LADDERS[family][rung])
     return profile
 
 
-def _taught(profile: TemplateProfile, lesson: Lesson) -> TemplateProfile:
+def teach(profile: TemplateProfile, refusal: Refusal) -> TemplateProfile:
+    """Return the profile with the next lesson of a refusal; the same object if none is left."""
+    lesson = next_lesson(profile, refusal)
+    return profile if lesson is None else with_lessons(profile, [lesson])
+
+
+def _changed(profile: TemplateProfile, change: _Change) -> TemplateProfile:
     with_tools = profile.with_tools
     if with_tools is not None:
-        with_tools = with_tools.model_copy(update=dict(lesson(with_tools)))
-    return profile.model_copy(update={**lesson(profile), "with_tools": with_tools})
+        with_tools = with_tools.model_copy(update=dict(change(with_tools)))
+    return profile.model_copy(update={**change(profile), "with_tools": with_tools})
 
 
 def _turns_alternate(rules: Rules) -> Mapping[str, Any]:
@@ -190,7 +224,7 @@ def _strings_only(rules: Rules) -> Mapping[str, Any]:
     }
 
 
-_LADDERS: Mapping[str, tuple[Lesson, ...]] = {
+_LADDERS: Mapping[str, tuple[_Change, ...]] = {
     "turns": (_turns_alternate, _tool_turns_do_not_count, _tools_are_text, _no_system_role),
     "system_role": (_no_system_role,),
     "system_place": (_one_system_message, _no_system_role),
@@ -246,6 +280,8 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
 _OTHER = re.compile(
     r"context length|max_tokens|max_completion_tokens|maximum (input|model) length"
     r"|is not a multimodal model|json schema|extra_forbidden|unexpected keyword"
-    r"|validation error|input should be|response_format",
+    r"|validation error|input should be|response_format"
+    # The server's own options: "... requires --tool-call-parser to be set".
+    r"|(^|\s)--[a-z]+-[a-z]",
     re.IGNORECASE,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from typing import Any
@@ -14,7 +15,7 @@ from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard
 from litellm_role_guard.plugin.request import LiteLLMRequest
-from litellm_role_guard.profile.refusals import Refusal
+from litellm_role_guard.profile.refusals import Refusal, teach
 from litellm_role_guard.simulator import create_app
 from testing.litellm_calls import (
     KNOWS_NOTHING,
@@ -22,6 +23,7 @@ from testing.litellm_calls import (
     NEVER,
     REPLY,
     RUN,
+    STRICT,
     SYSTEM,
     USER,
     Backend,
@@ -80,17 +82,60 @@ async def test_a_refusal_that_no_lesson_helps_teaches_nothing(
     assert all(known.profile is KNOWS_NOTHING for _, known in guard._deployments._known.values())
 
 
-async def test_without_the_client_litellms_own_retry_gets_the_lesson(
-    backend: Backend, guard: RoleGuard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where LiteLLM's internals have changed, the failure hook learns for the next attempt."""
+@pytest.fixture
+async def unheard(backend: Backend, guard: RoleGuard, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Give the backend of a LiteLLM into which no client of the guard's can be put."""
     monkeypatch.setattr("litellm_role_guard.plugin.litellm_internals.AVAILABLE", False)
     await ask([USER], client=backend)
     forget(guard)
+    return backend
+
+
+def begun(text: str) -> list[Any]:
+    """Give a conversation of its own that has to be repaired."""
+    return [{"role": "user", "content": text}, *RUN[1:]]
+
+
+async def test_without_the_client_litellms_own_retry_gets_the_lesson(
+    unheard: Backend, guard: RoleGuard
+) -> None:
+    """Where LiteLLM's internals have changed, the same conversation's next attempt is repaired."""
     with pytest.raises(BadRequestError, match="must alternate"):
-        await ask(RUN, client=backend)
-    await ask(RUN, client=backend)
-    assert backend.bodies[-1]["messages"] == MERGED
+        await ask(begun("one"), client=unheard)
+    await ask(begun("one"), client=unheard)
+    assert unheard.bodies[-1]["messages"] == [*begun("one")[:2], MERGED[-1]]
+    with pytest.raises(BadRequestError, match="must alternate"):
+        await ask(begun("two"), client=unheard)
+    assert all(known.profile is KNOWS_NOTHING for _, known in guard._deployments._known.values())
+
+
+async def test_without_the_client_an_answer_to_the_retry_is_the_proof(
+    unheard: Backend, guard: RoleGuard
+) -> None:
+    """Two conversations whose next attempt LiteLLM tells to be answered teach all."""
+    for text in ("one", "two"):
+        with pytest.raises(BadRequestError, match="must alternate"):
+            await ask(begun(text), client=unheard)
+        await ask(begun(text), client=unheard)
+    await ask(begun("three"), client=unheard)
+    assert unheard.bodies[-1]["messages"] == [*begun("three")[:2], MERGED[-1]]
+
+
+async def test_without_the_client_what_is_refused_again_teaches_nothing(
+    unheard: Backend, guard: RoleGuard
+) -> None:
+    """Nor does an answer of which nobody tells, a stream's, teach more than its conversation."""
+    for text in ("one", "two"):
+        unheard.template = ChatTemplate(NEVER)
+        for _ in range(6):
+            with pytest.raises(BadRequestError):
+                await ask(begun(text), client=unheard)
+        unheard.template = ChatTemplate(STRICT)
+        for _ in range(2):
+            with contextlib.suppress(BadRequestError):
+                await ask(begun(f"{text} streamed"), client=unheard, stream=True)
+    assert guard.counts["failed"] == 0
+    assert all(known.profile is KNOWS_NOTHING for _, known in guard._deployments._known.values())
 
 
 async def test_a_router_gives_each_deployment_its_own_repair(
@@ -166,7 +211,8 @@ async def test_the_models_of_a_wildcard_deployment_are_told_apart(guard: RoleGua
     calls = [
         call([SYSTEM, USER], model=f"hosted_vllm/{name}", model_info={"id": "d"}) for name in "ab"
     ]
-    guard._groups.deployment(LiteLLMRequest(calls[0])).learn(Refusal("system_role"))
+    first = guard._groups.deployment(LiteLLMRequest(calls[0]))
+    first.install(teach(first.profile, Refusal("system_role")))
     changed = [await guard.async_pre_call_deployment_hook(each, "acompletion") for each in calls]
     assert [len(each["messages"]) for each in changed if each is not None] == [1, 2]
 

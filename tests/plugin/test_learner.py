@@ -231,7 +231,7 @@ async def test_a_backend_that_was_never_learnt_is_not_asked_about_words() -> Non
 
 async def test_refusals_in_vain_have_the_backend_asked_ever_less_often() -> None:
     """A template that refuses for reasons of its own teaches nothing, and is not asked each time;
-    the lessons that helped stay, since nothing is installed over them."""
+    what it said is installed again, over all lessons that it does not bear out."""
     vllm, known = Vllm(STRICT), Known()
     await known.learner.ready(vllm.backend, LONG)
     asked = vllm.asked["/v1/models"]
@@ -240,7 +240,7 @@ async def test_refusals_in_vain_have_the_backend_asked_ever_less_often() -> None
         known.learner.on_refusal(vllm.backend)
         await known.settled()
     assert vllm.asked["/v1/models"] == asked + 1
-    assert len(known.profiles) == 1
+    assert known.profiles == [TemplateProfile.learn(STRICT)] * 2
 
 
 async def test_a_refusal_amid_the_learning_has_it_done_once_more() -> None:
@@ -287,6 +287,7 @@ async def test_an_old_profile_of_a_shown_template_is_not_learnt_again() -> None:
     await known.settled()
     assert vllm.asked["/v1/models"] == 2
     assert vllm.asked["/tokenize"] == asked
+    assert known.profiles == [TemplateProfile.learn(STRICT)] * 2  # the second over all lessons
 
 
 def test_a_loop_that_ends_takes_nothing_with_it() -> None:

@@ -165,22 +165,60 @@ async def test_words_that_are_not_the_templates_are_passed_on(guard: RoleGuard) 
     assert guard.counts["learnt"] == 1
 
 
-async def test_a_lesson_that_the_backend_does_not_bear_out_stays(guard: RoleGuard) -> None:
-    """Asked again, the backend says what it said before: what helped is not forgotten."""
-    # Refuses a word, and not a shape, so that no question finds it out.
-    picky = ChatTemplate(
-        "{% for m in messages %}{% if m.role == 'system' and 'hush' in m.content %}"
-        "{{ raise_exception('System role not supported') }}{% endif %}"
-        "<{{ m.role }}>{{ m.content }}{% endfor %}"
-    )
-    messages = [{"role": "system", "content": "hush"}, USER]
-    with gpu(picky) as served:
+# Refuses a word, and not a shape, so that no question finds it out.
+PICKY = ChatTemplate(
+    "{% for m in messages %}{% if m.role == 'system' and 'hush' in m.content %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "<{{ m.role }}>{{ m.content }}{% endfor %}"
+)
+
+
+def hushed(text: str, system: str = "hush") -> list[dict[str, Any]]:
+    """Return a conversation that `PICKY` refuses."""
+    return [{"role": "system", "content": system}, {"role": "user", "content": text}]
+
+
+async def test_a_lesson_that_the_backend_does_not_bear_out_is_one_conversations(
+    guard: RoleGuard,
+) -> None:
+    """Asked again, it says what it said before: what helped one is remembered for that one."""
+    with gpu(PICKY) as served:
         await ask(served, RUN)
         rested(guard)
-        await ask(served, messages)
+        await ask(served, hushed("one"))
         await settled(guard)
-        await ask(served, messages)
+        await ask(served, [*hushed("one"), REPLY, USER])
         assert [call["status"] for call in served.calls()] == [200, 400, 200, 200]
+        await ask(served, hushed("two", system="be kind"))
+        assert served.calls()[-1]["body"]["messages"] == hushed("two", system="be kind")
+
+
+async def test_a_fresh_profile_replaces_the_lessons_that_it_does_not_bear_out(
+    guard: RoleGuard,
+) -> None:
+    """Also where it is the one before; two conversations may prove them again."""
+    with gpu(PICKY) as served:
+        await ask(served, RUN)
+
+        async def statuses(messages: list[dict[str, Any]]) -> list[int]:
+            before = len(served.calls())
+            await ask(served, messages)
+            return [call["status"] for call in served.calls()[before:]]
+
+        for number in range(2):
+            for text in ("one", "two"):
+                assert await statuses(hushed(f"{text} {number}")) == [400, 200]
+            await settled(guard)
+            assert await statuses(hushed(f"three {number}")) == [200]
+            assert "system" not in served.calls()[-1]["prompt"]
+            rested(guard)  # the refusals are now a reason to ask the backend
+            await ask(served, [USER])
+            await settled(guard)
+            assert guard.counts["learnt"] == 2 + number
+            sound = hushed(f"four {number}", system="be kind")
+            assert await statuses(sound) == [200]
+            assert served.calls()[-1]["body"]["messages"] == sound
+            assert await statuses([*hushed(f"two {number}"), REPLY, USER]) == [200]
 
 
 async def test_the_variables_of_the_call_go_with_the_questions(guard: RoleGuard) -> None:

@@ -134,7 +134,8 @@ async def test_one_conversations_faults_are_not_learnt_from(tmp_path: Path) -> N
         call([SYSTEM, USER], **settings), "acompletion"
     )
     assert first is not None
-    await first["client"]._policy.after_refusal("System role not supported")
+    body = {"messages": first["messages"]}
+    await first["client"]._policy.after_refusal("System role not supported", body)
     first["client"]._policy.finished(answered=False)
     messages = [{"role": "system", "content": "be brief"}, USER]
     second = await guard.async_pre_call_deployment_hook(call(messages, **settings), "acompletion")

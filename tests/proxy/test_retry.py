@@ -13,7 +13,7 @@ from testing.proxied import ENDPOINTS, RUN, WRONG_PROFILES, Backend, Proxy, answ
 def test_a_wrong_profile_costs_one_call_once(
     proxy: Proxy, backends: dict[str, Backend], group: str
 ) -> None:
-    """One more call to the deployment that refused, at once; each deployment is taught once."""
+    """One more call to the deployment that refused, at once; each is taught once about a chat."""
     _, size, endpoint, form = group.split("-")
     deployments = {"one": 1, "two": 2}[size]
     stream = form == "stream"
@@ -41,10 +41,21 @@ def test_a_wrong_profile_costs_one_call_once(
 
 
 def test_a_lesson_of_one_endpoint_holds_on_all(proxy: Proxy, backends: dict[str, Backend]) -> None:
-    """A deployment is the same one on every endpoint, and is taught once."""
+    """A chat and a deployment are the same ones on every endpoint, and are taught once."""
     for endpoint in ENDPOINTS:
         assert answered(proxy.ask(endpoint, "taught", RUN))
     assert [call["status"] for call in backends["a"].calls()] == [400, 200, 200, 200]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_two_conversations_teach_a_deployment(
+    proxy: Proxy, backends: dict[str, Backend], endpoint: str
+) -> None:
+    """What each of them has proven, on whatever endpoint, holds for all others."""
+    for text in ("one", "two", "three"):
+        messages = [{"role": "user", "content": text}, *RUN[1:]]
+        assert answered(proxy.ask(endpoint, f"proven-{endpoint}", messages))
+    assert [call["status"] for call in backends["a"].calls()] == [400, 200, 400, 200, 200]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
