@@ -9,7 +9,8 @@ from typing import Any
 from ..backend.backend import Backend
 from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
-from ..endpoints.responses import ResponsesInput, UnreadableInputError
+from ..endpoints.responses import ResponsesInput
+from ..endpoints.responses_items import UnreadableInputError
 from .backend_of import backend_of
 from .litellm_internals import PROVIDER, named_by_backend, to_vllm_messages
 from .settings import KEY

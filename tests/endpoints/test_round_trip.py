@@ -1,0 +1,58 @@
+"""Law 9: what goes out, read back as the endpoint's backend reads it, is what was repaired."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+
+from litellm_role_guard.endpoints.responses import ResponsesInput
+from litellm_role_guard.endpoints.responses_validation import find_input_error
+from litellm_role_guard.probing.probe import TOOLS
+from litellm_role_guard.profile.template_profile import TemplateProfile
+from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.simulator.responses import as_messages
+from litellm_role_guard.template.chat_template import ChatTemplate
+from testing.laws import read
+from testing.real_templates import REAL, name
+from testing.response_items import ResponsesBody, as_rendered, responses_bodies
+from testing.size import examples
+from testing.templates import OURS
+
+many = examples(quick=15, full=200)
+TEMPLATES = [*OURS, *REAL]
+
+
+@cache
+def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
+    """Give a template and its profile."""
+    template = ChatTemplate.from_path(path)
+    return template, TemplateProfile.learn(template)
+
+
+def read_by_vllm(arguments: dict[str, Any]) -> list[Any]:
+    """Give the messages that vLLM makes of what is sent."""
+    return as_messages(arguments["input"], arguments["instructions"])
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=name)
+@given(body=responses_bodies())
+@many
+def test_responses_are_read_back_as_they_were_repaired(path: Path, body: ResponsesBody) -> None:
+    """The same messages, which the template takes and reads whole."""
+    assume(find_input_error(body.request_input, body.instructions) is None)
+    template, profile = learnt(path)
+    conversation = ResponsesInput(body.request_input, body.instructions)
+    assume(not conversation.prefill)
+    for tools in (False, True):
+        given_tools = TOOLS if tools else None
+        repaired = repair(conversation.messages, profile, tools=given_tools).messages
+        sent = read_by_vllm(conversation.arguments(repaired))
+        assert as_rendered(sent) == as_rendered(repaired)
+        assert as_rendered(conversation.read_back(repaired)) == as_rendered(repaired)
+        prompt = read(template, sent, tools=tools)
+        assert prompt is not None
+        assert [mark for mark in body.marks if mark not in prompt] == []
