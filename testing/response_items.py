@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"}
@@ -100,6 +101,25 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
     if last.get("role") == "assistant" and draw(st.booleans()):
         items[-1] = {**last, "status": "in_progress"}
     return ResponsesBody(items, instructions, marks)
+
+
+def drawn_bodies(count: int) -> list[ResponsesBody]:
+    """Give so many inputs, pictures among them, the same ones each time."""
+    made: list[ResponsesBody] = []
+
+    @seed(1)
+    @settings(
+        max_examples=count,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(body=responses_bodies(media=True))
+    def draw(body: ResponsesBody) -> None:
+        made.append(body)
+
+    draw()
+    return made
 
 
 def _output(call_id: str, text: str) -> dict[str, Any]:

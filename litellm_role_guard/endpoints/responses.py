@@ -99,8 +99,8 @@ class ResponsesInput:
             written: Sequence[Any] = self._written(message, origins.get(id(message)))
             if _must_be_opened(written, message, before, following):
                 written = opened(written)
-            if self.prefill and following is None and message["role"] == "assistant":
-                written = unfinished(written)
+            if self.prefill and following is None and _is_reply(message):
+                written = unfinished(written, apart=_is_reply(before))
             items.extend(written)
             before = message
         return {"input": items, "instructions": instructions}
@@ -200,13 +200,14 @@ def _must_be_opened(
     written: Sequence[Any], message: Message, before: Message | None, following: Message | None
 ) -> bool:
     """Return whether vLLM would glue an assistant's items to those of another one beside it."""
-    if message["role"] != "assistant" or is_opened(written):
+    if not _is_reply(message) or is_opened(written):
         return False
-    if before is not None and before["role"] == "assistant":
-        return True
     # What has no content takes that of the message behind it.
-    is_followed = following is not None and following["role"] == "assistant"
-    return is_followed and not message.get("content")
+    return _is_reply(before) or (_is_reply(following) and not message.get("content"))
+
+
+def _is_reply(message: Message | None) -> bool:
+    return message is not None and message["role"] == "assistant"
 
 
 def _as_given(arguments: Mapping[str, Any]) -> dict[str, Any]:

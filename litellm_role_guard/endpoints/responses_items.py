@@ -187,17 +187,19 @@ def opened(items: Sequence[Any]) -> list[Any]:
     return [*(content or [_opener()]), *others]
 
 
-def unfinished(items: Sequence[Any]) -> Sequence[Any]:
+def unfinished(items: Sequence[Any], *, apart: bool) -> Sequence[Any]:
     """Return an assistant's items, the last one marked so that vLLM continues the message.
 
     Args:
-        items: The items. What is first of them stays first.
+        items: The items.
+        apart: Whether the first of them has to stay first, so that none is glued to those before.
     """
     if is_unfinished(as_mapping(items[-1])):
         return items
-    calls = [item for item in items[1:] if as_mapping(item).get("type") in CALLS]
-    others = [item for item in items[1:] if as_mapping(item).get("type") not in CALLS]
-    ordered = [*items[:1], *calls, *others]
+    first, rest = (list(items[:1]), items[1:]) if apart else ([], items)
+    calls = [item for item in rest if as_mapping(item).get("type") in CALLS]
+    others = [item for item in rest if as_mapping(item).get("type") not in CALLS]
+    ordered = [*first, *calls, *others]
     if as_mapping(ordered[-1]).get("type") in CALLS:  # vLLM looks for no mark there
         ordered.append({"type": "reasoning", "summary": []})
     return [*ordered[:-1], {**as_mapping(ordered[-1]), "status": "in_progress"}]
