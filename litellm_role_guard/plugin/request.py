@@ -181,7 +181,7 @@ class LiteLLMRequest:
         return ChatConversation(
             messages,
             prefill=last["role"] == "assistant" and bool(continued),
-            developer_is_system=self.is_vllm,
+            is_vllm=self.is_vllm,
             to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
         )
 

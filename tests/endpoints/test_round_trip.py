@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from litellm_role_guard.endpoints.chat import ChatConversation
 from litellm_role_guard.endpoints.responses import ResponsesInput
 from litellm_role_guard.endpoints.responses_validation import find_input_error
+from litellm_role_guard.messages.validation import find_validation_error
+from litellm_role_guard.plugin.litellm_internals import to_vllm_messages
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.simulator.responses import as_messages
 from litellm_role_guard.template.chat_template import ChatTemplate
-from testing.laws import read
+from testing.laws import Conversation, conversations, read
 from testing.real_templates import REAL, name
 from testing.response_items import ResponsesBody, as_rendered, responses_bodies
 from testing.size import examples
@@ -56,3 +60,50 @@ def test_responses_are_read_back_as_they_were_repaired(path: Path, body: Respons
         prompt = read(template, sent, tools=tools)
         assert prompt is not None
         assert [mark for mark in body.marks if mark not in prompt] == []
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@st.composite
+def with_parts(draw: st.DrawFn) -> Conversation:
+    """Give conversations in which replies and results may be lists, some with a picture."""
+    conversation = draw(conversations(rough=True))
+    messages = []
+    for message in conversation.messages:
+        said = message["content"]
+        if message["role"] in ("tool", "assistant") and isinstance(said, str) and said:
+            parts: list[Any] = [{"type": "text", "text": said}]
+            if message["role"] == "tool" and draw(st.booleans()):
+                parts.append(PICTURE)
+            if draw(st.booleans()):
+                message = {**message, "content": parts}
+        messages.append(message)
+    return Conversation(messages, conversation.marks)
+
+
+def check_chat(path: Path, messages: list[Any], marks: list[str]) -> None:
+    """Check that what LiteLLM sends is what was repaired, and is read whole."""
+    template, profile = learnt(path)
+    conversation = ChatConversation(
+        messages,
+        prefill=False,
+        is_vllm=True,
+        to_vllm_messages=lambda repaired: to_vllm_messages(repaired, "m"),
+    )
+    for tools in (False, True):
+        repaired = repair(conversation.messages, profile, tools=TOOLS if tools else None).messages
+        sent = conversation.read_back(repaired)
+        assert as_rendered(sent) == as_rendered(repaired)
+        prompt = read(template, sent, tools=tools)
+        assert prompt is not None
+        assert [mark for mark in marks if mark not in prompt] == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=name)
+@given(conversation=with_parts())
+@many
+def test_chat_messages_arrive_as_they_were_repaired(path: Path, conversation: Conversation) -> None:
+    """LiteLLM moves pictures out of results, and makes strings of replies: it finds none to do."""
+    assume(find_validation_error(conversation.messages) is None)
+    check_chat(path, conversation.messages, [mark for _, mark in conversation.marks])
