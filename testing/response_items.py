@@ -86,7 +86,7 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
         elif kind == "thought":
             items.append(thought())
         elif kind == "orphan":
-            items.append(_output("call_orphan", mark()))
+            items.append(_output(f"call_orphan_{len(items)}", mark()))
         elif kind == "call":
             calls = [called(len(items) + at) for at in range(draw(st.sampled_from([1, 1, 2])))]
             items += calls
