@@ -103,8 +103,8 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
     return ResponsesBody(items, instructions, marks)
 
 
-def drawn_bodies(count: int) -> list[ResponsesBody]:
-    """Give so many inputs, pictures among them, the same ones each time."""
+def drawn_bodies(count: int, *, media: bool = True) -> list[ResponsesBody]:
+    """Give so many inputs, with pictures among them or without, the same ones each time."""
     made: list[ResponsesBody] = []
 
     @seed(1)
@@ -114,7 +114,7 @@ def drawn_bodies(count: int) -> list[ResponsesBody]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(body=responses_bodies(media=True))
+    @given(body=responses_bodies(media=media))
     def draw(body: ResponsesBody) -> None:
         made.append(body)
 
