@@ -70,7 +70,7 @@ async def test_text_before_a_call_is_read_on_responses(url: str) -> None:
 
 async def test_what_is_repaired_for_responses_is_what_vllm_renders(url: str) -> None:
     """The prompt is that of the repaired messages, each text of the client's in it."""
-    template = ChatTemplate.from_path(LLAMA)
+    template = ChatTemplate(LLAMA.read_text(), special_tokens=SPECIAL_TOKENS)
     profile = TemplateProfile.learn(template)
     compared = 0
     for body in drawn_bodies(COUNT, media=False):
@@ -80,6 +80,6 @@ async def test_what_is_repaired_for_responses_is_what_vllm_renders(url: str) -> 
         compared += 1
         repaired = repair(conversation.messages, profile).messages
         prompt = await prompt_of_responses(url, conversation.arguments(repaired))
-        assert same_rendering(prompt, template.render(repaired, **SPECIAL_TOKENS))
+        assert same_rendering(prompt, template.render(repaired))
         assert [mark for mark in body.marks if mark not in prompt] == []
     assert compared > COUNT / 2
