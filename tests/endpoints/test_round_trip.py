@@ -52,7 +52,7 @@ def read_by_vllm(arguments: dict[str, Any]) -> list[Any]:
 @given(body=responses_bodies())
 @many
 def test_responses_are_read_back_as_they_were_repaired(path: Path, body: ResponsesBody) -> None:
-    """The same messages, which the template takes and reads whole."""
+    """The same messages, which the template takes and reads whole, and need no more repair."""
     assume(find_input_error(body.request_input, body.instructions) is None)
     template, profile = learnt(path)
     conversation = ResponsesInput(body.request_input, body.instructions)
@@ -63,6 +63,7 @@ def test_responses_are_read_back_as_they_were_repaired(path: Path, body: Respons
         sent = read_by_vllm(conversation.arguments(repaired))
         assert as_rendered(sent) == as_rendered(repaired)
         assert as_rendered(conversation.read_back(repaired)) == as_rendered(repaired)
+        assert repair(sent, profile, tools=given_tools).changes == ()
         prompt = read(template, sent, tools=tools)
         assert prompt is not None
         assert [mark for mark in body.marks if mark not in prompt] == []
