@@ -126,20 +126,28 @@ def _output(call_id: str, text: str) -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": text}
 
 
-def as_rendered(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def as_rendered(
+    messages: Sequence[Mapping[str, Any]], *, joined: bool = False
+) -> list[dict[str, Any]]:
     """Give messages with one form for each thing that vLLM hands to a template alike.
 
     It makes no difference between null and an empty list, between a text and a list of it, nor
     between the types of text parts; and it hands on no field but these.
+
+    Args:
+        messages: The messages.
+        joined: Whether texts in parts are the same as these texts with a line break between them.
     """
-    return [_as_rendered(message) for message in messages]
+    return [_as_rendered(message, joined) for message in messages]
 
 
-def _as_rendered(message: Mapping[str, Any]) -> dict[str, Any]:
+def _as_rendered(message: Mapping[str, Any], joined: bool) -> dict[str, Any]:
     content = message.get("content")
     parts = [content] if isinstance(content, str) else list(content or ())
-    seen: dict[str, Any] = {"role": message["role"]}
-    seen["content"] = [part if isinstance(part, str) else part.get("text", part) for part in parts]
+    told = [part if isinstance(part, str) else part.get("text", part) for part in parts]
+    if joined and told and all(isinstance(text, str) for text in told):
+        told = ["\n".join(told)]
+    seen: dict[str, Any] = {"role": message["role"], "content": told}
     for key in ("tool_calls", "reasoning", "tool_call_id", "name"):
         if message.get(key) is not None:
             seen[key] = message[key]

@@ -31,6 +31,7 @@ from .responses_items import (
     result_of,
     unfinished,
     why_rewritten,
+    with_chat_text_joined,
     with_media_first,
 )
 
@@ -147,15 +148,17 @@ class ResponsesInput:
             raise UnreadableInputError(f"input[{position}]: unknown type {kind!r}")
 
     def _read_message(self, position: int, item: Mapping[str, Any]) -> None:
+        if item.get("role") == "assistant" and not is_own_message(item):
+            return self._glue(position, "content", plain_text(item))
         if item.get("type") in OUTPUTS:
-            self._add(result_of(item), position)
-        elif item.get("role") != "assistant" or is_own_message(item):
+            message = result_of(item)
+        else:
             message = {key: value for key, value in item.items() if key != "type"}
             if item.get("role") == "assistant" and has_media(item):
                 message = with_media_first(message)
-            self._add(message, position)
-        else:
-            self._glue(position, "content", plain_text(item))
+        if isinstance(message.get("content"), (list, tuple)):
+            message["content"] = input_content(message)
+        return self._add(message, position)
 
     def _glue(self, position: int, key: str, value: Any) -> None:
         if not self._extend(position, key, value):
@@ -166,10 +169,12 @@ class ResponsesInput:
 
     def _written(self, message: Message, origin: int | None) -> list[Any]:
         """Write a message as items: those that it was read from, or new ones."""
-        if origin is None or origin in self._rewritten or isinstance(self._input, str):
+        if origin is None:
+            return self._items(with_chat_text_joined(message))
+        # Instructions may stand elsewhere now; they have no item.
+        is_new = origin in self._rewritten or not self._sources[origin]
+        if is_new or isinstance(self._input, str):
             return self._items(message)
-        if not self._sources[origin]:
-            return self._items(message)  # instructions that stand elsewhere now
         return [readable(self._input[at]) for at in self._sources[origin]]
 
     def _items(self, message: Message) -> list[Any]:

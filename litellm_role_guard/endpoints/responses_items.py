@@ -141,13 +141,30 @@ def input_content(message: Message) -> str | list[Any]:
     if isinstance(content, str):
         return content
     # vLLM takes no null here, and templates see an empty list like one.
+    parts = content_parts(message)
+    if isinstance(parts, list) and all(map(_is_taken_part, parts)):
+        return parts
     # /v1/responses knows text parts by another type than /v1/chat/completions.
     return [
         part
         if part_text(part) is None or _is_taken_part(part)
         else {"type": "input_text", "text": part_text(part)}
-        for part in content_parts(message)
+        for part in parts
     ]
+
+
+def with_chat_text_joined(message: Message) -> Message:
+    """Return a message whose parts are all of chat's type `text` with a string in their place.
+
+    A repair gives parts that type where the template takes no other. vLLM takes no such part here,
+    and hands parts of the type that it takes to some renderers as they are (mistral-common).
+    """
+    content = message.get("content")
+    if not content or isinstance(content, str):
+        return message
+    if not all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
+        return message
+    return {**message, "content": plain_text(message)}
 
 
 def reply_items(message: Message, calls: Sequence[Any]) -> list[Any]:

@@ -295,6 +295,14 @@ def test_what_vllm_refuses_or_fails_on_is_sent_in_a_form_that_it_takes(
     assert conversation.arguments(conversation.messages)["input"] == [USER, sent]
 
 
+def test_parts_that_a_repair_has_given_chats_type_are_sent_as_one_string() -> None:
+    """vLLM refuses them here, and mistral-common what vLLM takes in their place."""
+    conversation = ResponsesInput([TYPED], None)
+    parts = [{"type": "text", "text": "yo"}, {"type": "text", "text": "there"}]
+    written = conversation.arguments([{"role": "user", "content": parts}])["input"]
+    assert written == [{"role": "user", "content": "yo\nthere"}]
+
+
 def test_a_reply_with_a_picture_keeps_it() -> None:
     """vLLM reads all parts of a reply whose first one has no text."""
     said, seen = {"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": "x"}

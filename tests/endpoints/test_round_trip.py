@@ -18,7 +18,6 @@ from litellm_role_guard.endpoints.anthropic import find_anthropic_error, transla
 from litellm_role_guard.endpoints.chat import ChatConversation
 from litellm_role_guard.endpoints.responses import ResponsesInput
 from litellm_role_guard.endpoints.responses_validation import find_input_error
-from litellm_role_guard.messages.message import Message, has_media
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.plugin.litellm_internals import to_vllm_messages
 from litellm_role_guard.probing.probe import TOOLS
@@ -52,21 +51,34 @@ def read_by_vllm(arguments: dict[str, Any]) -> list[Any]:
 @given(body=responses_bodies())
 @many
 def test_responses_are_read_back_as_they_were_repaired(path: Path, body: ResponsesBody) -> None:
-    """The same messages, which the template takes and reads whole, and need no more repair."""
+    """The same messages, which are rendered to the same prompt and need no more repair."""
     assume(find_input_error(body.request_input, body.instructions) is None)
-    template, profile = learnt(path)
+    _, profile = learnt(path)
     conversation = ResponsesInput(body.request_input, body.instructions)
     assume(not conversation.prefill)
     for tools in (False, True):
         given_tools = TOOLS if tools else None
         repaired = repair(conversation.messages, profile, tools=given_tools).messages
         sent = read_by_vllm(conversation.arguments(repaired))
-        assert as_rendered(sent) == as_rendered(repaired)
-        assert as_rendered(conversation.read_back(repaired)) == as_rendered(repaired)
+        # Where only chat's own text parts are taken, the endpoint has no form for several of them.
+        joined = profile.rules(tools=tools).other_parts != "accepted"
+        meant = as_rendered(repaired, joined=joined)
+        assert as_rendered(sent, joined=joined) == meant
+        assert as_rendered(conversation.read_back(repaired), joined=joined) == meant
         assert repair(sent, profile, tools=given_tools).changes == ()
-        prompt = read(template, sent, tools=tools)
-        assert prompt is not None
-        assert [mark for mark in body.marks if mark not in prompt] == []
+        assert lost(path, sent, repaired, body.marks, tools=tools) == []
+
+
+def lost(
+    path: Path, sent: Sequence[Any], repaired: Sequence[Any], marks: list[str], *, tools: bool
+) -> list[str]:
+    """Give the texts that a template reads in what was repaired, and not in what arrives.
+
+    That it reads all of what was repaired is law 2, and held by the tests of the repair.
+    """
+    template, _ = learnt(path)
+    arrived, meant = (read(template, messages, tools=tools) for messages in (sent, repaired))
+    return [mark for mark in marks if mark in (meant or "") and mark not in (arrived or "")]
 
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -90,8 +102,8 @@ def with_parts(draw: st.DrawFn) -> Conversation:
 
 
 def chat_faults(path: Path, messages: list[Any], marks: list[str]) -> list[str]:
-    """Tell where what LiteLLM sends is not what was repaired, or is not read whole."""
-    template, profile = learnt(path)
+    """Tell where what LiteLLM sends is not what was repaired, and which texts are lost by it."""
+    _, profile = learnt(path)
     conversation = ChatConversation(
         messages,
         prefill=False,
@@ -104,18 +116,8 @@ def chat_faults(path: Path, messages: list[Any], marks: list[str]) -> list[str]:
         sent = conversation.read_back(repaired)
         if as_rendered(sent) != as_rendered(repaired):
             faults.append(f"not what was repaired: {sent}, {repaired}")
-        prompt = read(template, sent, tools=tools)
-        lost = [mark for mark in marks if prompt is None or mark not in prompt]
-        if lost and not _refuses_pictures(path, repaired):
-            faults.append(f"{'refused' if prompt is None else 'lost'}: {lost}")
+        faults += lost(path, sent, repaired, marks, tools=tools)
     return faults
-
-
-def _refuses_pictures(path: Path, messages: Sequence[Message]) -> bool:
-    """Tell whether a template takes no picture beside a system message or tools, as some say."""
-    template, _ = learnt(path)
-    beside = [{"role": "system", "content": "-"}, {"role": "user", "content": [PICTURE]}]
-    return any(map(has_media, messages)) and read(template, beside, tools=True) is None
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=name)
