@@ -29,7 +29,7 @@ async def refusal_of(
     """
     async with connected(backend) as server:
         try:
-            await server.post("/tokenize", conversation_body(backend, messages, tools))
+            await server.prompt_tokens(conversation_body(backend, messages, tools))
         except BackendRefused as refusal:
             return str(refusal)
     return None
@@ -58,7 +58,7 @@ async def prompt_of(
     if prefill:
         body |= {"add_generation_prompt": False, "continue_final_message": True}
     async with connected(backend) as server:
-        return await server.detokenize(await server.tokenize(body))
+        return await server.detokenize(await server.prompt_tokens(body))
 
 
 def conversation_body(
@@ -66,7 +66,7 @@ def conversation_body(
     messages: Sequence[Message],
     tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return the body of a `/tokenize` request for a conversation.
+    """Return the body with which a conversation is rendered, as chat is asked, or `/tokenize`.
 
     Args:
         backend: The vLLM that it is for.

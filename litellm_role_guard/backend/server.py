@@ -18,6 +18,13 @@ PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)
 closes many kept connections at once, and a busy process finds that out one by one. No request
 here changes anything, so that sending it again is safe."""
 
+RENDER = "/v1/chat/completions/render"
+"""Where a vLLM with `--enable-scale-out`, and `vllm launch render`, tell what chat reads."""
+
+# What vLLM 0.32 says where tools are given and no parser of calls is set
+# (`renderers/online_renderer.py`, `render_chat`).
+_NO_PARSER = "tool choice requires"
+
 _QUOTED_CHARS = 200
 
 _USERINFO = re.compile(r"//[^/@]*@")
@@ -59,6 +66,8 @@ class VllmServer:
         self._headers = headers_with(backend.api_key, backend.headers)
         self._client = client
         self._seconds = seconds
+        self._renders: bool | None = None  # whether `RENDER` is open; None until it was asked
+        self._choice: dict[str, str] = {}  # the tool choice that goes with tools
 
     async def models(self) -> list[dict[str, Any]]:
         """Return the cards of the served models, as `/v1/models` lists them.
@@ -95,6 +104,42 @@ class VllmServer:
         if response.status_code == 400 and words:
             raise BackendRefused(words)
         raise self._failure(path, response)
+
+    async def prompt_tokens(self, body: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of the prompt that the server makes of a conversation.
+
+        What a chat request is rendered by tells it best, and is asked where it is open: of
+        gpt-oss, among others, `/tokenize` shows a prompt that no model reads.
+
+        Args:
+            body: As `conversation_body` returns it.
+
+        Raises:
+            BackendRefused: The server refuses to make one, in these words.
+            LearningFailed: The server cannot be asked.
+        """
+        if self._renders is False:
+            return await self.tokenize(body)
+        response = await self._send("POST", RENDER, {**body, **self._choice_with(body)})
+        words = _words(response)
+        if response.status_code == 400 and _NO_PARSER in words and not self._choice_with(body):
+            # Without a parser vLLM takes tools with this choice only, and shows them all the same.
+            self._choice = {"tool_choice": "none"}
+            return await self.prompt_tokens(body)
+        if response.status_code == 400 and words:
+            self._renders = True
+            raise BackendRefused(words)
+        tokens = _json(response).get("token_ids") if response.status_code == 200 else None
+        if isinstance(tokens, list):
+            self._renders = True
+            return tokens
+        if self._renders:
+            raise self._failure(RENDER, response)
+        self._renders = False
+        return await self.tokenize(body)
+
+    def _choice_with(self, body: Mapping[str, Any]) -> dict[str, str]:
+        return self._choice if body.get("tools") else {}
 
     async def tokenize(self, body: Mapping[str, Any]) -> list[int]:
         """Return the tokens of the prompt that the server makes of a `/tokenize` request.

@@ -10,6 +10,10 @@ from pydantic import BaseModel
 from ..messages.message import Message
 from ..repair.change import Change
 
+_IN_PARTS = ("assistant", "tool")
+
+_MARK = "role_guard_position"  # tells which message of LiteLLM's is which of the client's
+
 
 class ChatConversation:
     """The `messages` of a chat completion.
@@ -17,8 +21,13 @@ class ChatConversation:
     Args:
         messages: The client's messages.
         prefill: Whether the last one is the opening of the reply.
-        developer_is_system: Whether LiteLLM sends developer messages as system messages.
+        is_vllm: Whether a vLLM is asked, for which LiteLLM changes messages itself: developer
+            messages into system messages, and lists of content parts.
         to_vllm_messages: What LiteLLM makes of messages before it sends them.
+
+    Attributes:
+        messages: The messages as LiteLLM would send them; the client's own objects where it would
+            send them as they are.
     """
 
     changes: tuple[Change, ...] = ()
@@ -28,21 +37,25 @@ class ChatConversation:
         messages: Sequence[Message],
         *,
         prefill: bool,
-        developer_is_system: bool,
+        is_vllm: bool,
         to_vllm_messages: Callable[[list[Any]], list[Any]],
     ) -> None:
         self.messages = messages
-        if developer_is_system and "developer" in [message["role"] for message in messages]:
+        self._to_vllm_messages = to_vllm_messages
+        self._positions: list[int] | None = None  # by message: the client's, where they differ
+        if is_vllm and "developer" in [message["role"] for message in messages]:
             self.messages = [
                 {**message, "role": "system"} if message["role"] == "developer" else message
                 for message in messages
             ]
+        if is_vllm and any(map(_is_changed_by_litellm, messages)):
+            self._read_as_sent()
         self.prefill = prefill
-        self._to_vllm_messages = to_vllm_messages
 
     def location(self, message: int) -> str:
         """Return the place in the request where a message comes from."""
-        return f"messages[{message}]"
+        at = message if self._positions is None else self._positions[message]
+        return f"messages[{at}]"
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Return the argument `messages`, as copies: LiteLLM writes into what it is given."""
@@ -51,6 +64,41 @@ class ChatConversation:
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Return the body's `messages`, as LiteLLM would have sent them."""
         return {"messages": self._to_vllm_messages(copied(messages))}
+
+    def read_back(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return what the backend reads where these messages are sent."""
+        sent: Sequence[Message] = self.body(messages)["messages"]
+        return sent
+
+    def _read_as_sent(self) -> None:
+        """Read the messages that LiteLLM would make of these: pictures in a result move behind it.
+
+        What is repaired has to be what arrives: a turn that appears later could be in the way.
+        """
+        marked = [
+            {**copied(message), _MARK: position} for position, message in enumerate(self.messages)
+        ]
+        positions: list[int] = []
+        sent: list[Message] = []
+        for message in self._to_vllm_messages(marked):
+            # One that LiteLLM has added belongs to the one before it.
+            positions.append(message.get(_MARK, positions[-1] if positions else 0))
+            sent.append({key: value for key, value in message.items() if key != _MARK})
+        before = list(self.messages)
+        for at, (position, message) in enumerate(zip(positions, sent, strict=True)):
+            if position < len(before) and before[position] == message:
+                sent[at] = before[position]
+        self.messages, self._positions = sent, positions
+
+
+def _is_changed_by_litellm(message: Message) -> bool:
+    """Return whether LiteLLM may send this message otherwise than it is (`hosted_vllm`)."""
+    content = message.get("content")
+    if content is None or isinstance(content, str) or message["role"] not in _IN_PARTS:
+        return False
+    return message["role"] == "assistant" or any(
+        isinstance(part, Mapping) and part.get("type") != "text" for part in content
+    )
 
 
 def copied(value: Any) -> Any:

@@ -32,3 +32,6 @@ class RequestConversation(Protocol):
 
     def body(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Return the fields of the request body for these messages."""
+
+    def read_back(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return the messages that the backend makes of what is sent for these."""

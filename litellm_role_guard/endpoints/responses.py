@@ -7,32 +7,33 @@ they are there; a developer message reaches the template as one.
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
-from ..messages.message import (
-    Message,
-    call_arguments,
-    content_parts,
-    part_text,
-    plain_text,
-    tool_calls,
-)
+from ..messages.message import Message, call_arguments, has_media, plain_text, tool_calls
 from ..repair.change import Change
-
-_CALLS = ("function_call", "custom_tool_call")
-
-_OUTPUTS = ("function_call_output", "custom_tool_call_output")
-
-_ENCRYPTED = "encrypted_content"
-_UNFINISHED = ("in_progress", "incomplete")
-
-
-class UnreadableInputError(ValueError):
-    """The input holds an item that vLLM turns into no message; it refuses such a request."""
+from .responses_items import (
+    CALLS,
+    OUTPUTS,
+    UnreadableInputError,
+    as_mapping,
+    call_of,
+    has_encrypted,
+    input_content,
+    is_opened,
+    is_own_message,
+    is_unfinished,
+    opened,
+    readable,
+    reasoning_of,
+    reply_items,
+    result_of,
+    unfinished,
+    why_rewritten,
+    with_chat_text_joined,
+    with_media_first,
+)
 
 
 class ResponsesInput:
@@ -66,10 +67,9 @@ class ResponsesInput:
             self._add({"role": "user", "content": request_input})
             return
         items = [as_mapping(item) for item in request_input]
-        if items and items[-1].get("type", "message") in ("message", "reasoning"):
-            self.prefill = items[-1].get("status") in _UNFINISHED
+        self.prefill = bool(items) and is_unfinished(items[-1])
         for position, item in enumerate(items):
-            self._read(position, item, left_alone=self.prefill and position == len(items) - 1)
+            self._read(position, item)
 
     def location(self, message: int) -> str:
         """Name the place in the request where a message comes from: its first item."""
@@ -89,19 +89,26 @@ class ResponsesInput:
         origins = {id(message): position for position, message in enumerate(self.messages)}
         instructions = None
         rest = list(messages)
-        if self._instructions and rest and rest[0]["role"] == "system":
-            # System text that came as instructions goes back there, as plain text.
-            instructions = plain_text(rest.pop(0))
-        if isinstance(self._input, str) and len(rest) == 1 and _is_plain_user(rest[0]):
+        if self._instructions and rest and _is_plain(rest[0], "system") and rest[0]["content"]:
+            # System text that came as instructions goes back there.
+            instructions = rest.pop(0)["content"]
+        if isinstance(self._input, str) and len(rest) == 1 and _is_plain(rest[0], "user"):
             return {"input": rest[0]["content"], "instructions": instructions}
         items: list[Any] = []
-        for message in rest:
-            origin = origins.get(id(message))
-            if origin is None or origin in self._rewritten or isinstance(self._input, str):
-                items.extend(self._items(message))
-            else:
-                items.extend(_readable(self._input[at]) for at in self._sources[origin])
+        before: Message | None = None
+        for message, following in itertools.zip_longest(rest, rest[1:]):
+            written: Sequence[Any] = self._written(message, origins.get(id(message)))
+            if _must_be_opened(written, message, before, following):
+                written = opened(written)
+            if self.prefill and following is None and _is_reply(message):
+                written = unfinished(written, apart=_is_reply(before))
+            items.extend(written)
+            before = message
         return {"input": items, "instructions": instructions}
+
+    def read_back(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return what vLLM reads where these messages are sent."""
+        return ResponsesInput(**_as_given(self.arguments(messages))).messages
 
     body = arguments  # LiteLLM sends these arguments to vLLM as the fields of the body
 
@@ -121,50 +128,63 @@ class ResponsesInput:
         self._sources[-1].append(source)
         return True
 
-    def _read(self, position: int, item: Mapping[str, Any], *, left_alone: bool) -> None:
+    def _read(self, position: int, item: Mapping[str, Any]) -> None:
         kind = item.get("type")
-        if kind in _CALLS:
-            call = _call(item)
+        if kind in CALLS:
+            call = call_of(item)
             self._calls[id(call["function"])] = self._input[position]
-            field: tuple[str, Any] = ("tool_calls", [call])
+            self._glue(position, "tool_calls", [call])
         elif kind == "reasoning":
-            field = ("reasoning", _reasoning(item, position))
-        elif kind in _OUTPUTS:
-            return self._add(_result(item), position)
-        elif item.get("role") == "assistant":
-            field = ("content", plain_text(item))
-        elif "role" in item:
-            return self._add({k: v for k, v in item.items() if k != "type"}, position)
+            self._glue(position, "reasoning", reasoning_of(item, position))
+            if has_encrypted(item):
+                self._note("vLLM refuses reasoning that another provider has encrypted")
+        elif kind in OUTPUTS or "role" in item:
+            self._read_message(position, item)
+            why = why_rewritten(item)
+            if why is not None:
+                self._rewritten.add(len(self.messages) - 1)
+                self._note(why)
         else:
             raise UnreadableInputError(f"input[{position}]: unknown type {kind!r}")
-        if not self._extend(position, *field):
-            self._add({"role": "assistant", field[0]: field[1]}, position)
-        if kind == "reasoning" and item.get(_ENCRYPTED):
-            why = "vLLM refuses reasoning that another provider has encrypted"
-            self.changes += (Change("content", (len(self.messages) - 1,), why),)
-        if field[0] == "content" and not _is_read_whole(item) and not left_alone:
-            message = len(self.messages) - 1
-            why = "vLLM reads only the first part of an assistant message's content"
-            self._rewritten.add(message)
-            self.changes += (Change("content", (message,), why),)
-        return None
+
+    def _read_message(self, position: int, item: Mapping[str, Any]) -> None:
+        if item.get("role") == "assistant" and not is_own_message(item):
+            return self._glue(position, "content", plain_text(item))
+        if item.get("type") in OUTPUTS:
+            message = result_of(item)
+        else:
+            message = {key: value for key, value in item.items() if key != "type"}
+            if item.get("role") == "assistant" and has_media(item):
+                message = with_media_first(message)
+        if isinstance(message.get("content"), (list, tuple)):
+            message["content"] = input_content(message)
+        return self._add(message, position)
+
+    def _glue(self, position: int, key: str, value: Any) -> None:
+        if not self._extend(position, key, value):
+            self._add({"role": "assistant", key: value}, position)
+
+    def _note(self, why: str) -> None:
+        self.changes += (Change("content", (len(self.messages) - 1,), why),)
+
+    def _written(self, message: Message, origin: int | None) -> list[Any]:
+        """Write a message as items: those that it was read from, or new ones."""
+        if origin is None:
+            return self._items(with_chat_text_joined(message))
+        # Instructions may stand elsewhere now; they have no item.
+        is_new = origin in self._rewritten or not self._sources[origin]
+        if is_new or isinstance(self._input, str):
+            return self._items(message)
+        return [readable(self._input[at]) for at in self._sources[origin]]
 
     def _items(self, message: Message) -> list[Any]:
         """Write a message as the items that vLLM reads as this message."""
         if message["role"] == "tool":
-            call_id = message.get("tool_call_id")
-            output = message.get("content") or ""
+            call_id, output = message.get("tool_call_id"), input_content(message)
             return [{"type": "function_call_output", "call_id": call_id, "output": output}]
         if message["role"] != "assistant":
-            return [{**message, "content": _content(message)}]
-        items: list[Any] = []
-        if message.get("reasoning"):
-            thought = {"type": "reasoning_text", "text": message["reasoning"]}
-            items.append({"type": "reasoning", "summary": [], "content": [thought]})
-        if message.get("content") is not None:
-            items.append({"role": "assistant", "content": plain_text(message)})
-        items.extend(self._call_item(call) for call in tool_calls(message))
-        return items
+            return [{**message, "content": input_content(message)}]
+        return reply_items(message, [self._call_item(call) for call in tool_calls(message)])
 
     def _call_item(self, call: Mapping[str, Any]) -> Any:
         # A repair may give a call another id, and leaves its function the same object.
@@ -177,73 +197,23 @@ class ResponsesInput:
         return {"type": "function_call", "call_id": call.get("id"), **function}
 
 
-def as_mapping(item: Any) -> Mapping[str, Any]:
-    """Return an item as a mapping; LiteLLM sends some as pydantic objects."""
-    if isinstance(item, BaseModel):
-        return item.model_dump(exclude_none=True)
-    fields: Mapping[str, Any] = item
-    return fields
+def _is_plain(message: Message, role: str) -> bool:
+    return message["role"] == role and isinstance(message.get("content"), str)
 
 
-def _call(item: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = item.get("arguments")
-    if item.get("type") == "custom_tool_call":
-        arguments = json.dumps({"input": item.get("input") or ""}, ensure_ascii=False)
-    name = item.get("name", "")
-    if item.get("namespace") and item.get("type") == "function_call":
-        name = f"{item['namespace']}__{name}"  # vLLM `flat_namespace_tool_name`
-    function = {"name": name, "arguments": arguments or ""}
-    return {"id": item.get("call_id"), "type": "function", "function": function}
+def _must_be_opened(
+    written: Sequence[Any], message: Message, before: Message | None, following: Message | None
+) -> bool:
+    """Return whether vLLM would glue an assistant's items to those of another one beside it."""
+    if not _is_reply(message) or is_opened(written):
+        return False
+    # What has no content takes that of the message behind it.
+    return _is_reply(before) or (_is_reply(following) and not message.get("content"))
 
 
-def _result(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
+def _is_reply(message: Message | None) -> bool:
+    return message is not None and message["role"] == "assistant"
 
 
-def _reasoning(item: Mapping[str, Any], position: int) -> str:
-    # vLLM takes the first text of the content, or else of the summary.
-    parts: list[Any] = []
-    for field in ("content", "summary"):
-        value = item.get(field) or []
-        if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
-            raise UnreadableInputError(f"input[{position}]: its {field} is no list of objects")
-        parts += value
-    return str(parts[0].get("text", "")) if parts else ""
-
-
-def _readable(item: Any) -> Any:
-    """Return an item without what vLLM refuses to read; the same item where it has none of it."""
-    fields = as_mapping(item)
-    if fields.get("type") != "reasoning" or not fields.get(_ENCRYPTED):
-        return item
-    return {key: value for key, value in fields.items() if key != _ENCRYPTED}
-
-
-def _is_read_whole(item: Mapping[str, Any]) -> bool:
-    content = item.get("content")
-    if content is None or isinstance(content, str):
-        return True
-    only = content[0] if len(content) == 1 else None
-    typed = item.get("type") == "message"
-    return typed and isinstance(only, Mapping) and only.get("type") == "output_text"
-
-
-def _is_plain_user(message: Message) -> bool:
-    return message["role"] == "user" and isinstance(message.get("content"), str)
-
-
-def _content(message: Message) -> str | list[Any]:
-    content = message.get("content")
-    if content is None or isinstance(content, str):
-        return content or ""
-    # /v1/responses knows text parts by another type than /v1/chat/completions.
-    return [
-        part
-        if part_text(part) is None or _is_input_part(part)
-        else {"type": "input_text", "text": part_text(part)}
-        for part in content_parts(message)
-    ]
-
-
-def _is_input_part(part: object) -> bool:
-    return isinstance(part, Mapping) and part.get("type") == "input_text"
+def _as_given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"request_input": arguments["input"], "instructions": arguments["instructions"]}

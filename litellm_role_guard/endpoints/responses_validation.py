@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import BaseModel
 
 from ..messages.validation import ValidationFault, find_validation_error
-from .responses import ResponsesInput, UnreadableInputError, as_mapping
+from .responses import ResponsesInput
+from .responses_items import UnreadableInputError, as_mapping
 
 _SAYS_SOMETHING = {"role": "user", "content": "-"}
 

@@ -291,7 +291,7 @@ class GuardedCall:
         return rendering_fault(
             template,
             self._meant.messages,
-            self._sent,
+            self._conversation.read_back(self._sent),  # what counts is what arrives
             tools=self._tools,
             prefill=self._conversation.prefill,
         )

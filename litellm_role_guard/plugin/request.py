@@ -9,7 +9,8 @@ from typing import Any
 from ..backend.backend import Backend
 from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
-from ..endpoints.responses import ResponsesInput, UnreadableInputError
+from ..endpoints.responses import ResponsesInput
+from ..endpoints.responses_items import UnreadableInputError
 from .backend_of import backend_of
 from .litellm_internals import PROVIDER, named_by_backend, to_vllm_messages
 from .settings import KEY
@@ -218,7 +219,7 @@ class LiteLLMRequest:
         return ChatConversation(
             messages,
             prefill=last["role"] == "assistant" and bool(continued),
-            developer_is_system=self.is_vllm,
+            is_vllm=self.is_vllm,
             to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
         )
 

@@ -1,8 +1,9 @@
 """A live vLLM as an oracle: it renders probes, and generates no token.
 
-`/tokenize` renders a conversation and refuses it as a chat request would be refused, and
-`/detokenize` returns the text that the model would read. So the template is judged together with
-the server that renders it. Checked against vLLM 0.32.0 (`entrypoints/serve/tokenize`).
+`/v1/chat/completions/render`, where it is open, and else `/tokenize` render a conversation and
+refuse it as a chat request would be refused, and `/detokenize` returns the text that the model
+would read. So the template is judged together with the server that renders it. Checked against
+vLLM 0.32.0 (`entrypoints/scale_out/render`, `entrypoints/serve/tokenize`).
 
 Messages go out as LiteLLM sends those of a request: without `content` where that is null.
 """
@@ -217,7 +218,9 @@ class LiveOracle:
 
     async def _tokens(self, probe: Probe) -> list[int]:
         tools = TOOLS if probe.tools and self.takes_tools else None
-        return await self._tokenize(conversation_body(self._server.backend, probe.messages, tools))
+        body = conversation_body(self._server.backend, probe.messages, tools)
+        async with self._slots:
+            return await self._server.prompt_tokens(body)
 
     async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
         async with self._slots:

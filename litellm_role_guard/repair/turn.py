@@ -119,7 +119,7 @@ def join_contents(contents: Sequence[Any], separator: str) -> Any:
     def close_meeting() -> None:
         if len(meeting) > 1:
             text = separator.join(part_text(part) or "" for part in meeting)
-            parts.append({"type": "text", "text": text})
+            parts.append({"type": _text_type(meeting), "text": text})
         else:
             parts.extend(_part(part) for part in meeting)
         meeting.clear()
@@ -134,6 +134,12 @@ def join_contents(contents: Sequence[Any], separator: str) -> Any:
                 meeting.append(part)
     close_meeting()
     return parts
+
+
+def _text_type(parts: Sequence[Any]) -> str:
+    """Return `input_text` where one of the parts is of that type: /v1/responses takes no other."""
+    types = {part.get("type") for part in parts if not isinstance(part, str)}
+    return "input_text" if "input_text" in types else "text"
 
 
 def _part(part: Any) -> Any:

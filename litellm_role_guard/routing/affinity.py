@@ -15,7 +15,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..backend import backend as asked_backend
-from ..endpoints.responses import ResponsesInput, UnreadableInputError
+from ..endpoints.responses import ResponsesInput
+from ..endpoints.responses_items import UnreadableInputError
 from ..observability.log import logger
 from .backend_load import BackendLoads
 from .in_flight import InFlight, InFlightRequest

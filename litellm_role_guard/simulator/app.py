@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..template.chat_template import ChatTemplate
-from .chat import answer_chat
+from .chat import answer_chat, render_chat
 from .engine import Engine
 from .faults import TRANSPORT, Control, FaultyApp
 from .model import decode, encode
@@ -46,6 +46,7 @@ def create_app(
     max_model_len: int = 32768,
     trust_request_chat_template: bool = False,
     enable_auto_tool_choice: bool = False,
+    enable_scale_out: bool = False,
     latency: float = 0.0,
     tokens_per_second: float | None = None,
 ) -> FastAPI:
@@ -57,6 +58,7 @@ def create_app(
         max_model_len: The model's context length, in tokens.
         trust_request_chat_template: Whether a request may bring its own template.
         enable_auto_tool_choice: Whether tools may be given without a `tool_choice` of "none".
+        enable_scale_out: Whether `/v1/chat/completions/render` tells the prompt of a request.
         latency: Time to the first token, in seconds.
         tokens_per_second: Speed of an answer; None for all at once.
     """
@@ -122,6 +124,12 @@ def create_app(
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         return await answer_chat(engine, request)
+
+    if enable_scale_out:
+
+        @app.post("/v1/chat/completions/render")
+        async def render(request: Request) -> dict[str, Any]:
+            return await render_chat(engine, request)
 
     @app.post("/v1/responses")
     async def responses(request: Request) -> Response:

@@ -36,15 +36,8 @@ async def answer_chat(engine: Engine, request: Request) -> Response:
     """
     received = request.scope["received"]
     body = await engine.read(request, _FORM)
-    limit, limit_name = body.max_completion_tokens, "max_completion_tokens"
-    if limit is None:
-        limit, limit_name = body.max_tokens, "max_tokens"
-    choice = body.tool_choice
-    engine.check_tool_choice(choice.function.name if isinstance(choice, NamedTool) else choice)
-    engine.check_limit(limit_name, limit)
-    prompt = engine.prompt(body, _variables(body))
+    prompt, room = _prompt(engine, body)
     received.prompt = prompt.text
-    room = engine.room(prompt, limit)
     choices = 1 if body.n is None else body.n
     body.check_sampling(room, choices)
     reply = engine.reply(prompt, room, silent=received.fault == "empty")
@@ -52,6 +45,42 @@ async def answer_chat(engine: Engine, request: Request) -> Response:
         events = _events(engine, body, reply, choices)
         return StreamingResponse(events, media_type="text/event-stream")
     return JSONResponse(await _completion(engine, body, reply, choices))
+
+
+async def render_chat(engine: Engine, request: Request) -> dict[str, Any]:
+    """Return the prompt of one request in place of an answer.
+
+    Source: vLLM 0.32.0 `entrypoints/scale_out/render/serving.py`, `render_chat_request`.
+
+    Args:
+        engine: The served model.
+        request: As for `answer_chat`.
+
+    Raises:
+        Refused: vLLM would refuse the request.
+    """
+    body = await engine.read(request, _FORM)
+    prompt, room = _prompt(engine, body)
+    request.scope["received"].prompt = prompt.text
+    return {
+        "request_id": new_id("chatcmpl-"),
+        "token_ids": prompt.tokens,
+        "model": body.model,
+        "sampling_params": {"max_tokens": room},
+        "stream": bool(body.stream),
+    }
+
+
+def _prompt(engine: Engine, body: ChatRequest) -> tuple[Prompt, int]:
+    """Return the prompt of a request, and how many tokens its reply may have."""
+    limit, limit_name = body.max_completion_tokens, "max_completion_tokens"
+    if limit is None:
+        limit, limit_name = body.max_tokens, "max_tokens"
+    choice = body.tool_choice
+    engine.check_tool_choice(choice.function.name if isinstance(choice, NamedTool) else choice)
+    engine.check_limit(limit_name, limit)
+    prompt = engine.prompt(body, _variables(body))
+    return prompt, engine.room(prompt, limit)
 
 
 def _variables(body: ChatRequest) -> dict[str, Any]:

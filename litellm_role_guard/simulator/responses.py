@@ -18,6 +18,8 @@ from .engine import Engine, Reply, new_id
 from .protocol import Refused, ResponsesRequest
 
 _FORM: TypeAdapter[ResponsesRequest] = TypeAdapter(ResponsesRequest)
+_CALLS = ("function_call", "custom_tool_call")
+_ANSWER_PARTS = ("output_text", "refusal")
 _TOOL_OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
@@ -95,46 +97,73 @@ def as_messages(written: str | list[Any], instructions: str | None) -> list[dict
         messages.append({"role": "system", "content": instructions})
     if isinstance(written, str):
         return [*messages, {"role": "user", "content": written}]
+    given: list[dict[str, Any]] = []  # the instructions are none of what items are joined to
     for item in written:
-        message = _as_message(item)
-        if message["role"] != "assistant" or not _joined(messages, message):
-            messages.append(message)
-    return messages
+        message = _as_message(item, given[-1] if given else {})
+        if message is not None:
+            given.append(message)
+    return messages + given
 
 
-def _as_message(item: Mapping[str, Any]) -> dict[str, Any]:
+def _as_message(item: Mapping[str, Any], before: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a new message, or None where the item was put into the one before it.
+
+    Source: `_construct_message_from_response_item`, in its order.
+    """
     kind = item.get("type")
-    if kind == "function_call":
-        function = {"name": item["name"], "arguments": item["arguments"]}
-        call = {"id": item["call_id"], "type": "function", "function": function}
+    if kind in _CALLS:
+        call = _as_call(item)
+        if before.get("role") == "assistant":
+            before["tool_calls"] = [*(before.get("tool_calls") or ()), call]
+            return None
         return {"role": "assistant", "tool_calls": [call]}
     if kind == "reasoning":
+        if item.get("encrypted_content"):
+            raise Refused.field("Encrypted content is not supported.", "input")
         parts = item.get("content") or item.get("summary")
-        return {"role": "assistant", "reasoning": parts[0]["text"] if parts else ""}
+        return _joined(before, "reasoning", parts[0]["text"] if parts else "")
     if kind in _TOOL_OUTPUTS:
-        return {"role": "tool", "content": item["output"], "tool_call_id": item["call_id"]}
-    if "role" not in item:
-        raise Refused.field(f"Unsupported input item type: {kind}", "input")
+        content, call_id = item.get("output"), item.get("call_id")
+        return {"role": "tool", "content": content, "tool_call_id": call_id}
+    if item.get("role") == "assistant":
+        text = _first_text(item)
+        if text is not None:
+            return _joined(before, "content", text)
+    if "role" in item:
+        return {key: value for key, value in item.items() if key not in ("type", "id", "status")}
+    raise Refused.field(f"Unsupported input item type: {kind}", "input")
+
+
+def _as_call(item: Mapping[str, Any]) -> dict[str, Any]:
+    name, arguments = item["name"], item.get("arguments")
+    if item["type"] == "custom_tool_call":
+        arguments = json.dumps({"input": item.get("input") or ""}, ensure_ascii=False)
+    elif item.get("namespace"):
+        name = f"{item['namespace']}__{name}"
+    function = {"name": name, "arguments": arguments}
+    return {"id": item["call_id"], "type": "function", "function": function}
+
+
+def _first_text(item: Mapping[str, Any]) -> str | None:
+    """Return the text of an assistant's item: of its first part, and of no other."""
     content = item.get("content")
-    if item["role"] == "assistant" and isinstance(content, list) and content:
-        # vLLM reads the first part of an earlier answer and no other.
-        return {"role": "assistant", "content": content[0].get("text")}
-    return {key: value for key, value in item.items() if key in ("role", "content", "name")}
+    if not isinstance(content, list):
+        return content
+    # An empty list is looked into only where the item is an earlier answer of vLLM's own form.
+    if item.get("type") == "message" and all(part["type"] in _ANSWER_PARTS for part in content):
+        try:
+            text: str = content[0]["text"]
+        except (IndexError, KeyError) as error:
+            raise Refused(str(error), status=500, kind="InternalServerError") from error
+        return text
+    return content[0].get("text") if content else None
 
 
-def _joined(messages: list[dict[str, Any]], message: dict[str, Any]) -> bool:
-    """Merge an assistant's item into the assistant message before it; return whether it fits."""
-    if not messages or messages[-1]["role"] != "assistant":
-        return False
-    before = messages[-1]
-    for key in ("content", "reasoning"):
-        if message.get(key) is not None:
-            if before.get(key) is not None:
-                return False
-            before[key] = message[key]
-    if "tool_calls" in message:
-        before.setdefault("tool_calls", []).extend(message["tool_calls"])
-    return True
+def _joined(before: dict[str, Any], key: str, value: str) -> dict[str, Any] | None:
+    if before.get("role") == "assistant" and before.get(key) is None:
+        before[key] = value
+        return None
+    return {"role": "assistant", key: value}
 
 
 def _is_unfinished(item: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import httpx
 import pytest
@@ -11,11 +12,13 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend import prompts
 from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.backend.prompts import refusal_of
+from litellm_role_guard.backend.server import RENDER
 from litellm_role_guard.probing import oracle
 from litellm_role_guard.probing.live import learn_from_backend
+from litellm_role_guard.simulator import create_app
 from testing.asked_backend import at
 from testing.asked_vllm import MODEL, behind
-from testing.templates import STRICT
+from testing.templates import STRICT, TEMPLATES
 
 
 async def test_no_chunk_of_tokens_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +119,60 @@ async def test_further_fields_go_with_every_conversation() -> None:
         assert profile.follows["user"]["assistant"] == "accepted"
         with pytest.raises(LearningFailed, match="not in its prompt"):
             await learn_from_backend(at("http://vllm", client, model=MODEL))
+
+
+class Rendering(httpx.AsyncBaseTransport):
+    """A vLLM whose chat is rendered by another template than `/tokenize` shows, like gpt-oss'."""
+
+    def __init__(self, chat: ChatTemplate, tokenize: ChatTemplate) -> None:
+        self._chat = httpx.ASGITransport(create_app(chat, model=MODEL, enable_scale_out=True))
+        self._other = httpx.ASGITransport(create_app(tokenize, model=MODEL))
+        self.asked: Counter[str] = Counter()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Count a request, and have it answered."""
+        self.asked[request.url.path] += 1
+        inner = self._chat if request.url.path == RENDER else self._other
+        return await inner.handle_async_request(request)
+
+
+PLAIN = TEMPLATES / "plain.jinja"
+
+
+async def test_what_chat_itself_reads_is_learnt_where_it_is_told() -> None:
+    """`/tokenize` may show a prompt that no model reads; it is not asked about a conversation."""
+    chat = ChatTemplate.from_path(STRICT)
+    vllm = Rendering(chat, ChatTemplate.from_path(PLAIN))
+    async with httpx.AsyncClient(transport=vllm) as client:
+        backend = at("http://vllm", client, model=MODEL)
+        assert await learn_from_backend(backend) == TemplateProfile.learn(chat)
+        run = [{"role": "assistant", "content": "hi"}] * 2
+        assert "alternate" in str(await refusal_of(backend, run))
+        user = [{"role": "user", "content": "hi"}]
+        assert await prompts.prompt_of(backend, user) == chat.render(user)
+    assert vllm.asked["/tokenize"] <= 1  # of the text that parts the prompts
+
+
+async def test_a_backend_that_does_not_tell_what_chat_reads_is_asked_for_it_once() -> None:
+    """Then `/tokenize` is asked for all."""
+    log: list[httpx.Request] = []
+    template = ChatTemplate.from_path(STRICT)
+    async with behind(template, log) as client:
+        await learn_from_backend(at("http://vllm", client, model=MODEL))
+    paths = [request.url.path for request in log]
+    assert paths.count(RENDER) == 1
+    assert paths.count("/tokenize") > 10
+
+
+async def test_tools_are_shown_without_a_parser_of_calls() -> None:
+    """A vLLM without one takes tools with a tool choice of "none" only, and shows them then."""
+    shows_tools = ChatTemplate(
+        "{% if tools %}[{{ tools[0].function.name }}]{% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    vllm = Rendering(shows_tools, ChatTemplate.from_path(PLAIN))
+    user = [{"role": "user", "content": "hi"}]
+    tools = [{"type": "function", "function": {"name": "clock", "parameters": {}}}]
+    async with httpx.AsyncClient(transport=vllm) as client:
+        prompt = await prompts.prompt_of(at("http://vllm", client, model=MODEL), user, tools=tools)
+    assert prompt == "[clock]<user>hi"

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from openai.types.responses import ResponseFunctionToolCall
 
-from litellm_role_guard.endpoints.responses import ResponsesInput, UnreadableInputError
+from litellm_role_guard.endpoints.responses import ResponsesInput
+from litellm_role_guard.endpoints.responses_items import UnreadableInputError
 from litellm_role_guard.endpoints.responses_validation import find_input_error
+from testing.response_items import as_rendered
 
 USER = {"role": "user", "content": "hi"}
 TYPED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "yo"}]}
@@ -206,12 +208,108 @@ def test_an_unfinished_last_message_is_a_prefill(last: Any, prefill: bool) -> No
 
 
 def test_a_prefill_keeps_its_item() -> None:
-    """A prefill is sent as it came, even where vLLM reads only its first part."""
-    parts = [{"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"}]
-    prefill = {**ANSWER, "content": parts, "status": "in_progress"}
+    """A prefill that vLLM reads whole is sent as it came."""
+    prefill = {**ANSWER, "status": "in_progress"}
     conversation = ResponsesInput([USER, prefill], None)
     assert conversation.changes == ()
     assert conversation.arguments(conversation.messages)["input"][1] is prefill
+
+
+def test_a_prefill_of_which_vllm_would_read_a_part_is_one_string_and_still_a_prefill() -> None:
+    """The reply goes on behind all of its text."""
+    parts = [{"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"}]
+    prefill = {**ANSWER, "content": parts, "status": "in_progress"}
+    conversation = ResponsesInput([USER, prefill], None)
+    written = conversation.arguments(conversation.messages)["input"][1]
+    assert written == {"role": "assistant", "content": "one\ntwo", "status": "in_progress"}
+    assert ResponsesInput([USER, written], None).prefill
+
+
+SAID = {"role": "assistant", "content": "I will look."}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL_READ]}
+THOUGHT_OF = {"role": "assistant", "content": "a", "reasoning": "hm"}
+TOOL = {"role": "tool", "content": "42", "tool_call_id": "c1"}
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [SAID, CALLED, TOOL],
+        [CALLED, SAID],
+        [CALLED, CALLED, TOOL],
+        [SAID, THOUGHT_OF, {**CALLED, "reasoning": "hm"}, TOOL],
+        [{**CALLED, "content": []}, THOUGHT_OF],
+        [{"role": "assistant", "content": None, "reasoning": "hm"}, SAID],
+    ],
+)
+def test_replies_in_a_row_are_not_glued_together(replies: list[Any]) -> None:
+    """vLLM glues a call to the reply before it; what is written keeps them two messages."""
+    conversation = ResponsesInput([USER, SAID, CALL, RESULT], None)
+    messages = [conversation.messages[0], *replies]
+    assert as_rendered(conversation.read_back(messages)) == as_rendered(messages)
+
+
+def test_replies_that_came_apart_stay_apart() -> None:
+    """An item of an empty list is a message of its own, and the call behind it stands in it."""
+    items = [USER, SAID, {"role": "assistant", "content": []}, CALL, RESULT]
+    conversation = ResponsesInput(items, None)
+    said, called = conversation.messages[1:3]
+    assert said == SAID
+    assert called == {"role": "assistant", "content": [], "tool_calls": [CALL_READ]}
+    assert conversation.arguments(conversation.messages)["input"] == items
+
+
+def test_unchanged_replies_that_have_come_together_are_kept_apart() -> None:
+    """What stood between them is gone; their items are the same objects, none glued to another."""
+    items = [USER, CALL, {"role": "user", "content": ""}, CALL, RESULT]
+    conversation = ResponsesInput(items, None)
+    messages = [message for message in conversation.messages if message.get("content") != ""]
+    written = conversation.arguments(messages)["input"]
+    assert [item for item in written if item in items] == [USER, CALL, CALL, RESULT]
+    assert as_rendered(conversation.read_back(messages)) == as_rendered(messages)
+
+
+@pytest.mark.parametrize(
+    ("item", "sent"),
+    [
+        (
+            {"role": "user", "content": [{"type": "text", "text": "yo"}]},
+            {"role": "user", "content": [{"type": "input_text", "text": "yo"}]},
+        ),
+        ({"role": "user", "content": None}, {"role": "user", "content": []}),
+        ({"role": "tool", "tool_call_id": "c1", "content": "42"}, RESULT),
+        ({**RESULT, "output": None}, {**RESULT, "output": []}),
+        ({**ANSWER, "content": []}, {"role": "assistant", "content": ""}),
+        (
+            {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+            {"role": "assistant", "content": "a"},
+        ),
+    ],
+)
+def test_what_vllm_refuses_or_fails_on_is_sent_in_a_form_that_it_takes(
+    item: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    """Seen with vLLM 0.32.0: a 400 or, for an answer without parts, a 500."""
+    conversation = ResponsesInput([USER, item], None)
+    assert [change.what for change in conversation.changes] == ["content"]
+    assert conversation.arguments(conversation.messages)["input"] == [USER, sent]
+
+
+def test_parts_that_a_repair_has_given_chats_type_are_sent_as_one_string() -> None:
+    """vLLM refuses them here, and mistral-common what vLLM takes in their place."""
+    conversation = ResponsesInput([TYPED], None)
+    parts = [{"type": "text", "text": "yo"}, {"type": "text", "text": "there"}]
+    written = conversation.arguments([{"role": "user", "content": parts}])["input"]
+    assert written == [{"role": "user", "content": "yo\nthere"}]
+
+
+def test_a_reply_with_a_picture_keeps_it() -> None:
+    """vLLM reads all parts of a reply whose first one has no text."""
+    said, seen = {"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": "x"}
+    conversation = ResponsesInput([USER, {"role": "assistant", "content": [said, seen]}], None)
+    written = conversation.arguments(conversation.messages)["input"]
+    assert written[1] == {"role": "assistant", "content": [seen, said]}
+    assert conversation.read_back(conversation.messages) == conversation.messages
 
 
 def test_pydantic_items_are_read_and_kept() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, repair
+from litellm_role_guard.endpoints.responses import ResponsesInput
 from litellm_role_guard.plugin.settings import SettingsError
 from litellm_role_guard.profile.stricter import stricter_profiles
 from litellm_role_guard.template.rendering_fault import rendering_fault
@@ -183,3 +184,21 @@ def test_a_result_that_is_written_as_json_is_not_missed() -> None:
     template = ChatTemplate("{% for m in messages %}{{ m.content | tojson }}{% endfor %}")
     messages = [{"role": "user", "content": 'say "so"\nand ü'}]
     assert rendering_fault(template, messages, messages) is None
+
+
+async def test_what_is_judged_is_what_the_backend_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts that are lost only where the backend reads the input are found missing, and mended."""
+    path = tmp_path / "template.jinja"
+    path.write_text("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}")
+    guard = RoleGuard()
+    kwargs = {**call([], chat_template=str(path), verify=True), "input": [USER, REPLY, USER]}
+    # As if the backend read the first message of several, and no other.
+    monkeypatch.setattr(ResponsesInput, "read_back", lambda _, messages: messages[:1])
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "aresponses")
+    assert changed is not None
+    assert len(changed["input"]) == 1
+    header = await guard.async_post_call_response_headers_hook(kwargs, None, None)
+    assert header is not None
+    assert "verify=1" in str(header)
