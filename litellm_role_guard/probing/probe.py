@@ -46,6 +46,9 @@ class Probe(NamedTuple):
 
 _MARK = re.compile(r"zq\d\dvx")
 
+_SOURCE_CODE = re.compile(_MARK.pattern + r"\s*(?:\\n|&)")
+"""A mark whose line break or quote is written as in source code: a list printed as it is, say."""
+
 
 Rendering = str | None
 """The prompt that the oracle rendered; None if it refused."""
@@ -69,7 +72,7 @@ def read_marks(rendering: Rendering) -> list[str] | None:
 
 
 def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) -> Answer:
-    """Return the answer: `accepted` if all marks are found, each after the one before.
+    """Return the answer: `accepted` if all marks are found as text, each after the one before.
 
     Args:
         rendering: The prompt, or None for a refusal.
@@ -79,6 +82,8 @@ def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) 
     if rendering is None:
         return "refused"
     if not all(mark in rendering for mark in marks[:unordered_marks]):
+        return "not_read"
+    if _SOURCE_CODE.search(rendering):
         return "not_read"
     at = 0
     for mark in marks[unordered_marks:]:

@@ -12,6 +12,9 @@ FIRST_MARK = "zq00vx"
 
 _ID_MARK = "zq90vx"
 
+_REST_OF_TEXT = '\n"é" {x}'
+"""What stands behind a mark: what is written otherwise wherever a text is shown as source code."""
+
 
 class ProbeBuilder:
     """A conversation in the making; every text that is added is a new mark."""
@@ -32,6 +35,10 @@ class ProbeBuilder:
         self.marks.append(f"zq{len(self.marks):02d}vx")
         return self.marks[-1]
 
+    def text(self) -> str:
+        """Return a text of two lines that begins with a new mark."""
+        return self.mark() + _REST_OF_TEXT
+
     def add(self, kind: str) -> ProbeBuilder:
         """Add a message of this kind; a tool message answers the call that is open."""
         if kind == "call":
@@ -40,7 +47,7 @@ class ProbeBuilder:
             return self.say("system", "")
         if kind == "tool":
             return self.answer(self._open_call())
-        message = {"role": kind, "content": self.mark()}
+        message = {"role": kind, "content": self.text()}
         if kind == "function":
             message["name"] = "look_up"
         self.messages.append(message)
@@ -97,7 +104,7 @@ class ProbeBuilder:
 
     def parts(self, kind: str) -> ProbeBuilder:
         """Add a message of two text parts."""
-        return self.say(kind, [{"type": "text", "text": self.mark()} for _ in range(2)])
+        return self.say(kind, [{"type": "text", "text": self.text()} for _ in range(2)])
 
     def refuse(self) -> ProbeBuilder:
         """Add an assistant message whose text is a refusal part."""

@@ -129,7 +129,4 @@ def _pairs(probe: Probe) -> Iterator[tuple[_Pair, list[str]]]:
 
 
 def _marks(message: Message) -> list[str]:
-    content = message.get("content")
-    if isinstance(content, str) and "tool_calls" not in message:
-        return [content] if content else []
     return marks_in(repr(message))

@@ -25,9 +25,10 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.simulator.responses import as_messages
 from litellm_role_guard.template.chat_template import ChatTemplate
-from testing.laws import Conversation, conversations, read
+from testing.laws import Conversation, conversations
 from testing.real_templates import REAL, name
 from testing.response_items import ResponsesBody, as_rendered, responses_bodies
+from testing.rightness import read
 from testing.size import examples
 from testing.templates import OURS
 

@@ -74,7 +74,7 @@ def test_the_users_words_behind_a_label_are_labelled_as_theirs(path: Path) -> No
     """A result with an image, then a question: one turn of labelled text has an end."""
     template, profile = learnt(path)
     shot = [{"type": "text", "text": "Taken:"}, {"type": "image_url", "image_url": {"url": "u"}}]
-    messages = [
+    messages: list[dict[str, Any]] = [
         QUESTION,
         {"role": "assistant", "content": None, "tool_calls": [call(0, "Oslo", "screenshot")]},
         {"role": "tool", "tool_call_id": "aB00Z0000", "content": shot},
@@ -93,7 +93,7 @@ def test_the_users_words_behind_a_label_are_labelled_as_theirs(path: Path) -> No
 def test_results_in_words_say_of_which_call_they_are(path: Path) -> None:
     """By the tool's name, and by a number where one tool is called twice in a message."""
     template, profile = learnt(path)
-    messages = [
+    messages: list[dict[str, Any]] = [
         QUESTION,
         {
             "role": "assistant",

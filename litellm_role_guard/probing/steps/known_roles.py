@@ -8,7 +8,7 @@ from ...profile.states import STATES, SYSTEM_KINDS, Kind, after
 from ..answers import Path
 from ..asker import Asker, Step
 from ..control import control_of, is_printed_alike, opens_as_at_front
-from ..probe import Rendering, judge
+from ..probe import Rendering, judge, marks_in
 from ..probe_builder import ProbeBuilder
 
 _MAYBE_UNKNOWN: tuple[Kind, ...] = ("tool", "function", *SYSTEM_KINDS)
@@ -47,7 +47,7 @@ def ask_whether_known(
     )
     at_front = dict(zip(fronts, controls[len(proved) :], strict=True))
     for (path, (builder, rendering)), control in zip(proved.items(), controls, strict=False):
-        kind, mark = path[-1], str(builder.messages[at]["content"])
+        kind, mark = path[-1], marks_in(str(builder.messages[at]["content"]))[0]
         if is_printed_alike(rendering, control, kind) and not opens_as_at_front(
             rendering, mark, at_front.get(kind), kind
         ):

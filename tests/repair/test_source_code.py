@@ -1,0 +1,66 @@
+"""A text is shown as text, and never as the source code of a list."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.real_templates import REAL, name
+
+TEXT = 'Line "one" of {é}\nLine two'
+CONTENTS: dict[str, Any] = {
+    "text": TEXT,
+    "part": [{"type": "text", "text": TEXT}],
+    "parts": [{"type": "text", "text": TEXT}, {"type": "text", "text": "Line three"}],
+}
+FRAMES: dict[str, tuple[list[Any], list[Any]]] = {
+    "system": ([], [{"role": "user", "content": "question"}]),
+    "developer": ([], [{"role": "user", "content": "question"}]),
+    "user": ([], []),
+    "assistant": (
+        [{"role": "user", "content": "question"}],
+        [{"role": "user", "content": "another"}],
+    ),
+    "late system": (
+        [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}],
+        [{"role": "user", "content": "another"}],
+    ),
+}
+
+
+@cache
+def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
+    """Return a template and its profile."""
+    template = ChatTemplate.from_path(path)
+    return template, TemplateProfile.learn(template)
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+@pytest.mark.parametrize("form", CONTENTS)
+@pytest.mark.parametrize("kind", FRAMES)
+def test_two_lines_stay_two_lines(path: Path, form: str, kind: str) -> None:
+    """With their quotes, braces and letters, whatever the content's form."""
+    template, profile = learnt(path)
+    before, after = FRAMES[kind]
+    message = {"role": kind.rpartition(" ")[2], "content": CONTENTS[form]}
+    prompt = template.render(repair([*before, message, *after], profile).messages)
+    assert 'Line "one" of {é}' in prompt
+    assert "Line two" in prompt
+    assert r"{é}\n" not in prompt
+
+
+def test_a_template_that_prints_a_list_is_seen() -> None:
+    """Its system text is said where it is read."""
+    text = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% else %}"
+        "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
+    )
+    template = ChatTemplate(text)
+    profile = TemplateProfile.learn(template)
+    assert profile.leading_system["system"] == "not_read"
+    messages = [{"role": "system", "content": TEXT}, {"role": "user", "content": "question"}]
+    assert template.render(repair(messages, profile).messages).startswith(TEXT)
