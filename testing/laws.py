@@ -19,7 +19,7 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import Repair, repair
 from litellm_role_guard.template.chat_template import ChatTemplate
 
-from .rightness import Renders, mispaired, misread, read
+from .rightness import Renders, is_source_code, mispaired, misread, read
 
 FRONT = ("system", "developer")
 
@@ -125,6 +125,8 @@ def broken_laws(
         yield f"whole: {missing}"
     if found := list(misread(template, repaired.messages, tools=tools)):
         yield f"right: {found} are printed as in a role that nobody knows"
+    if is_source_code(prompt or ""):
+        yield "right: a list is printed as it is"
     if found := list(mispaired(template, repaired.messages, tools=tools)):
         yield f"right: the results of {found} stand with another call"
     changed = repaired.messages is not messages
@@ -145,13 +147,16 @@ def broken_laws(
 def _is_misread(template: Renders, messages: Sequence[Any], *, tools: bool) -> bool:
     """Return whether a message is not read as what it is.
 
-    It is in a role that nobody knows, a call's result would be, or results are mispaired.
+    It is in a role that nobody knows, a call's result would be, results are mispaired, or a text
+    is shown as source code.
     """
     rounds = [
         [*messages[: at + 1], *_results(message)]
         for at, message in enumerate(messages)
         if message.get("tool_calls")
     ]
+    if is_source_code(read(template, messages, tools=tools) or ""):
+        return True
     return bool(list(mispaired(template, messages, tools=tools))) or any(
         list(misread(template, each, tools=tools, empty=True)) for each in [messages, *rounds]
     )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from litellm_role_guard.messages.message import is_empty
+from litellm_role_guard.messages.message import has_media, is_empty, plain_text
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.states import SYSTEM_KINDS
 from litellm_role_guard.template.errors import TemplateRefused
@@ -56,7 +56,10 @@ def misread(
         without = [*messages[:at], *messages[at + 1 :]]
         if is_empty(message) and (not empty or read(template, without, tools=tools) == prompt):
             continue
-        control = [*messages[:at], {**message, "role": CONTROL_ROLE}, *messages[at + 1 :]]
+        alike = {**message, "role": CONTROL_ROLE}
+        if role == "tool" and not has_media(message):
+            alike["content"] = plain_text(message)  # as vLLM shows the parts of a result alone
+        control = [*messages[:at], alike, *messages[at + 1 :]]
         other = read(template, control, tools=tools)
         if (
             other is not None
@@ -83,6 +86,11 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
             # Some templates look a call's result up, wherever it stands.
             if places == sorted(places):
                 yield at
+
+
+def is_source_code(prompt: str) -> bool:
+    """Return whether a prompt shows a text part as a list is written in source code."""
+    return re.search(r"""["']type["']: *["']text["'], *["']text["']:""", prompt) is not None
 
 
 def _folded(prompt: str, role: str) -> str:

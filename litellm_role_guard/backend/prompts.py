@@ -54,9 +54,7 @@ async def prompt_of(
         BackendRefused: The backend refuses the conversation, in these words.
         LearningFailed: The backend cannot be asked.
     """
-    body = conversation_body(backend, messages, tools)
-    if prefill:
-        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    body = conversation_body(backend, messages, tools, prefill=prefill)
     async with connected(backend) as server:
         return await server.detokenize(await server.prompt_tokens(body))
 
@@ -65,6 +63,8 @@ def conversation_body(
     backend: Backend,
     messages: Sequence[Message],
     tools: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    prefill: bool = False,
 ) -> dict[str, Any]:
     """Return the body with which a conversation is rendered, as chat is asked, or `/tokenize`.
 
@@ -72,6 +72,7 @@ def conversation_body(
         backend: The vLLM that it is for.
         messages: The conversation.
         tools: The tool definitions that go with it.
+        prefill: Whether the last message is the opening of the reply.
     """
     body = {
         **backend.fields,
@@ -80,6 +81,8 @@ def conversation_body(
     }
     if tools:
         body["tools"] = tools
+    if prefill:
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
     return body
 
 

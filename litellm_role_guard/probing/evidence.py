@@ -16,8 +16,8 @@ from ..profile.rules import Answer, Rules
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateRefused
-from .local import learn
-from .probe import TOOLS, Probe, Rendering, judge
+from .local import learn, rendered
+from .probe import Probe, Rendering, judge
 
 _CALL_ID_CHARS = 9  # the length that the strictest templates want
 
@@ -148,7 +148,7 @@ class Learnt:
 
 def _read(template: ChatTemplate, probe: Probe) -> Rendering:
     try:
-        return template.render(probe.messages, tools=TOOLS if probe.tools else None)
+        return rendered(template, probe)
     except TemplateRefused:
         return None
 

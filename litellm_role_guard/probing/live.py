@@ -17,6 +17,7 @@ from ..backend.backend import LIMIT_SECONDS, Backend
 from ..backend.errors import LearningFailed
 from ..backend.identity import TEMPLATE_KEY
 from ..backend.server import VllmServer, connected
+from ..messages.message import has_media
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
@@ -125,6 +126,8 @@ def _sample(recorder: ProbeRecorder) -> list[tuple[Probe, Rendering]]:
     seen: set[Any] = set()
     sample = []
     for probe, rendering in recorder.renderings:
+        if any(map(has_media, probe.messages)):
+            continue  # which the server's model may refuse
         forms = {(rendering is None, probe.tools, *form_of(message)) for message in probe.messages}
         if not forms <= seen:
             seen |= forms

@@ -20,16 +20,29 @@ def learn_from_template(template: ChatTemplate) -> TemplateProfile:
 
     def read(probe: Probe) -> Rendering:
         # Several probes may have the same conversation.
-        key = repr((probe.messages, probe.tools))
+        key = repr((probe.messages, probe.tools, probe.prefill))
         if key not in renderings:
             try:
-                tools = TOOLS if probe.tools else None
-                renderings[key] = template.render(probe.messages, tools=tools)
+                renderings[key] = rendered(template, probe)
             except TemplateRefused:
                 renderings[key] = None
         return renderings[key]
 
     return learn(read, tools=template.reads_tools)
+
+
+def rendered(template: ChatTemplate, probe: Probe) -> str:
+    """Return the prompt that a local template makes of a probe.
+
+    Raises:
+        TemplateRefused: It refuses the conversation.
+    """
+    return template.render(
+        probe.messages,
+        tools=TOOLS if probe.tools else None,
+        add_generation_prompt=not probe.prefill,
+        continue_final_message=probe.prefill,
+    )
 
 
 def learn(read: Callable[[Probe], Rendering], *, tools: bool = True) -> TemplateProfile:

@@ -21,7 +21,7 @@ from ..backend.errors import BackendRefused, LearningFailed
 from ..backend.prompts import conversation_body, without_null_content
 from ..backend.server import VllmServer, one_line
 from ..backend.tasks import gather_or_cancel
-from ..messages.message import Message
+from ..messages.message import Message, has_media
 from ..profile.refusals import is_about_conversation
 from .probe import TOOLS, Probe, Rendering
 
@@ -206,19 +206,21 @@ class LiveOracle:
 
     def key(self, probe: Probe) -> str:
         """Return a key that is the same for probes that make the same request."""
-        return json.dumps([without_null_content(probe.messages), probe.tools and self.takes_tools])
+        with_tools = probe.tools and self.takes_tools
+        return json.dumps([without_null_content(probe.messages), with_tools, probe.prefill])
 
     async def _taken(self, probe: Probe) -> list[int] | None:
         try:
             return await self._tokens(probe)
         except BackendRefused as refusal:
-            if not _is_answer(str(refusal)):
+            # Whether the model takes images is told by a refusal that is not the template's.
+            if not _is_answer(str(refusal)) and not any(map(has_media, probe.messages)):
                 raise LearningFailed(f"{self._server.root}: {one_line(str(refusal))}") from refusal
             return None
 
     async def _tokens(self, probe: Probe) -> list[int]:
         tools = TOOLS if probe.tools and self.takes_tools else None
-        body = conversation_body(self._server.backend, probe.messages, tools)
+        body = conversation_body(self._server.backend, probe.messages, tools, prefill=probe.prefill)
         async with self._slots:
             return await self._server.prompt_tokens(body)
 

@@ -35,6 +35,7 @@ class Probe(NamedTuple):
         unordered_marks: How many of the first marks may stand anywhere in the prompt.
         profile_path: The field of the rules that the answer decides, then the keys in it; empty if
             it decides none.
+        prefill: Whether the last message is the opening of the reply.
     """
 
     messages: list[Message]
@@ -42,11 +43,12 @@ class Probe(NamedTuple):
     tools: bool
     unordered_marks: int = 0
     profile_path: tuple[str, ...] = ()
+    prefill: bool = False
 
 
 _MARK = re.compile(r"zq\d\dvx")
 
-_SOURCE_CODE = re.compile(_MARK.pattern + r"\s*(?:\\n|&)")
+_SOURCE_CODE = re.compile(_MARK.pattern + r"""(?:\\n"|(?:\\n|\s)+(?:\\"|&))""")
 """A mark whose line break or quote is written as in source code: a list printed as it is, say."""
 
 

@@ -23,12 +23,20 @@ class ProbeBuilder:
         self.messages: list[Message] = []
         self.marks: list[str] = []
         self.unordered_marks = unordered_marks
+        self.prefill = False
         for kind in kinds:
             self.add(kind)
 
     def probe(self, tools: bool, profile_path: tuple[str, ...]) -> Probe:
         """Return the probe."""
-        return Probe(self.messages, self.marks, tools, self.unordered_marks, profile_path)
+        return Probe(
+            self.messages, self.marks, tools, self.unordered_marks, profile_path, self.prefill
+        )
+
+    def to_be_continued(self) -> ProbeBuilder:
+        """Take the last message for the opening of the reply."""
+        self.prefill = True
+        return self
 
     def mark(self) -> str:
         """Return a new mark."""
@@ -103,8 +111,9 @@ class ProbeBuilder:
         return self
 
     def parts(self, kind: str) -> ProbeBuilder:
-        """Add a message of two text parts."""
-        return self.say(kind, [{"type": "text", "text": self.text()} for _ in range(2)])
+        """Add a message of two text parts; a result may be written as source code on purpose."""
+        text = self.mark if kind == "tool" else self.text
+        return self.say(kind, [{"type": "text", "text": text()} for _ in range(2)])
 
     def refuse(self) -> ProbeBuilder:
         """Add an assistant message whose text is a refusal part."""

@@ -10,6 +10,7 @@ from .steps.details import ask_details
 from .steps.hoisting import ask_hoisting
 from .steps.ignored_empty import ask_ignored_empty
 from .steps.leading_system import ask_leading_system, ask_without_user, reads_second_system
+from .steps.media import ask_media
 from .steps.turns import ask_follows_with_several_systems, ask_states
 
 
@@ -29,4 +30,5 @@ def rules_plan(*, tools: bool) -> Step[Rules]:
     yield from ask_ignored_empty(asker, paths)
     yield from ask_hoisting(asker)
     yield from ask_details(asker)
+    yield from ask_media(asker)
     return rules_from(asker.answers)

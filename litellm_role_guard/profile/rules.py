@@ -53,6 +53,11 @@ class Rules(BaseModel):
         description="The same with a system message at the front, whose text may stand anywhere: "
         "some templates show it in the last user turn only.",
     )
+    prefill_with_system: Answer = Field(
+        default="accepted",
+        description="A system message at the front of a conversation that ends with the opening "
+        "of the reply, which is to be continued.",
+    )
     without_user: dict[str, Answer] = Field(
         default_factory=dict,
         description="A conversation without any user turn: one system message (`leading_system`), "
@@ -86,6 +91,11 @@ class Rules(BaseModel):
         default_factory=dict,
         description="Content of several text parts, by the kind of message; `late system` is a "
         "system message after the first turn.",
+    )
+    media: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="An image in the content, by the kind of message as for `parts`, where the "
+        "template shows those of a user message.",
     )
     other_parts: Answer = Field(
         default="accepted",

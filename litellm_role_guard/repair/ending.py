@@ -18,9 +18,13 @@ from .turn_placer import place_turns
 
 def ensure_valid_ending(turns: list[Turn], context: RepairContext) -> StepResult:
     """Make the last turn one after which the template lets a reply be asked for."""
-    if context.prefill or not turns:
-        return StepResult(turns, [])
     policy = context.policy
+    if not turns:
+        return StepResult(turns, [])
+    if context.prefill:
+        # The reply's opening is left alone; what stands before it has to be read all the same.
+        hidden = policy.hides_system_before_prefill and _leads_with_system(turns)
+        return _with_system_as_user(turns, context) if hidden else StepResult(turns, [])
     changes: list[Change] = []
     state = state_after(turns, policy)
     if (
@@ -59,10 +63,13 @@ def _needs_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool
 def _hides_system(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:
     """Return whether leading system text is not shown where the conversation ends."""
     return (
-        turns[0].kind in SYSTEM_KINDS
-        and state in policy.no_end_with_system
-        and policy.may_end(state)
-        and any(turn.kind in SYSTEM_KINDS and not is_empty(turn.message) for turn in turns)
+        state in policy.no_end_with_system and policy.may_end(state) and _leads_with_system(turns)
+    )
+
+
+def _leads_with_system(turns: Sequence[Turn]) -> bool:
+    return turns[0].kind in SYSTEM_KINDS and any(
+        turn.kind in SYSTEM_KINDS and not is_empty(turn.message) for turn in turns
     )
 
 

@@ -34,6 +34,7 @@ class RepairPolicy:
         rejects_blank: Forms whose content may not be an empty string.
         rejects_parts: Forms whose content may not be several text parts.
         rejects_leading_media: Kinds before the first turn that show a single text only.
+        hides_media: Forms whose images leave no placeholder, where those of the user do.
         fillers: The text of an invented turn, by its kind; empty where an empty turn is taken.
         unread_leading: Runs of leading system and developer messages that are not read.
         last_system_counts: Of several leading system messages only the last one is read.
@@ -60,6 +61,8 @@ class RepairPolicy:
         late_results: A result is read in a later turn than all calls.
         no_end: States after which no reply may be asked for.
         no_end_with_system: States in which a leading system message is not read at the end.
+        hides_system_before_prefill: A leading system message is not read where the last message
+            is the opening of the reply.
         needs_user: Openings that need a user turn: `leading_system`, `several_systems`,
             `assistant`.
         knows_several_systems: Whether `several_systems` was asked about.
@@ -74,6 +77,7 @@ class RepairPolicy:
     rejects_blank: tuple[str, ...]
     rejects_parts: tuple[str, ...]
     rejects_leading_media: tuple[Kind, ...]
+    hides_media: tuple[str, ...]
     fillers: Mapping[str, str]
     unread_leading: tuple[str, ...]
     last_system_counts: bool
@@ -99,6 +103,7 @@ class RepairPolicy:
     late_results: bool
     no_end: tuple[str, ...]
     no_end_with_system: tuple[str, ...]
+    hides_system_before_prefill: bool
     needs_user: tuple[str, ...]
     knows_several_systems: bool
 
@@ -170,6 +175,7 @@ class RepairPolicy:
             opens=not has_leading_system or "system" not in self.unread_leading,
             ends=lambda state: state not in self.no_end and state not in unread_ends,
             single_part=self.rejects_parts,
+            no_parts=[form.rpartition(" ")[2] for form in self.hides_media],
             any_parts=not self.rejects_other_parts,
             strict_results=tuple(self.stray_results),
             reasoning=not self.rejects_reasoning,
@@ -216,6 +222,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         rejects_blank=_rejected(rules.blank),
         rejects_parts=_rejected(rules.parts),
         rejects_leading_media=tuple(kind for kind in SYSTEM_KINDS if kind in _unread(rules.parts)),
+        hides_media=_hides_media(rules.media),
         fillers={
             kind: "..." if kind in _unread(rules.blank) else "" for kind in ("user", "assistant")
         },
@@ -249,6 +256,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         late_results=rules.late_results == "accepted",
         no_end=_unread(rules.ends),
         no_end_with_system=_unread(rules.ends_with_system),
+        hides_system_before_prefill=rules.prefill_with_system == "not_read",
         needs_user=_unread(rules.without_user),
         knows_several_systems="several_systems" in rules.without_user,
     )
@@ -256,6 +264,17 @@ def _compile(rules: Rules) -> RepairPolicy:
 
 def _unread(answers: Mapping[str, Answer]) -> tuple[str, ...]:
     return tuple(shape for shape, answer in answers.items() if answer != "accepted")
+
+
+def _hides_media(answers: Mapping[str, Answer]) -> tuple[str, ...]:
+    """Return the forms whose images are not shown; a developer's is that of system text."""
+
+    asked = dict.fromkeys(("developer", "late system"), "system")
+
+    def answer(form: str) -> Answer:
+        return answers.get(form, answers.get(asked.get(form, form), "accepted"))
+
+    return tuple(form for form in FORMS if answer(form) != "accepted")
 
 
 def _rejected(answers: Mapping[str, Answer]) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class ScanTable(NamedTuple):
         opens: bool,
         ends: Callable[[str], bool],
         single_part: Collection[str],
+        no_parts: Collection[str],
         any_parts: bool,
         strict_results: Collection[str],
         reasoning: bool,
@@ -68,6 +69,7 @@ class ScanTable(NamedTuple):
             opens: As the attribute.
             ends: Whether a reply may be asked for in a state.
             single_part: The kinds whose content may be of one part only.
+            no_parts: The kinds whose content may be no parts: an image in it needs a closer look.
             any_parts: Whether content may be parts at all; some hold text of other types.
             strict_results: After which turns (`call`, `tool`) a result has to answer an open call.
             reasoning: As the attribute.
@@ -83,7 +85,11 @@ class ScanTable(NamedTuple):
             opens=opens,
             states=states,
             parts={
-                kind: (1 if kind in single_part else ANY_NUMBER) if any_parts else 0
+                kind: 0
+                if not any_parts or kind in no_parts
+                else 1
+                if kind in single_part
+                else ANY_NUMBER
                 for kind in KINDS
             },
             answering=frozenset(

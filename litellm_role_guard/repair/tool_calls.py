@@ -33,7 +33,9 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.text_apart, _put_text_apart),
         (policy.blank_call_content, _with_blank_content),
     ]
-    needed = [step for is_needed, step in steps if is_needed and policy.takes_calls]
+    if not policy.takes_calls:
+        return [_write_unshown_calls]  # in words, labels tell whose result it is
+    needed = [step for is_needed, step in steps if is_needed]
     ordering: list[Step] = [order_results] if policy.orders_results else []
     return [*ordering, _write_unshown_calls, *needed]
 

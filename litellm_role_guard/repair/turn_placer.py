@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from ..messages.message import Message, call_name, is_empty, tool_calls
+from ..messages.message import Message, call_name, has_media, is_empty, tool_calls
 from ..profile.states import SYSTEM_KINDS, Kind, after
 from .billing_line import without_billing_line
 from .change import Change
 from .content import content_form, normalize_content
 from .context import RepairContext, StepResult
+from .hidden_media import media_as_user, without_media
 from .labelled_text import labelled_user, message_label, told_apart, tool_calls_as_text
 from .policy import is_rejected
 from .turn import Turn, as_role, join
@@ -54,6 +55,8 @@ class TurnPlacer:
         self._waiting: set[object] = set()  # those of them that have no result yet
         self._written: set[object] = set()  # the ids of the calls that are written out as text
         self._has_transcript = False
+        self._media: list[Turn] = []  # of what was placed, not placed yet
+        self._media_wait_for: tuple[str, ...] = ()  # kinds that come before them
 
     @property
     def turns(self) -> list[Turn]:
@@ -68,9 +71,12 @@ class TurnPlacer:
     def place_all(self, turns: Iterable[Turn]) -> None:
         """Place turns one after the other."""
         for turn in turns:
+            if self._media and turn.kind not in self._media_wait_for:
+                self._place_media()
             self.at_front = self.at_front and turn.kind in SYSTEM_KINDS
             if not self._put_plain(turn):
                 self.place(turn)
+        self._place_media()
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
@@ -88,7 +94,7 @@ class TurnPlacer:
         if self.at_front or (
             not self._is_of_written_call(turn) and (self._is_awaited(turn) or self._fits(turn))
         ):
-            self.put(turn)
+            self._put_shown(turn)
         elif turn.kind not in _ALWAYS_SAID and is_empty(turn.message):
             self._note("content", turn, "an empty message that the template does not take")
         else:
@@ -107,6 +113,41 @@ class TurnPlacer:
         self._states.append(self.state)
         self._groups.append([turn])
         self.state = self._policy.after(self.state, turn.kind, ignored_empty=turn.ignored_empty)
+
+    def _put_shown(self, turn: Turn) -> None:
+        """Add a turn, but for media of which the template would show nothing."""
+        form = "assistant" if turn.kind == "call" else content_form(turn, late=not self.at_front)
+        if form not in self._policy.hides_media or not has_media(turn.message):
+            self.put(turn)
+            return
+        self._note("content", turn, f"the template shows no media of a {form} message")
+        text = without_media(turn)
+        media = media_as_user(turn, self._label(turn))
+        if text is None:
+            self._media.append(media)
+            return
+        # Results stand together behind their calls, and system messages at the front.
+        self._media_wait_for = SYSTEM_KINDS if self.at_front else ("tool",)
+        self._media.append(media)
+        if fitting := normalize_content(text, self._context, late=not self.at_front).turn:
+            self.put(fitting)
+
+    def _place_media(self) -> None:
+        """Have the user show the media that wait for their place."""
+        waiting, self._media = self._media, []
+        for turn in waiting:
+            self.at_front = False
+            self.place(turn)
+
+    def _label(self, turn: Turn) -> str:
+        """Return the label of a turn's text where it is said by the user."""
+        if turn.kind not in ("tool", "function"):
+            return message_label(turn)
+        name, call_id = turn.message.get("name"), turn.message.get("tool_call_id")
+        if turn.kind == "tool" and (call_id in self._written or not name):
+            name = self._names.get(call_id) or name
+        kind = "Tool" if turn.kind == "tool" else "Function"
+        return f"{kind} result: {name}" if name else f"{kind} result"
 
     def _put_plain(self, turn: Turn) -> bool:
         """Put a turn of plain text where the scan would pass over it, as over most; say whether."""
@@ -248,20 +289,15 @@ class TurnPlacer:
             self.place(tool_calls_as_text(turn, self._context.separator))
 
     def _place_tool(self, turn: Turn) -> None:
-        call_id = turn.message.get("tool_call_id")
-        name = self._names.get(call_id)
-        if name is None or call_id not in self._written:
-            name = turn.message.get("name") or name
         why = "the template does not read a tool result there"
         if self._is_of_written_call(turn):
             why = "its call is written out as text"
         self._note("tools", turn, why)
-        self.place(labelled_user(turn, f"Tool result: {name}" if name else "Tool result"))
+        self.place(labelled_user(turn, self._label(turn)))
 
     def _place_function(self, turn: Turn) -> None:
-        name = turn.message.get("name")
         self._note("function", turn, "the template does not read a function message there")
-        self.place(labelled_user(turn, f"Function result: {name}" if name else "Function result"))
+        self.place(labelled_user(turn, self._label(turn)))
 
     def _place_developer(self, turn: Turn) -> None:
         if self._may_follow("system"):

@@ -19,7 +19,7 @@ OWN = OURS
 
 def key(probe: Probe) -> str:
     """Tell questions apart."""
-    return repr((probe.messages, probe.tools))
+    return repr((probe.messages, probe.tools, probe.prefill))
 
 
 @pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)

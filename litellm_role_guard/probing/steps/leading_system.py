@@ -22,10 +22,17 @@ def reads_second_system(asker: Asker) -> Step[bool]:
 
 
 def ask_leading_system(asker: Asker) -> Step[None]:
-    """Ask which runs of system and developer messages may stand before the first turn."""
+    """Ask which runs of system and developer messages may stand before the first turn.
+
+    And whether one is read where the reply is begun already: some templates show it in a last user
+    turn only.
+    """
     yield from asker.ask(
         {("leading_system", run): [ProbeBuilder(*run.split(), "user")] for run in SYSTEM_RUNS}
     )
+    if asker.answers.is_accepted("leading_system", "system"):
+        opened = ProbeBuilder("system", "user", "assistant", unordered_marks=1)
+        yield from asker.ask({("prefill_with_system",): [opened.to_be_continued()]})
 
 
 def ask_without_user(asker: Asker) -> Step[None]:

@@ -1,0 +1,98 @@
+"""Images in messages: whether the template shows a placeholder, and for which kinds."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from ...profile.rules import Answer
+from ..answers import Answers, Path
+from ..asker import Asker, Step
+from ..probe import Rendering, marks_in
+from ..probe_builder import ProbeBuilder, add_all
+
+# The smallest PNG: one pixel. Some servers decode what they are sent.
+_PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+_IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}}
+
+_FRAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "system": ((), ("user",)),
+    "assistant": (("user",), ("user",)),
+    "tool": (("user", "call"), ("assistant", "user")),
+    "late system": (("user", "assistant"), ("user",)),
+}
+"""What stands before and after a message, by its kind as in `Rules.parts`."""
+
+
+def ask_media(asker: Asker) -> Step[None]:
+    """Ask which kinds of messages may hold an image, where the user's may.
+
+    An image that the template shows changes the prompt. It is shown elsewhere only if it leaves
+    there what a user's image leaves.
+    """
+    shown = yield from _render(asker, "user", ((), ("assistant", "user")))
+    placeholder = _added(*shown)
+    if not placeholder or marks_in(placeholder):
+        return  # no media, a model that takes none, or a template that does more with an image
+    answers: dict[Path, Answer] = {("media", "user"): "accepted"}
+    for kind, frame in _FRAMES.items():
+        if _may_be_asked(asker.answers, kind):
+            shown = yield from _render(asker, kind, frame)
+            answers["media", kind] = _answer(placeholder, *shown)
+    asker.answers.update(answers)
+
+
+def _may_be_asked(answers: Answers, kind: str) -> bool:
+    if kind == "tool":
+        return answers.is_accepted("follows", "user", "call") and answers.is_accepted(
+            "follows", "user+call", "tool"
+        )
+    if kind == "late system":
+        return answers.is_accepted("follows", "assistant", "system")
+    return kind != "system" or answers.is_accepted("leading_system", "system")
+
+
+def _render(
+    asker: Asker, kind: str, frame: tuple[tuple[str, ...], tuple[str, ...]]
+) -> Step[tuple[Rendering, Rendering]]:
+    """Return the prompts of a conversation with an image and without it."""
+    with_image, without = yield from asker.render(
+        [_conversation(kind, frame, image) for image in ([_IMAGE], [])], ("media", kind)
+    )
+    return with_image, without
+
+
+def _conversation(
+    kind: str, frame: tuple[tuple[str, ...], tuple[str, ...]], image: list[Any]
+) -> ProbeBuilder:
+    before, after = frame
+    builder = add_all(ProbeBuilder(), before)
+    first, second = ({"type": "text", "text": builder.mark()} for _ in range(2))
+    return add_all(builder.say(kind.rpartition(" ")[2], [first, *image, second]), after)
+
+
+def _answer(placeholder: str, with_image: Rendering, without: Rendering) -> Answer:
+    if without is None:
+        return "accepted"  # nothing is proven of the image
+    if with_image is None:
+        return "refused"
+    is_shown = with_image.count(placeholder) > without.count(placeholder)
+    return "accepted" if is_shown else "not_read"
+
+
+def _added(with_image: Rendering, without: Rendering) -> str:
+    """Return what an image adds to a prompt; empty where it adds nothing."""
+    if with_image is None or without is None:
+        return ""
+    begin = _shared(without, with_image)
+    end = len(with_image) - _shared(without[begin:][::-1], with_image[begin:][::-1])
+    return with_image[begin:end].strip()
+
+
+def _shared(one: str, other: str) -> int:
+    """Return the length of the common beginning."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

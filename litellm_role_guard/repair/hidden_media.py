@@ -1,0 +1,31 @@
+"""Images and other media where a template shows none: the user shows them, behind a label."""
+
+from __future__ import annotations
+
+from ..messages.message import content_parts, part_text
+from .labelled_text import labelled_user
+from .turn import Turn
+
+
+def without_media(turn: Turn) -> Turn | None:
+    """Return the turn with its text alone; None where it has none, and need not stay.
+
+    A tool result stays: its call waits for it.
+    """
+    texts = [part for part in content_parts(turn.message) if part_text(part) is not None]
+    if not texts and turn.kind not in ("tool", "call"):
+        return None
+    content = texts or ("[Media]" if turn.kind == "tool" else None)
+    return turn._replace(message={**turn.message, "content": content})
+
+
+def media_as_user(turn: Turn, label: str) -> Turn:
+    """Return a user turn with the media alone, behind a label that says whose they are.
+
+    Args:
+        turn: A turn that holds some.
+        label: The label that its text would have.
+    """
+    media = [part for part in content_parts(turn.message) if part_text(part) is None]
+    shown = turn._replace(message={**turn.message, "content": media})
+    return labelled_user(shown, f"Media of {label[:1].lower()}{label[1:]}")

@@ -1,0 +1,110 @@
+"""An image is shown where it was, or by the user behind a label, and never as words."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused, repair
+from testing.real_templates import REAL, name
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,xx"}}
+PART = {"type": "text", "text": "as you see"}
+CALL: dict[str, Any] = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {
+            "id": "aB00Z0000",
+            "type": "function",
+            "function": {"name": "screenshot", "arguments": '{"of": "page"}'},
+        }
+    ],
+}
+QUESTION = {"role": "user", "content": "the question"}
+ANSWER = {"role": "assistant", "content": "the answer"}
+THANKS = {"role": "user", "content": "which text is on it?"}
+
+
+def conversation(kind: str, *parts: Any) -> list[dict[str, Any]]:
+    """Return a conversation with a message of this kind and these parts."""
+    message = {"role": kind.rpartition(" ")[2], "content": [PART, *parts]}
+    if kind == "tool":
+        result = {**message, "tool_call_id": "aB00Z0000"}
+        return [QUESTION, CALL, result, THANKS]
+    if kind == "user":
+        return [message, ANSWER, THANKS]
+    before = [] if kind == "system" else [QUESTION, ANSWER] if kind == "late system" else [QUESTION]
+    return [*before, message, THANKS]
+
+
+@cache
+def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
+    """Return a template and its profile."""
+    template = ChatTemplate.from_path(path)
+    return template, TemplateProfile.learn(template)
+
+
+def render(template: ChatTemplate, messages: Any) -> str | None:
+    """Return the prompt; None for a refusal."""
+    try:
+        return template.render(messages)
+    except TemplateRefused:
+        return None
+
+
+def placeholder(template: ChatTemplate) -> str:
+    """Return what an image of the user's adds to a prompt; empty where none is shown."""
+    plain, shown = (
+        render(template, conversation("user", *parts)) or "" for parts in ([PART], [IMAGE, PART])
+    )
+    begin = next((at for at, (a, b) in enumerate(zip(plain, shown, strict=False)) if a != b), 0)
+    return shown[begin : begin + len(shown) - len(plain)].strip()
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+@pytest.mark.parametrize("kind", ["user", "tool", "system", "late system", "assistant"])
+def test_every_image_has_its_place_in_the_prompt(path: Path, kind: str) -> None:
+    """Where the template shows images at all, whoever's message holds it."""
+    template, profile = learnt(path)
+    mark = placeholder(template)
+    if not mark or "as you see" in mark:
+        pytest.skip("shows no images, or does more with one")
+    messages = conversation(kind, IMAGE)
+    sent = repair(messages, profile).messages
+    prompt = template.render(sent)
+    assert all(text in prompt for text in ("as you see", "which text is on it?"))
+    assert prompt.count(mark) >= 1
+    assert "'image'" not in prompt
+    original = render(template, messages)
+    if original is not None and mark and mark in original and sent is not messages:
+        assert "[Media of" not in prompt
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+def test_the_text_of_a_message_stays_where_it_was(path: Path) -> None:
+    """Only what the template would not show is said elsewhere, and the user's words are told."""
+    _, profile = learnt(path)
+    sent = repair(conversation("tool", IMAGE), profile).messages
+    moved = [message for message in sent if "[Media of tool result: screenshot]" in str(message)]
+    for message in moved:
+        assert message["role"] == "user"
+        assert "as you see" not in str(message)
+        assert sent[2]["role"] == "tool"
+        if "which text" in str(message):
+            assert "[User message]" in str(message)
+
+
+def test_the_media_of_a_round_stand_behind_its_last_result() -> None:
+    """A user turn amid the results would tear the round apart."""
+    profile = TemplateProfile(media={"user": "accepted", "tool": "not_read"})
+    calls = [{**CALL["tool_calls"][0], "id": f"aB00Z000{at}"} for at in range(2)]
+    results = [
+        {"role": "tool", "tool_call_id": f"aB00Z000{at}", "content": [IMAGE]} for at in range(2)
+    ]
+    messages: list[dict[str, Any]] = [QUESTION, {**CALL, "tool_calls": calls}, *results, THANKS]
+    roles = [message["role"] for message in repair(messages, profile).messages]
+    assert roles == ["user", "assistant", "tool", "tool", "user", "user", "user"]

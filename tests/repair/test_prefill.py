@@ -1,0 +1,34 @@
+"""The opening of a reply stays as it is, and the system text before it is read all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.real_templates import REAL, name
+
+MESSAGES = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": "question"},
+    {"role": "assistant", "content": "The answer is"},
+]
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+def test_system_text_is_read_beside_a_prefill(path: Path) -> None:
+    """Some templates show it in a last user turn only; there the user says it."""
+    template = ChatTemplate.from_path(path)
+    repaired = repair(MESSAGES, TemplateProfile.learn(template), prefill=True).messages
+    prompt = template.render(repaired, add_generation_prompt=False, continue_final_message=True)
+    assert "be brief" in prompt
+    assert prompt.endswith("The answer is")
+    assert repaired[-1] is MESSAGES[-1]
+
+
+def test_nothing_changes_where_the_template_shows_it() -> None:
+    """A prefill alone is no reason to move the system text."""
+    text = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    profile = TemplateProfile.learn(ChatTemplate(text))
+    assert repair(MESSAGES, profile, prefill=True).messages is MESSAGES
