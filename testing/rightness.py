@@ -90,7 +90,8 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
 
 def is_source_code(prompt: str) -> bool:
     """Return whether a prompt shows a text part as a list is written in source code."""
-    return re.search(r"""["']type["']: *["']text["'], *["']text["']:""", prompt) is not None
+    found = re.search(r"""["']type["']: *["']text["'], *["']text["']:|\[\]""", prompt)
+    return found is not None
 
 
 def _folded(prompt: str, role: str) -> str:

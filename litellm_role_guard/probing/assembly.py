@@ -34,6 +34,7 @@ def without_user(answers: Answers) -> dict[str, Answer]:
         "leading_system": ("leading_system", "system"),
         "several_systems": ("leading_system", "system system"),
         "assistant": ("without_user", "opened"),
+        "led_assistant": ("without_user", "led_opened"),
     }
     return {
         name: answer

@@ -61,7 +61,8 @@ class Rules(BaseModel):
     without_user: dict[str, Answer] = Field(
         default_factory=dict,
         description="A conversation without any user turn: one system message (`leading_system`), "
-        "several (`several_systems`), or one that the assistant opened (`assistant`).",
+        "several (`several_systems`), or one that the assistant opened (`assistant`), behind a "
+        "system message (`led_assistant`).",
     )
     ignored_empty: dict[str, dict[Kind, str]] = Field(
         default_factory=dict,

@@ -52,6 +52,12 @@ def ensure_valid_ending(turns: list[Turn], context: RepairContext) -> StepResult
 def _needs_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:
     """Return whether the template wants a user turn in a conversation that has none."""
     opening = "assistant"
+    if (
+        state != "leading_system"
+        and _leads_with_system(turns)
+        and "led_assistant" in policy.needs_user
+    ):
+        return True
     if state == "leading_system":
         opening = "leading_system"
         shown = [turn for turn in turns if not turn.ignored_empty]

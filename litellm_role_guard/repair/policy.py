@@ -64,7 +64,7 @@ class RepairPolicy:
         hides_system_before_prefill: A leading system message is not read where the last message
             is the opening of the reply.
         needs_user: Openings that need a user turn: `leading_system`, `several_systems`,
-            `assistant`.
+            `assistant`, `led_assistant`.
         knows_several_systems: Whether `several_systems` was asked about.
     """
 

@@ -8,7 +8,8 @@ import pytest
 
 from litellm_role_guard import ChatTemplate
 from litellm_role_guard.probing.evidence import ProbeRecorder
-from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering
+from litellm_role_guard.probing.local import rendered
+from litellm_role_guard.probing.probe import Probe, Rendering
 from litellm_role_guard.probing.speculation import speculate
 from litellm_role_guard.template.errors import TemplateRefused
 from testing.real_templates import REAL, name
@@ -24,13 +25,13 @@ def key(probe: Probe) -> str:
 
 @pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)
 def test_what_is_foreseen_is_what_is_asked_one_by_one(path: Path) -> None:
-    """The profile and the questions that count are those of the course itself; it takes ten trips
-    at most, and few more questions than the course has."""
+    """The profile and the questions that count are those of the course itself; it takes twelve
+    trips at most, and few more questions than the course has."""
     template = ChatTemplate.from_path(path)
 
     def read(probe: Probe) -> Rendering:
         try:
-            return template.render(probe.messages, tools=TOOLS if probe.tools else None)
+            return rendered(template, probe)
         except TemplateRefused:
             return None
 

@@ -39,13 +39,16 @@ def ask_without_user(asker: Asker) -> Step[None]:
     """Ask which conversations without a user turn are read.
 
     `opened` is a conversation that the assistant began and the user went on with. If even that is
-    not read, the assistant's message alone proves nothing.
+    not read, the assistant's message alone proves nothing. `led_assistant` and `led_opened` are the
+    same behind a system message.
     """
     conversations = {
         "leading_system": ProbeBuilder("system"),
         "several_systems": ProbeBuilder("system", "system"),
         "assistant": ProbeBuilder("assistant"),
         "opened": ProbeBuilder("assistant", "user"),
+        "led_assistant": ProbeBuilder("system", "assistant", unordered_marks=1),
+        "led_opened": ProbeBuilder("system", "assistant", "user", unordered_marks=1),
     }
     yield from asker.ask(
         {("without_user", name): [builder] for name, builder in conversations.items()}

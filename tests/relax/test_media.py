@@ -1,0 +1,28 @@
+"""A relaxed template shows images as the guard would have them shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from litellm_role_guard.relax.relax import relax
+from testing.real_templates import REAL, name
+from tests.repair.test_media import IMAGE, PART, conversation
+
+KINDS = ("user", "tool", "system", "late system", "assistant")
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+def test_images_stand_where_the_guard_puts_them(path: Path) -> None:
+    """In every kind of message, beside one text, two or none."""
+    template = ChatTemplate.from_path(path)
+    profile = TemplateProfile.learn(template)
+    relaxed = ChatTemplate(relax(template, profile, source=path.name))
+    for kind in KINDS:
+        for parts in ([IMAGE], [IMAGE, PART], [PART, IMAGE]):
+            messages = conversation(kind, *parts)
+            expected = ChatTemplate(template.text).render(repair(messages, profile).messages)
+            # vLLM itself joins the parts for some templates, with another blank between them.
+            assert relaxed.render(messages).split() == expected.split()
