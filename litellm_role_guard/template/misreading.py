@@ -137,9 +137,7 @@ def _has_turns_at_front(
     return opens_as_at_front(late, mark, (yield front), mark, role)
 
 
-def _in_other_order(
-    messages: Sequence[Message], prompt: str, shown: Sequence[bool]
-) -> Renderings:
+def _in_other_order(messages: Sequence[Message], prompt: str, shown: Sequence[bool]) -> Renderings:
     """Return the results that a model would take for those of other calls of their round."""
     found: list[Misreading] = []
     for at, message in enumerate(messages):
