@@ -108,7 +108,7 @@ def _read(message: Message, reading: MessageReading | None, wrong: Sequence[Misr
     elif len(list(content_parts(message))) > 1 or tool_calls(message):
         cell.append(": " + ", ".join(map(_excerpt, reading.missing)))
     if wrong:
-        cell.append(", but " + ", ".join(each.why for each in wrong), style=_STYLES["wrong"])
+        cell.append(", but " + ", ".join(_line(each.why) for each in wrong), style=_STYLES["wrong"])
     return cell
 
 
@@ -122,7 +122,7 @@ def _print_repair(checked: Checked, console: Console) -> None:
         console.print(Text(f"  {change.what} {where}: {change.why}"))
     console.print(_last_error("and then", checked.repaired))
     for each in checked.repaired.wrong:
-        console.print(Text(f"  #{each.message} of what is sent: read, but {each.why}"))
+        console.print(Text(f"  #{each.message} of what is sent: read, but {_line(each.why)}"))
 
 
 def _diff(checked: Checked) -> Iterator[str]:

@@ -143,7 +143,8 @@ def _in_other_order(messages: Sequence[Message], prompt: str, shown: Sequence[bo
     for at, message in enumerate(messages):
         order: dict[object, int] = {}
         for call in tool_calls(message):
-            order.setdefault(call.get("id"), len(order))
+            if call.get("id") is not None:
+                order.setdefault(call["id"], len(order))
         places = [
             place
             for place in _results_behind(messages, at)

@@ -40,7 +40,8 @@ SHOWS_IMAGES = (
 SHOWS_NO_IMAGES = SHOWS_IMAGES.replace("<image>", "")
 IMAGES_IN_WORDS = SHOWS_IMAGES.replace("'<image>'", "p")
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-PICTURE = {"role": "user", "content": [{"type": "text", "text": "what is it?"}, IMAGE]}
+QUESTION = {"type": "text", "text": "what is it?"}
+PICTURE = {"role": "user", "content": [QUESTION, IMAGE]}
 
 
 def calling(*names: str) -> dict[str, Any]:
@@ -120,6 +121,14 @@ async def test_results_that_pass_for_those_of_other_calls_are_wrong() -> None:
     assert seen(await checked(SHOWS_IDS, *SWAPPED)) == []
     alike = [*SWAPPED[:2], result(1, "done"), result(0, "done")]
     assert seen(await checked(KNOWS_TOOLS, *alike)) == []
+
+
+async def test_results_without_ids_are_nobodys() -> None:
+    """Nothing says whose they are, and so nothing is exchanged."""
+    calls = [{"function": call["function"]} for call in calling("a", "b")["tool_calls"]]
+    nameless = [{"role": "tool", "content": text} for text in ("one", "two")]
+    chat = [user("hi"), {**assistant(""), "tool_calls": calls}, *nameless]
+    assert (await checked(KNOWS_TOOLS, *chat)).verdict.wrong == ()
 
 
 async def test_ids_pair_nothing_where_one_side_alone_shows_them() -> None:
@@ -213,6 +222,16 @@ def test_what_stays_wrong_is_named_behind_the_repair(tmp_path: Path) -> None:
     expected = {"message": 1, "kind": "media", "why": "its image leaves no trace in the prompt"}
     assert found["wrong"] == [expected]
     assert found["repair"]["outcome"] == "wrong"
+
+
+def test_a_part_of_an_odd_type_prints_nothing_odd(tmp_path: Path) -> None:
+    """Its name could move the cursor, or worse."""
+    template, chat = tmp_path / "t.jinja", tmp_path / "chat.json"
+    template.write_text(SHOWS_NO_IMAGES)
+    odd = {"role": "user", "content": [QUESTION, {"type": "a\x1b[2J"}]}
+    chat.write_text(json.dumps([odd]))
+    output = command(str(chat), "--template", str(template), code=1)
+    assert "its a [2J leaves no trace" in output
 
 
 def test_a_backend_is_judged_as_its_template_is(tmp_path: Path) -> None:
