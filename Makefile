@@ -55,7 +55,7 @@ screenshots: $(BIN)/.browser  ## take docs/images anew
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
 	@$(BIN)/python -m pytest -q tests/browser/screenshots.py
 
-shapes: $(BIN)/.ready  ## measure docs/shapes.md: refused, lost, whole on real templates
+shapes: $(BIN)/.ready  ## measure docs/shapes.md: refused, lost, whole, right on real templates
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@$(BIN)/python -m benchmarks.shapes
 

@@ -3,8 +3,9 @@
     python -m benchmarks.shapes
 
 Every conversation of `testing.conversations` is put to every template of the trl and axolotl
-wheels three times: as it is, after LiteLLM's `ensure_alternating_roles`, and after this guard.
-Takes about a minute on one core. `scripts/vllm_cpu/fetch_templates.sh` fetches the templates.
+wheels three times: as it is, after LiteLLM's `ensure_alternating_roles`, and after this guard. What
+is whole is judged once more, by the judge of `role-guard check`: is it read right?
+Takes less than a minute on one core. `scripts/vllm_cpu/fetch_templates.sh` fetches the templates.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from litellm_role_guard.messages.message import is_empty, tool_calls
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
+from litellm_role_guard.template.misreading import misreadings_by
 from testing.cases import CASES
 from testing.conversations import Case, Message
 from testing.further_cases import FURTHER
@@ -32,7 +34,13 @@ from testing.marks import Marked, marked
 from testing.real_templates import HOME, REAL
 
 PAGE = Path(__file__).parents[1] / "docs" / "shapes.md"
-OUTCOMES = ("refused", "lost", "whole")
+COLUMNS = {
+    "refused": ("refused",),
+    "lost": ("lost",),
+    "whole": ("wrong", "right"),
+    "right": ("right",),
+}
+"""The outcomes that each column counts: what is right is whole as well."""
 LONG = 12
 
 Tools = Sequence[Mapping[str, Any]] | None
@@ -110,12 +118,14 @@ def _letter(message: Message, called: list[str]) -> str:
 
 
 def outcome(template: ChatTemplate, talk: Marked, messages: Sequence[Any], tools: Tools) -> str:
-    """Tell whether a template refuses messages, loses some of what they say, or shows it all."""
+    """Tell whether messages are refused, lost in part, whole and read wrong, or read right."""
     try:
         prompt = template.render(messages, tools=tools)
     except TemplateRefused:
         return "refused"
-    return "lost" if talk.unread(prompt) else "whole"
+    if talk.unread(prompt):
+        return "lost"
+    return "wrong" if misreadings_by(template, messages, tools=tools) else "right"
 
 
 Counts = dict[tuple[str, str], Counter[str]]
@@ -135,9 +145,12 @@ def measure() -> tuple[Counts, dict[str, list[Case]]]:
         for name, talks in cases.items():
             for case in talks:
                 talk = marked(case)
+                unchanged = outcome(template, talk, talk.messages, case.tools)
                 for way, change in WAYS.items():
                     messages = change(talk.messages, case.tools, profile)
-                    seen = outcome(template, talk, messages, case.tools)
+                    seen = unchanged
+                    if messages != talk.messages:
+                        seen = outcome(template, talk, messages, case.tools)
                     counts.setdefault((name, way), Counter())[seen] += 1
     return counts, cases
 
@@ -162,14 +175,17 @@ def page() -> Iterator[str]:
         "**refused**: the template raised an error, which a client sees as a 400. **lost**: it was "
         "taken, but some text or tool argument is not in the prompt, or not in order; leading "
         "system text may stand anywhere, and within a round of tool calls each result may follow "
-        "its own call. **whole**: all is there. Turns invented to please a template count "
-        "for nothing. In % of the templates."
+        "its own call. **whole**: all is there. **right**: and none of it is read as something "
+        "else, as `role-guard check` judges it ([check.md](check.md#read-wrong)): no turn has a "
+        "role that the template only prints, no result passes for that of another call, and no "
+        "text is shown as source code. No conversation here has an image. Turns invented to please "
+        "a template count for nothing. In % of the templates."
     )
     yield ""
-    yield f"| in all, and pairs | {' | '.join(OUTCOMES)} |"
-    yield "|---|--:|--:|--:|"
+    yield f"| in all, and pairs | {' | '.join(COLUMNS)} |"
+    yield f"|---|{'--:|' * len(COLUMNS)}"
     for way, total in totals.items():
-        shares = [f"{_share(total, seen):.1f} ({total[seen]})" for seen in OUTCOMES]
+        shares = [f"{_share(total, seen):.1f} ({_count(total, seen)})" for seen in COLUMNS]
         yield f"| {way} | {' | '.join(shares)} |"
     yield ""
     yield (
@@ -177,16 +193,20 @@ def page() -> Iterator[str]:
         "once), t tool result, f function result; in brackets what is odd about a message."
     )
     yield ""
-    columns = [f"{way}: {seen}" for way in WAYS for seen in OUTCOMES]
+    columns = [f"{way}: {seen}" for way in WAYS for seen in COLUMNS]
     yield f"| shape | {' | '.join(columns)} | conversation |"
     yield f"|---|{'--:|' * len(columns)}---|"
-    for name in sorted(cases, key=lambda name: (counts[name, "none"]["whole"], name)):
-        cells = [f"{_share(counts[name, way], seen):.0f}" for way in WAYS for seen in OUTCOMES]
+    for name in sorted(cases, key=lambda name: (counts[name, "none"]["right"], name)):
+        cells = [f"{_share(counts[name, way], seen):.0f}" for way in WAYS for seen in COLUMNS]
         yield f"| {name} | {' | '.join(cells)} | {', '.join(case.name for case in cases[name])} |"
 
 
-def _share(count: Counter[str], seen: str) -> float:
-    return 100 * count[seen] / count.total()
+def _count(count: Counter[str], column: str) -> int:
+    return sum(count[seen] for seen in COLUMNS[column])
+
+
+def _share(count: Counter[str], column: str) -> float:
+    return 100 * _count(count, column) / count.total()
 
 
 def _wheels() -> str:

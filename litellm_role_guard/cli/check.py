@@ -39,12 +39,12 @@ def check(
     diff: bool,
     as_json: bool,
 ) -> None:
-    """Check whether a conversation would be accepted, and what of it would not be read.
+    """Check whether a conversation would be accepted, and what of it would be lost or read wrong.
 
     CONVERSATION is a JSON file with a list of messages, or with an object that has `messages` and
     maybe `tools`, like the body of a request; JSON Lines with one of these on each line; or - for
     the standard input. The exit code is 0 where all is fine, 1 where a conversation would be
-    refused or lose text, and 2 where nothing can be checked.
+    refused, lose text or be read wrong, and 2 where nothing can be checked.
 
     \b
       role-guard check chat.json --template gemma3.jinja --diff

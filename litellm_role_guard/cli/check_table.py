@@ -21,6 +21,7 @@ from ..messages.message import (
     part_text,
     tool_calls,
 )
+from ..template.misreading import Misreading
 from ..template.prompt_reading import MessageReading, State
 from .verdict import Checked, Outcome, Verdict
 
@@ -29,6 +30,7 @@ _STYLES: Mapping[Outcome | State, str] = {
     "read": "green",
     "moved": "yellow",
     "lost": "yellow",
+    "wrong": "yellow",
     "refused": "red",
 }
 
@@ -60,7 +62,7 @@ def print_checks(
                 console.print(Text(change, style=style), soft_wrap=True)
     if len(checks) > 1:
         counts = Counter(checked.verdict.outcome for checked in checks)
-        outcomes: tuple[Outcome, ...] = ("fine", "lost", "refused")
+        outcomes: tuple[Outcome, ...] = ("fine", "lost", "wrong", "refused")
         summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in outcomes)
         console.print(f"{len(checks)} conversations: {summary}")
 
@@ -69,6 +71,7 @@ def _last_error(name: str, verdict: Verdict) -> Text:
     words = {
         "fine": "fine: taken, and read whole",
         "lost": "lost: taken, but some of it is not read where it was said",
+        "wrong": "wrong: taken whole, but some of it is read as something else than what was said",
         "refused": f"refused: {_line(verdict.refusal or '')}",
     }
     return Text.assemble((name, "bold"), ": ", (words[verdict.outcome], _STYLES[verdict.outcome]))
@@ -84,18 +87,19 @@ def _table(checked: Checked) -> Table:
     messages = checked.conversation.messages
     readings: Sequence[MessageReading | None] = checked.verdict.messages or [None] * len(messages)
     for at, (message, reading) in enumerate(zip(messages, readings, strict=True)):
+        wrong = [each for each in checked.verdict.wrong if each.message == at]
         done = [change.what for change in checked.repair.changes if at in change.messages]
         table.add_row(
             str(at),
             Text(message["role"]),
             Text(_excerpt(_said(message))),
-            _read(message, reading),
+            _read(message, reading, wrong),
             ", ".join(dict.fromkeys(done)),
         )
     return table
 
 
-def _read(message: Message, reading: MessageReading | None) -> Text:
+def _read(message: Message, reading: MessageReading | None, wrong: Sequence[Misreading]) -> Text:
     if reading is None:
         return Text("")
     cell = Text(reading.state, style=_STYLES[reading.state])
@@ -103,6 +107,8 @@ def _read(message: Message, reading: MessageReading | None) -> Text:
         cell.append(" (may stand anywhere)" if reading.leading else "", style="dim")
     elif len(list(content_parts(message))) > 1 or tool_calls(message):
         cell.append(": " + ", ".join(map(_excerpt, reading.missing)))
+    if wrong:
+        cell.append(", but " + ", ".join(_line(each.why) for each in wrong), style=_STYLES["wrong"])
     return cell
 
 
@@ -115,6 +121,8 @@ def _print_repair(checked: Checked, console: Console) -> None:
         where = ", ".join(f"#{at}" for at in change.messages)
         console.print(Text(f"  {change.what} {where}: {change.why}"))
     console.print(_last_error("and then", checked.repaired))
+    for each in checked.repaired.wrong:
+        console.print(Text(f"  #{each.message} of what is sent: read, but {_line(each.why)}"))
 
 
 def _diff(checked: Checked) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Whether a conversation is accepted, what of it is lost, and what the repair makes of it."""
+"""Whether a conversation is accepted and read right, and what the repair makes of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from ..profile.template_profile import TemplateProfile
 from ..repair.chain import Repair, repair
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateRefused
+from ..template.misreading import Misreading, misreadings
 from ..template.prompt_reading import MessageReading, read_in
 from .conversation_file import FileConversation
 
-Outcome = Literal["fine", "lost", "refused"]
-"""`lost`: accepted, but some of it is not in the prompt, or not where it was said."""
+Outcome = Literal["fine", "lost", "wrong", "refused"]
+"""`lost`: accepted, but some of it is not in the prompt, or not where it was said. `wrong`: all of
+it is, but some would be read as something else than what was said."""
 
 
 Ask = Callable[[Sequence[Message], FileConversation], Awaitable[str]]
@@ -32,17 +34,21 @@ class Verdict:
     Attributes:
         refusal: The message of the refusal; None if the conversation is accepted.
         messages: What becomes of each message; empty if the conversation is refused.
+        wrong: What of it is read wrong, by the positions of the messages that are rendered.
     """
 
     refusal: str | None
     messages: tuple[MessageReading, ...] = ()
+    wrong: tuple[Misreading, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
         """The verdict in one word."""
         if self.refusal is not None:
             return "refused"
-        return "fine" if all(each.state == "read" for each in self.messages) else "lost"
+        if any(each.state != "read" for each in self.messages):
+            return "lost"
+        return "wrong" if self.wrong else "fine"
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,12 @@ class Checked:
             {"role": message["role"], **each._asdict()}
             for message, each in zip(self.conversation.messages, verdict.messages, strict=False)
         ]
-        return {"outcome": verdict.outcome, "refusal": verdict.refusal, "messages": messages}
+        return {
+            "outcome": verdict.outcome,
+            "refusal": verdict.refusal,
+            "messages": messages,
+            "wrong": [each._asdict() for each in verdict.wrong],
+        }
 
 
 def asking_template(template: ChatTemplate) -> Ask:
@@ -136,4 +147,26 @@ async def _verdict(conversation: FileConversation, sent: Sequence[Message], ask:
         prompt = await ask(sent, conversation)
     except TemplateRefused as refusal:
         return Verdict(str(refusal))
-    return Verdict(None, tuple(read_in(prompt, conversation.messages)))
+    read = tuple(read_in(prompt, conversation.messages))
+    return Verdict(None, read, await _wrong(conversation, sent, prompt, ask))
+
+
+async def _wrong(
+    conversation: FileConversation, sent: Sequence[Message], prompt: str, ask: Ask
+) -> tuple[Misreading, ...]:
+    asking = misreadings(sent, prompt)
+    try:
+        asked = next(asking)
+        while True:
+            asked = asking.send(await _prompt(asked, conversation, ask))
+    except StopIteration as done:
+        return tuple(done.value)
+
+
+async def _prompt(
+    messages: Sequence[Message], conversation: FileConversation, ask: Ask
+) -> str | None:
+    try:
+        return await ask(messages, conversation)
+    except TemplateRefused:
+        return None

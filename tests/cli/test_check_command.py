@@ -86,7 +86,7 @@ def test_check_of_many_counts_them(tmp_path: Path) -> None:
     path = written(tmp_path / "chats.jsonl", FINE, RUN, FINE)
     output = check(path, "--template", str(STRICT), code=1)
     assert f"{path}:1: fine: taken, and read whole\n{path}:2: refused: " in output
-    assert output.endswith("3 conversations: 2 fine, 0 lost, 1 refused\n")
+    assert output.endswith("3 conversations: 2 fine, 0 lost, 0 wrong, 1 refused\n")
     fine = written(tmp_path / "fine.jsonl", FINE, FINE)
     assert check(fine, "--template", str(STRICT), code=0).count("\n") == 3
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...profile.states import STATES, SYSTEM_KINDS, Kind, after
+from ...template.control_role import is_printed_alike, opens_as_at_front
 from ..answers import Path
 from ..asker import Asker, Step
-from ..control import control_of, is_printed_alike, opens_as_at_front
+from ..control import control_of
 from ..probe import Rendering, judge, marks_in
-from ..probe_builder import ProbeBuilder
+from ..probe_builder import FIRST_MARK, ProbeBuilder
 
 _MAYBE_UNKNOWN: tuple[Kind, ...] = ("tool", "function", *SYSTEM_KINDS)
 """Kinds that a template may print without knowing their role."""
@@ -49,7 +50,7 @@ def ask_whether_known(
     for (path, (builder, rendering)), control in zip(proved.items(), controls, strict=False):
         kind, mark = path[-1], marks_in(str(builder.messages[at]["content"]))[0]
         if is_printed_alike(rendering, control, kind) and not opens_as_at_front(
-            rendering, mark, at_front.get(kind), kind
+            rendering, mark, at_front.get(kind), FIRST_MARK, kind
         ):
             asker.answers.update({path: "unknown"})
 
