@@ -79,12 +79,13 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
         behind = itertools.takewhile(lambda each: each["role"] == "tool", messages[at + 1 :])
         results = [each for each in behind if each["tool_call_id"] in calls]
         answered = [each["tool_call_id"] for each in results]
-        if answered != sorted(answered, key=calls.index) and any(
+        expected = list(dict.fromkeys(calls))[: len(set(answered))]
+        if list(dict.fromkeys(answered)) != expected and any(
             prompt.count(call_id) < 2 for call_id in answered
         ):
             places = [prompt.find(str(each["content"])) for each in results]
             # Some templates look a call's result up, wherever it stands.
-            if places == sorted(places):
+            if places == sorted(places):  # not behind its own call
                 yield at
 
 

@@ -38,7 +38,7 @@ class _CallCheck:
         self.wants_all = takes_calls and policy.all_answered
         self.orders_results = policy.orders_results
         self.order: dict[object, int] = {}  # the places of the last message's calls
-        self.reached = 0
+        self.reached = -1  # the place of the call that was answered last
         self.called: set[object] = set()
         self.answered: set[object] = set()
         self.waiting: set[object] = set()
@@ -68,7 +68,7 @@ class _CallCheck:
             return False
         if self.orders_results:
             places = reversed(list(enumerate(calls)))  # the first of calls with the same id counts
-            self.order, self.reached = {call.get("id"): at for at, call in places}, 0
+            self.order, self.reached = {call.get("id"): at for at, call in places}, -1
         if not self.takes_text and (message.get("content") or message.get("refusal")):
             return False
         if not self.takes_null and message.get("content") in (None, []):
@@ -92,7 +92,7 @@ class _CallCheck:
         self.waiting.discard(call_id)
         if self.orders_results:
             place = self.order.get(call_id, self.reached)
-            if place < self.reached:
+            if not self.reached <= place <= self.reached + 1:
                 return False
             self.reached = place
         if self.takes_long and self.takes_repeated:

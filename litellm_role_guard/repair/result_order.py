@@ -11,11 +11,16 @@ from collections.abc import Iterator, Sequence
 from ..messages.message import tool_calls
 from .change import Change
 from .context import RepairContext, StepResult
+from .labelled_text import tool_calls_as_text
 from .turn import Turn
 
 
-def order_results(turns: list[Turn], _context: RepairContext) -> StepResult:
-    """Put the results right behind several calls in the order of these calls."""
+def order_results(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put the results right behind several calls in the order of these calls.
+
+    Where a call without a result stands before one that has its result, no order tells which is
+    which. Then the round is written out: labels do.
+    """
     made: list[Turn] = []
     changes: list[Change] = []
     at = 0
@@ -29,8 +34,13 @@ def order_results(turns: list[Turn], _context: RepairContext) -> StepResult:
         while end < len(turns) and turns[end].kind == "tool":
             end += 1
         results = turns[at:end]
-        ordered = list(_in_order(call, results))
         why = "the template shows no ids that tell whose result it is"
+        if not context.policy.single_calls and _skips_a_call(call, results):
+            changes.append(call.change("tools", why))
+            made[-1:] = [tool_calls_as_text(call, context.separator), *results]
+            at = end
+            continue
+        ordered = list(_in_order(call, results))
         changes += [
             now.change("tools", why)
             for before, now in zip(results, ordered, strict=True)
@@ -39,6 +49,13 @@ def order_results(turns: list[Turn], _context: RepairContext) -> StepResult:
         made += ordered
         at = end
     return StepResult(made, changes)
+
+
+def _skips_a_call(call: Turn, results: Sequence[Turn]) -> bool:
+    """Return whether a call has no result, and a later one of the same message has."""
+    answered = {turn.message.get("tool_call_id") for turn in results}
+    are_answered = [each.get("id") in answered for each in tool_calls(call.message)]
+    return are_answered != sorted(are_answered, reverse=True)
 
 
 def _in_order(call: Turn, results: Sequence[Turn]) -> Iterator[Turn]:

@@ -10,6 +10,7 @@ import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from testing.real_templates import REAL, name
+from testing.rightness import mispaired
 
 CITIES = ("Oslo", "Rome", "Bern")
 
@@ -99,3 +100,15 @@ def test_other_results_keep_their_places() -> None:
     sent = repair(messages, profile).messages
     contents = [message["content"] for message in sent if message["role"] == "tool"]
     assert contents == ["sunny in oslo", "of nobody", "sunny in rome", "sunny in bern"]
+
+
+@each_template
+def test_a_result_is_never_read_as_that_of_a_call_without_one(path: Path) -> None:
+    """Where the first call of a round has no result, and the prompt shows no ids."""
+    template, profile = learnt(path)
+    sent = repair(round_of("Rome", "Bern"), profile).messages
+    assert list(mispaired(template, sent, tools=False)) == []
+    prompt = template.render(sent)
+    if "[Tool result: weather #2]" in prompt:
+        assert "[Tool call: weather #1]" in prompt
+        assert not any(message.get("tool_calls") for message in sent)
