@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from testing.real_templates import GEMMA_3
-from testing.vllm import MISTRAL, LoggedVllm, Model, gemma, serving
+from testing.asked_backend import at
+from testing.judged_by_vllm import Ask, Judge
+from testing.real_templates import GEMMA_3, REAL, name
+from testing.vllm import MISTRAL, MODEL, LoggedVllm, Model, gemma, serving
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +31,18 @@ def vllm_url(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         return
     with serving(gemma(gemma_3), tmp_path_factory.mktemp("vllm")) as (url, _):
         yield url
+
+
+@pytest.fixture(scope="session")
+def ask(vllm_url: str) -> Ask:
+    """How a real vLLM reads a template of trl's, by the template's name; learnt from it once."""
+
+    @cache
+    def judge(template: str) -> Judge:
+        (path,) = (each for each in REAL if name(each) == f"trl-{template}")
+        return Judge(at(vllm_url, model=MODEL, fields={"chat_template": path.read_text()}))
+
+    return judge
 
 
 @pytest.fixture(scope="module")

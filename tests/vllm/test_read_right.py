@@ -1,175 +1,43 @@
 """What a real vLLM takes and misreads as it comes, it reads right after the repair.
 
-Each test gives the fault in the prompt before, and its absence after; the prompts are vLLM's own, of
-`/tokenize` and `/detokenize`, and the profile is learnt from the server that is asked.
+Each test gives the fault in the prompt before, and its absence after; the prompts are vLLM's
+own, of `/tokenize` and `/detokenize`, and the profile is learnt from the server that is asked.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from litellm_role_guard import TemplateProfile, repair
-from litellm_role_guard.backend.backend import Backend
-from litellm_role_guard.backend.errors import BackendRefused
-from litellm_role_guard.backend.prompts import prompt_of
-from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.template.errors import TemplateRefused
-from testing.asked_backend import at
 from testing.conversations import Message, assistant, developer, parts, result, system, user
-from testing.real_templates import REAL, name
-from testing.rightness import mispaired, misread
-from testing.vllm import MODEL
+from testing.judged_by_vllm import (
+    IN_OSLO,
+    IN_ROME,
+    NATIVE,
+    OSLO,
+    QUESTION,
+    ROME,
+    THANKS,
+    Ask,
+    asks,
+    call,
+    stands_in_order,
+)
+from testing.rightness import misread
 
-QUESTION = user("How is the weather?")
-THANKS = user("Thanks for that.")
 TWO_LINES = 'Line "one" of {é}\nLine two.'
-# How each template opens the turn of a role that nobody knows, and that of a tool's result.
+# How each template opens the turn of a role that nobody knows.
 PRINTED = {
     "gemma3": "<start_of_turn>{}\n",
     "llama3_1": "<|start_header_id|>{}<|end_header_id|>\n\n",
     "gemma4_v2": "<|turn>{}\n",
 }
-NATIVE = {
-    "gemma3": "<start_of_turn>tool",
-    "llama3_1": "<|start_header_id|>ipython<|end_header_id|>",
-    "qwen3": "<tool_response>",
-    "gemma4_v2": "<|turn>tool",
-}
 
-Ask = Callable[[str], "Judge"]
-
-
-class Judge:
-    """A vLLM that renders one template, with the profile that was learnt from it.
-
-    Args:
-        backend: The vLLM.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.profile: TemplateProfile = asyncio.run(learn_from_backend(backend))
-
-    def render(
-        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] | None = None
-    ) -> str:
-        """Return the prompt that vLLM makes of a conversation; raise `TemplateRefused`."""
-        try:
-            return asyncio.run(prompt_of(self._backend, messages, tools=tools))
-        except BackendRefused as refusal:
-            raise TemplateRefused(str(refusal)) from refusal
-
-    def after(self, messages: Sequence[Message]) -> str:
-        """Return the prompt that vLLM makes of a conversation once it is repaired."""
-        return self.render(self.repaired(messages))
-
-    def repaired(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return a conversation as the guard sends it."""
-        return repair(messages, self.profile).messages
-
-
-@pytest.fixture(scope="module")
-def ask(vllm_url: str) -> Ask:
-    """How a real vLLM reads a template of trl's, by the template's name; learnt from it once."""
-
-    @cache
-    def judge(template: str) -> Judge:
-        (path,) = (each for each in REAL if name(each) == f"trl-{template}")
-        return Judge(at(vllm_url, model=MODEL, fields={"chat_template": path.read_text()}))
-
-    return judge
-
-
-def call(call_id: str, arguments: str, tool: str = "weather") -> Message:
-    """Return a tool call."""
-    function = {"name": tool, "arguments": arguments}
-    return {"id": call_id, "type": "function", "function": function}
-
-
-def asks(*calls: Message, text: str | None = None) -> Message:
-    """Return an assistant message with these calls."""
-    return {"role": "assistant", "content": text, "tool_calls": list(calls)}
-
-
-def stands_in_order(prompt: str, *texts: str) -> bool:
-    """Return whether each text stands in a prompt once, and behind the one before it."""
-    places = [prompt.find(text) for text in texts]
-    return (
-        -1 not in places and places == sorted(places) and all(prompt.count(t) == 1 for t in texts)
-    )
-
-
-OSLO = call("aB0000001", '{"city": "Oslo"}')
-ROME = call("aB0000002", '{"city": "Rome"}')
-IN_OSLO = result("aB0000001", "12 degrees")
-IN_ROME = result("aB0000002", "25 degrees")
-MISORDERED = [QUESTION, asks(OSLO, ROME), IN_ROME, IN_OSLO, assistant("It varies."), THANKS]
 
 tools_in_turns = pytest.mark.parametrize("template", ["llama3_1", "qwen3"])
 three = pytest.mark.parametrize("template", ["gemma3", "llama3_1", "qwen3"])
-
-
-# 1. Pairing.
-
-
-def test_qwen_is_no_longer_told_that_oslo_has_the_weather_of_rome(ask: Ask) -> None:
-    """It shows no ids, so that results in another order than their calls are swapped."""
-    qwen = ask("qwen3")
-    assert list(mispaired(qwen, MISORDERED, tools=False)) == [1]
-    assert stands_in_order(qwen.render(MISORDERED), "Oslo", "Rome", "25 degrees", "12 degrees")
-    assert stands_in_order(qwen.after(MISORDERED), "Oslo", "Rome", "12 degrees", "25 degrees")
-    assert list(mispaired(qwen, qwen.repaired(MISORDERED), tools=False)) == []
-
-
-def test_llama_which_takes_one_call_at_a_time_reads_each_result_behind_its_own_call(
-    ask: Ask,
-) -> None:
-    """As it comes, the round is refused."""
-    llama = ask("llama3_1")
-    with pytest.raises(TemplateRefused, match="single tool-calls"):
-        llama.render(MISORDERED)
-    prompt = llama.after(MISORDERED)
-    assert stands_in_order(prompt, "Oslo", "12 degrees", "Rome", "25 degrees")
-    assert prompt.count(NATIVE["llama3_1"]) == 2
-
-
-def test_gemma_3_which_knows_no_tools_reads_whose_result_it_is_in_words(ask: Ask) -> None:
-    """Two calls of one tool are told apart by a number. As it comes, the round is refused."""
-    gemma = ask("gemma3")
-    with pytest.raises(TemplateRefused, match="must alternate"):
-        gemma.render(MISORDERED)
-    prompt = gemma.after(MISORDERED)
-    assert '[Tool call: weather #1]\n{"city": "Oslo"}' in prompt
-    assert '[Tool call: weather #2]\n{"city": "Rome"}' in prompt
-    assert "[Tool result: weather #1]\n12 degrees" in prompt
-    assert "[Tool result: weather #2]\n25 degrees" in prompt
-
-
-@three
-def test_no_result_stands_with_another_call_in_any_of_many_rounds(ask: Ask, template: str) -> None:
-    """Two rounds with the same ids, each out of order, and one in which a result is missing."""
-    judge = ask(template)
-    first = [QUESTION, asks(OSLO, ROME), IN_ROME, IN_OSLO]
-    second = [result("aB0000002", "9 degrees"), result("aB0000001", "3 degrees")]
-    bern = call("aB0000003", '{"city": "Bern"}')
-    third = [result("aB0000003", "7 degrees"), result("aB0000001", "5 degrees")]
-    messages = [*first, asks(OSLO, ROME), *second, asks(OSLO, ROME, bern), *third, THANKS]
-    sent = judge.repaired(messages)
-    assert list(mispaired(judge, sent, tools=False)) == []
-    prompt = judge.render(sent)
-    for in_oslo, elsewhere in (("12", "25"), ("3", "9"), ("5", "7")):
-        oslo, other = (
-            re.search(rf"\b{degrees} degrees", prompt) for degrees in (in_oslo, elsewhere)
-        )
-        assert oslo is not None
-        assert other is not None
-        assert oslo.start() < other.start()
 
 
 # 2. A role printed, not known.
@@ -214,6 +82,29 @@ def test_all_results_of_a_round_are_read_in_one_form_and_no_turn_is_invented(
         assert prompt.count("<start_of_turn>user") == 3
         assert prompt.count("<start_of_turn>model") == 3
         assert "<start_of_turn>user\n<end_of_turn>" not in prompt
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "qwen3",
+        pytest.param(
+            "llama3_1",
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=AssertionError,
+                reason="named exemption 2026-11-26: live, the role's turn is cut off as a preamble",
+            ),
+        ),
+    ],
+)
+def test_a_late_system_message_stays_one_where_the_template_opens_with_such_a_turn(
+    ask: Ask, template: str
+) -> None:
+    """The model knows the role, though the template prints it like any other."""
+    judge = ask(template)
+    messages = [QUESTION, assistant("Where?"), system("Be brief."), THANKS]
+    assert judge.repaired(messages) is messages
 
 
 # 3. Half a round.
