@@ -135,8 +135,6 @@ DISTURBED: dict[str, tuple[list[Message], dict[str, str]]] = {
     "calls in two messages": ([QUESTION, asks(OSLO), asks(ROME), IN_ROME, IN_OSLO, THANKS], BOTH),
 }
 MISREAD = {
-    ("qwen3", "first missing"),
-    ("qwen3", "user between"),
     ("qwen3", "calls in two messages"),
     ("llama3_1", "user between"),
     ("llama3_1", "one id twice"),
