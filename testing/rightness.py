@@ -91,7 +91,7 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
 
 def is_source_code(prompt: str) -> bool:
     """Return whether a prompt shows a text part as a list is written in source code."""
-    found = re.search(r"""["']type["']: *["']text["'], *["']text["']:|\[\]""", prompt)
+    found = re.search(r"""["']type["']: *["']text["'], *["']text["']:|(?<!\]\n)\[\]""", prompt)
     return found is not None
 
 

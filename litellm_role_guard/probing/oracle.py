@@ -77,7 +77,10 @@ _SHOWING_TOOLS: tuple[list[Message], ...] = (
 _ROUNDS = 3
 
 # How pydantic locates a fault in a message; older releases name the kind of request in between.
-_ABOUT_MESSAGES = re.compile(r"\bbody\W[^)\n]{0,40}\bmessages\W")
+# Harmony's renderer knows five roles, and says so.
+_ABOUT_MESSAGES = re.compile(
+    r"\bbody\W[^)\n]{0,40}\bmessages\W|\brole\s{1,9}Input should be '", re.IGNORECASE
+)
 
 
 def same_rendering(live: Rendering, local: Rendering) -> bool:
@@ -198,7 +201,12 @@ class LiveOracle:
         lagging = min(len(new), int(await event_loop_lag() / LATE_SECONDS))
         self._slots = asyncio.Semaphore(max(self._concurrency, lagging))
         taken = await gather_or_cancel(self._taken(probe) for probe in new.values())
-        prompts = [self._without_preamble(tokens) for tokens in taken if tokens is not None]
+        prompts = [
+            # How the first turn opens is what is asked of a system message at the front.
+            tokens if _is_front(probe.messages) else self._without_preamble(tokens)
+            for probe, tokens in zip(new.values(), taken, strict=True)
+            if tokens is not None
+        ]
         texts = iter(await self._texts(prompts))
         for key, tokens in zip(new, taken, strict=True):
             self.renderings[key] = None if tokens is None else next(texts)
@@ -259,6 +267,10 @@ class LiveOracle:
     async def _text(self, tokens: list[int]) -> str:
         async with self._slots:
             return await self._server.detokenize(tokens)
+
+
+def _is_front(messages: Sequence[Message]) -> bool:
+    return [message["role"] for message in messages] in (["system", "user"], ["developer", "user"])
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

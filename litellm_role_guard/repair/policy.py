@@ -269,12 +269,8 @@ def _unread(answers: Mapping[str, Answer]) -> tuple[str, ...]:
 def _hides_media(answers: Mapping[str, Answer]) -> tuple[str, ...]:
     """Return the forms whose images are not shown; a developer's is that of system text."""
 
-    asked = dict.fromkeys(("developer", "late system"), "system")
-
-    def answer(form: str) -> Answer:
-        return answers.get(form, answers.get(asked.get(form, form), "accepted"))
-
-    return tuple(form for form in FORMS if answer(form) != "accepted")
+    known = {"developer": answers.get("system", "accepted"), **answers}
+    return tuple(form for form in FORMS if known.get(form, "accepted") != "accepted")
 
 
 def _rejected(answers: Mapping[str, Answer]) -> tuple[str, ...]:

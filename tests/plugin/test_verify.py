@@ -38,7 +38,8 @@ WORDS = {
     ),
     "drops the result": (
         "{% for m in messages %}{% if m.role != 'tool' or 'six' not in m.content %}"
-        "<{{ m.role }}>{{ m.content }}{{ m.tool_calls }}{% endif %}{% endfor %}",
+        "<{{ 'result' if m.role == 'tool' else m.role }}>{{ m.content }}{{ m.tool_calls }}"
+        "{% endif %}{% endfor %}",
         [USER, CALLED, RESULT, REPLY, USER],
         ["hi", "clock", "ten past six", "hello", "hi"],
     ),
@@ -113,7 +114,8 @@ async def test_what_nothing_helps_goes_on_as_it_was_repaired(tmp_path: Path) -> 
     """It is counted and told, and the backend has the word on it."""
     path = tmp_path / "template.jinja"
     path.write_text(
-        "{% if 'hi' in messages | string %}{{ raise_exception('no') }}{% endif %}{{ messages }}"
+        "{% if 'hi' in messages | string %}{{ raise_exception('no') }}{% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
     )
     guard = RoleGuard()
     kwargs = call([USER, REPLY, USER], chat_template=str(path), verify=True)

@@ -8,8 +8,8 @@ import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from litellm_role_guard.relax.relax import relax
+from testing.media import IMAGE, PART, conversation
 from testing.real_templates import REAL, name
-from tests.repair.test_media import IMAGE, PART, conversation
 
 KINDS = ("user", "tool", "system", "late system", "assistant")
 

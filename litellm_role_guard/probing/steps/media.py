@@ -37,11 +37,13 @@ def ask_media(asker: Asker) -> Step[None]:
     placeholder = _added(*shown)
     if not placeholder or marks_in(placeholder):
         return  # no media, a model that takes none, or a template that does more with an image
-    answers: dict[Path, Answer] = {("media", "user"): "accepted"}
+    answers: dict[Path, Answer] = {}
     for kind, frame in _FRAMES.items():
         if _may_be_asked(asker.answers, kind):
             shown = yield from _render(asker, kind, frame)
-            answers["media", kind] = _answer(placeholder, *shown)
+            answer = _answer(placeholder, *shown)
+            if answer != "accepted":  # else as if it was not asked, on a text model's server say
+                answers["media", kind] = answer
     asker.answers.update(answers)
 
 
