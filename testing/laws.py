@@ -121,7 +121,7 @@ def broken_laws(
     prompt = read(template, repaired.messages, tools=tools)
     if prompt is None:
         yield "accepted: the template refuses the result"
-    elif missing := _unread(prompt, conversation, split=_was_split(repaired)):
+    elif missing := unread(prompt, conversation, split=_was_split(repaired)):
         yield f"whole: {missing}"
     if found := list(misread(template, repaired.messages, tools=tools)):
         yield f"right: {found} are printed as in a role that nobody knows"
@@ -134,7 +134,7 @@ def broken_laws(
     if (
         changed
         and original is not None
-        and not _unread(original, conversation, split=False)
+        and not unread(original, conversation, split=False)
         and not _is_misread(template, messages, tools=tools)
     ):
         yield f"minimal: it was whole, and changed: {repaired.changes}"
@@ -169,7 +169,7 @@ def _results(message: Any) -> list[Any]:
     ]
 
 
-def _unread(prompt: str, conversation: Conversation, *, split: bool) -> str:
+def unread(prompt: str, conversation: Conversation, *, split: bool) -> str:
     """Tell what is missing from a prompt, or stands out of order."""
     lead = 0
     while lead < len(conversation.messages) and conversation.messages[lead]["role"] in FRONT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..messages.message import content_parts, part_text
+from ..messages.message import content_parts, part_text, plain_text
 from .labelled_text import labelled_user
 from .turn import Turn
 
@@ -12,10 +12,11 @@ def without_media(turn: Turn) -> Turn | None:
 
     A tool result stays: its call waits for it.
     """
-    texts = [part for part in content_parts(turn.message) if part_text(part) is not None]
-    if not texts and turn.kind not in ("tool", "call"):
+    text = plain_text(turn.message)
+    if not text and turn.kind not in ("tool", "call"):
         return None
-    content = texts or ("[Media]" if turn.kind == "tool" else None)
+    # A string, since /v1/responses knows no reply of several parts.
+    content = text or ("[Media]" if turn.kind == "tool" else None)
     return turn._replace(message={**turn.message, "content": content})
 
 
