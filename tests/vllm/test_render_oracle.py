@@ -296,6 +296,14 @@ def test_several_rounds_out_of_order_are_each_put_in_order_for_harmony(harmony: 
     assert degrees == ["12", "25", "3", "9", "5", "7"]
 
 
+@exempt("only results right behind one message are put in order")
+def test_results_of_calls_in_two_messages_are_put_in_order_for_harmony(harmony: Judge) -> None:
+    """Harmony shows the calls as it shows those of one message."""
+    messages = [QUESTION, asks(OSLO), asks(ROME), IN_ROME, IN_OSLO, THANKS]
+    said = [turn.text for turn in answers(harmony.after(messages))]
+    assert said != ["25 degrees", "12 degrees"]
+
+
 def test_the_text_of_a_role_that_harmony_refuses_is_said_by_the_user(harmony: Judge) -> None:
     """Behind a label that says whose it is."""
     messages: list[Message] = [QUESTION, {"role": "function", "name": "f", "content": "7"}, THANKS]
