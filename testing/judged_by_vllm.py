@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from litellm_role_guard import TemplateProfile, repair
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.backend.errors import BackendRefused
 from litellm_role_guard.backend.prompts import prompt_of
@@ -14,6 +15,7 @@ from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.template.errors import TemplateRefused
 
 from .conversations import Message, result, user
+from .vllm import SPECIAL_TOKENS
 
 # How each of these templates opens a tool's result.
 NATIVE = {
@@ -58,6 +60,17 @@ class Judge:
 
 Ask = Callable[[str], Judge]
 """Gives the judge of a template of trl's, by the template's name."""
+
+
+def from_file(path: Path) -> TemplateProfile:
+    """Return the profile of a template as a vLLM with the tiny model would serve it.
+
+    The model takes no images, so that nothing is learnt of them there.
+    """
+    profile = TemplateProfile.learn(ChatTemplate(path.read_text(), special_tokens=SPECIAL_TOKENS))
+    with_tools = profile.with_tools and profile.with_tools.model_copy(update={"media": {}})
+    profile = profile.model_copy(update={"media": {}})
+    return profile.model_copy(update={"with_tools": with_tools})
 
 
 def call(call_id: str, arguments: str, tool: str = "weather") -> Message:

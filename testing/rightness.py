@@ -77,7 +77,7 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
     for at, message in enumerate(messages):
         calls = [call["id"] for call in message.get("tool_calls") or ()]
         behind = itertools.takewhile(lambda each: each["role"] == "tool", messages[at + 1 :])
-        results = [each for each in behind if each["tool_call_id"] in calls]
+        results = [each for each in behind if each.get("tool_call_id") in calls]
         answered = [each["tool_call_id"] for each in results]
         expected = list(dict.fromkeys(calls))[: len(set(answered))]
         if list(dict.fromkeys(answered)) != expected and any(

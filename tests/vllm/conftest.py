@@ -13,6 +13,7 @@ from testing.asked_backend import at
 from testing.judged_by_vllm import Ask, Judge
 from testing.real_templates import GEMMA_3, REAL, name
 from testing.vllm import MISTRAL, MODEL, LoggedVllm, Model, gemma, serving
+from testing.vllm_render import is_there, rendering_harmony, rendering_templates
 
 
 @pytest.fixture(scope="session")
@@ -83,4 +84,30 @@ def mistral_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options = ("--tokenizer-mode", "mistral")
     model = Model(MISTRAL, ("make_tiny_mistral.py",), options, {})
     with serving(model, tmp_path_factory.mktemp("mistral")) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def oracle_url(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a `vllm launch render`: ROLE_GUARD_RENDER_VLLM_URL, or one started here."""
+    given = os.environ.get("ROLE_GUARD_RENDER_VLLM_URL")
+    if given:
+        yield given.rstrip("/")
+        return
+    if not is_there():
+        pytest.skip("this vLLM has no `launch render`")
+    with rendering_templates(gemma_3, tmp_path_factory.mktemp("oracle")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def harmony_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one that renders Harmony: ROLE_GUARD_HARMONY_VLLM_URL, or a new one."""
+    given = os.environ.get("ROLE_GUARD_HARMONY_VLLM_URL")
+    if given:
+        yield given.rstrip("/")
+        return
+    if not is_there():
+        pytest.skip("this vLLM has no `launch render`")
+    with rendering_harmony(tmp_path_factory.mktemp("harmony")) as url:
         yield url

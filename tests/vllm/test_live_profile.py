@@ -8,25 +8,15 @@ import httpx
 import litellm
 import pytest
 
-from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
+from litellm_role_guard import RoleGuard, TemplateProfile
 from litellm_role_guard.backend.identity import read_identity, served_models
 from litellm_role_guard.backend.prompts import refusal_of
 from litellm_role_guard.probing.live import learn_from_backend
 from litellm_role_guard.routing.backend_load import requests_of
 from testing.asked_backend import at
+from testing.judged_by_vllm import from_file
 from testing.real_templates import REAL, name
-from testing.vllm import MODEL, SPECIAL_TOKENS
-
-
-def from_file(path: Path) -> TemplateProfile:
-    """Return the profile of a template as a vLLM with the tiny model would serve it.
-
-    The model takes no images, so that nothing is learnt of them there.
-    """
-    profile = TemplateProfile.learn(ChatTemplate(path.read_text(), special_tokens=SPECIAL_TOKENS))
-    with_tools = profile.with_tools and profile.with_tools.model_copy(update={"media": {}})
-    profile = profile.model_copy(update={"media": {}})
-    return profile.model_copy(update={"with_tools": with_tools})
+from testing.vllm import MODEL
 
 
 @pytest.mark.parametrize("path", REAL, ids=name)
