@@ -175,7 +175,7 @@ class RepairPolicy:
             opens=not has_leading_system or "system" not in self.unread_leading,
             ends=lambda state: state not in self.no_end and state not in unread_ends,
             single_part=self.rejects_parts,
-            no_parts=[form.rpartition(" ")[2] for form in self.hides_media],
+            no_media=[form.rpartition(" ")[2] for form in self.hides_media],
             any_parts=not self.rejects_other_parts,
             strict_results=tuple(self.stray_results),
             reasoning=not self.rejects_reasoning,

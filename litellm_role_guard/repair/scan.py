@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..messages.message import Message, is_empty, tool_calls
+from ..messages.message import Message, is_empty, part_text, tool_calls
 from .call_check import tool_calls_are_clean
 from .policy import RepairPolicy
 from .scan_table import CALL, RESULT, ScanState, ScanTable
@@ -65,6 +65,7 @@ def scan(
                 if not content or (
                     type(content) is not str
                     and (type(content) is not list or len(content) > parts[message["role"]])
+                    and not _has_text_parts(content, message["role"], table)
                 ):
                     return None
                 state = state[message["role"]]
@@ -117,4 +118,15 @@ def _is_shown(message: Message, table: ScanTable) -> bool:
 
 
 def _has_parts(content: object, role: str, table: ScanTable) -> bool:
-    return isinstance(content, list) and len(content) <= table.parts.get(role, 0)
+    if not isinstance(content, list):
+        return False
+    return len(content) <= table.parts.get(role, 0) or _has_text_parts(content, role, table)
+
+
+def _has_text_parts(content: object, role: str, table: ScanTable) -> bool:
+    """Return whether a content is parts of text alone, of a kind that may not hold media."""
+    return (
+        isinstance(content, list)
+        and len(content) <= table.text_parts.get(role, 0)
+        and all(part_text(part) is not None for part in content)
+    )

@@ -39,6 +39,7 @@ class ScanTable(NamedTuple):
         opens: Whether a system message is read at the front, where there is one.
         states: The states by their names.
         parts: Of how many parts a content may be, by the kind of message.
+        text_parts: The same of text alone, for kinds whose media the template does not show.
         answering: The states in which a tool result has to answer an open call.
         reasoning: Whether a message may hold reasoning.
     """
@@ -46,6 +47,7 @@ class ScanTable(NamedTuple):
     opens: bool
     states: Mapping[str, ScanState]
     parts: Mapping[str, int]
+    text_parts: Mapping[str, int]
     answering: frozenset[str]
     reasoning: bool
 
@@ -57,7 +59,7 @@ class ScanTable(NamedTuple):
         opens: bool,
         ends: Callable[[str], bool],
         single_part: Collection[str],
-        no_parts: Collection[str],
+        no_media: Collection[str],
         any_parts: bool,
         strict_results: Collection[str],
         reasoning: bool,
@@ -69,7 +71,7 @@ class ScanTable(NamedTuple):
             opens: As the attribute.
             ends: Whether a reply may be asked for in a state.
             single_part: The kinds whose content may be of one part only.
-            no_parts: The kinds whose content may be no parts: an image in it needs a closer look.
+            no_media: The kinds whose content may be parts of text alone.
             any_parts: Whether content may be parts at all; some hold text of other types.
             strict_results: After which turns (`call`, `tool`) a result has to answer an open call.
             reasoning: As the attribute.
@@ -81,17 +83,14 @@ class ScanTable(NamedTuple):
             for kind in KINDS:
                 if goes_on(state, kind):
                     states[state][keys.get(kind, kind)] = states[after(state, kind)]
+        limits = {
+            kind: (1 if kind in single_part else ANY_NUMBER) if any_parts else 0 for kind in KINDS
+        }
         return cls(
             opens=opens,
             states=states,
-            parts={
-                kind: 0
-                if not any_parts or kind in no_parts
-                else 1
-                if kind in single_part
-                else ANY_NUMBER
-                for kind in KINDS
-            },
+            parts={kind: 0 if kind in no_media else limits[kind] for kind in KINDS},
+            text_parts={kind: limits[kind] for kind in KINDS if kind in no_media},
             answering=frozenset(
                 state for state in STATES if state.rpartition("+")[2] in strict_results
             ),
