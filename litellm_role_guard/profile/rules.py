@@ -78,6 +78,10 @@ class Rules(BaseModel):
         default="accepted",
         description="A leading developer message with a system message later on.",
     )
+    developer_then_empty: Answer = Field(
+        default="accepted",
+        description="The same with an empty system message, which a backend may merge with it.",
+    )
     developer_before_last: Answer = Field(
         default="not_read",
         description="A developer message right before the last user turn, where it is read only "

@@ -25,7 +25,10 @@ def merge_leading_system(turns: list[Turn], context: RepairContext) -> StepResul
     # A backend that merges developer messages into the system message moves every later system
     # message to the front along with them.
     moves_later = policy.developer_takes_system and any(
-        turn.kind in SYSTEM_KINDS and not is_empty(turn.message) for turn in rest
+        turn.kind in SYSTEM_KINDS
+        and not turn.ignored_empty
+        and (policy.developer_takes_empty or not is_empty(turn.message))
+        for turn in rest
     )
     native, changes = _without_unread_developer(run, policy, moves_later=moves_later)
     if "system" in policy.unread_leading and any(turn.kind == "system" for turn in native):

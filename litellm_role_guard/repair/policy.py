@@ -43,6 +43,7 @@ class RepairPolicy:
             developer message.
         hoists_first_only: Of several system messages, the template moves the first one only.
         developer_takes_system: A leading developer message takes later system text along.
+        developer_takes_empty: It is not even read where an empty system message comes later.
         ignores_empty_developer: An empty late developer message changes nothing.
         shows_system_last: All system text is shown before the last user turn.
         rejects_reasoning: A message with reasoning is not taken.
@@ -85,6 +86,7 @@ class RepairPolicy:
     hoists_developer: bool
     hoists_first_only: bool
     developer_takes_system: bool
+    developer_takes_empty: bool
     ignores_empty_developer: bool
     shows_system_last: bool
     rejects_reasoning: bool
@@ -232,6 +234,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         hoists_developer="developer" in rules.hoisted_kinds,
         hoists_first_only=bool(rules.follows_with_system),
         developer_takes_system=rules.developer_then_system != "accepted",
+        developer_takes_empty=rules.developer_then_empty != "accepted",
         ignores_empty_developer=rules.empty_developer == "accepted",
         shows_system_last=rules.developer_before_last == "accepted",
         rejects_reasoning=rules.reasoning != "accepted",

@@ -17,6 +17,10 @@ def developer_questions(answers: Answers) -> Questions:
             ProbeBuilder("developer", "user", "system", "user"),
             ProbeBuilder("developer", "user", "assistant", "system", "user"),
         ],
+        ("developer_then_empty",): [
+            add_all(ProbeBuilder("developer", "user").say("system", ""), ("user",)),
+            ProbeBuilder("developer", "user").say("system", ""),
+        ],
         ("developer_before_last",): [ProbeBuilder("user", "assistant", "developer", "user")],
         ("empty_developer", "user"): [add_all(after_user, ("assistant", "user"))],
         ("empty_developer", "assistant"): [add_all(after_assistant, ("user",))],
