@@ -110,9 +110,23 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
 
 
 def broken_laws(
-    template: Renders, profile: TemplateProfile, conversation: Conversation, *, tools: bool
+    template: Renders,
+    profile: TemplateProfile,
+    conversation: Conversation,
+    *,
+    tools: bool,
+    judge: Renders | None = None,
 ) -> Iterator[str]:
-    """Give the names of the laws that the repair of this conversation breaks, and how."""
+    """Return the names of the laws that the repair of this conversation breaks, and how.
+
+    Args:
+        template: Renders the conversation, and what was made of it.
+        profile: What it accepts.
+        conversation: The conversation.
+        tools: Whether tool definitions go with it.
+        judge: Renders what tells whether messages are read right; the template, if None.
+    """
+    judge = judge or template
     messages, given = conversation.messages, TOOLS if tools else None
     before = copy.deepcopy(messages)
     repaired = repair(messages, profile, tools=given)
@@ -123,11 +137,11 @@ def broken_laws(
         yield "accepted: the template refuses the result"
     elif missing := unread(prompt, conversation, split=_was_split(repaired)):
         yield f"whole: {missing}"
-    if found := list(misread(template, repaired.messages, tools=tools)):
+    if found := list(misread(judge, repaired.messages, tools=tools)):
         yield f"right: {found} are printed as in a role that nobody knows"
     if is_source_code(prompt or ""):
         yield "right: a list is printed as it is"
-    if found := list(mispaired(template, repaired.messages, tools=tools)):
+    if found := list(mispaired(judge, repaired.messages, tools=tools)):
         yield f"right: the results of {found} stand with another call"
     changed = repaired.messages is not messages
     original = read(template, messages, tools=tools) if changed else prompt
@@ -135,7 +149,7 @@ def broken_laws(
         changed
         and original is not None
         and not unread(original, conversation, split=False)
-        and not _is_misread(template, messages, tools=tools)
+        and not _is_misread(judge, messages, tools=tools)
     ):
         yield f"minimal: it was whole, and changed: {repaired.changes}"
     again = repair(repaired.messages, profile, tools=given)

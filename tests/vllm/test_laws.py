@@ -24,7 +24,7 @@ from litellm_role_guard.template.errors import TemplateRefused
 from testing.bodies import DETOKENIZE, TOKENIZE, to_vllm_messages
 from testing.laws import Conversation, broken_laws, conversations
 from testing.real_templates import REAL, name
-from testing.vllm import MODEL
+from testing.vllm import MODEL, SPECIAL_TOKENS
 
 AT_ONCE = 10
 
@@ -108,7 +108,7 @@ def test_what_is_repaired_is_taken_and_read_by_a_real_vllm(
         repaired = repair(talk.messages, profile, tools=tools).messages
         for messages in (talk.messages, repaired):
             asked[_key(messages, tools)] = messages, tools
-    server = Server(vllm_url, text)
+    server, judge = Server(vllm_url, text), ChatTemplate(text, special_tokens=SPECIAL_TOKENS)
     asyncio.run(server.ask(list(asked.values())))
     for talk, with_tools in sound:
-        assert list(broken_laws(server, profile, talk, tools=with_tools)) == []
+        assert list(broken_laws(server, profile, talk, tools=with_tools, judge=judge)) == []
