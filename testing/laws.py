@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -36,6 +35,11 @@ class Conversation:
         """Give the messages' roles."""
         return [message["role"] for message in self.messages]
 
+    def new_mark(self) -> str:
+        """Return a new text for the message that is added next."""
+        self.marks.append((len(self.messages), f"mark{len(self.marks):03d}x"))
+        return self.marks[-1][1]
+
     def cut(self, length: int) -> Conversation:
         """Give the first messages only."""
         return Conversation(
@@ -53,13 +57,8 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             are cut short or no object, and some tool results answer no call, come in another order
             or are missing.
     """
-    count = itertools.count()
-    messages: list[dict[str, Any]] = []
-    marks: list[tuple[int, str]] = []
-
-    def mark() -> str:
-        marks.append((len(messages), f"mark{next(count):03d}x"))
-        return marks[-1][1]
+    drawn = Conversation([], [])
+    messages, mark = drawn.messages, drawn.new_mark
 
     def content() -> Any:
         forms = ["text"] * 5 + ["parts", "spaced"] + (["", "null", "none"] if rough else [])
@@ -106,7 +105,7 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
         if answered:
             for call_id in answered:
                 messages.append({"role": "tool", "tool_call_id": call_id, "content": mark()})
-    return Conversation(messages, marks)
+    return drawn
 
 
 def broken_laws(

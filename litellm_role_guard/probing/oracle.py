@@ -24,6 +24,7 @@ from ..backend.tasks import gather_or_cancel
 from ..messages.message import Message, has_media
 from ..profile.refusals import is_about_conversation
 from .probe import TOOLS, Probe, Rendering
+from .shared_beginning import shared_beginning
 
 CONCURRENCY = 4
 """Requests that are open at once. More of them do not make a vLLM answer faster."""
@@ -146,13 +147,13 @@ class LiveOracle:
         if len(self._plain) < LONG_PREAMBLE_TOKENS:
             return
         other = await self._taken(_PLAIN._replace(messages=_OTHER_WORDS))
-        shared = _shared(self._plain, other or []) - _MARGIN_TOKENS
+        shared = shared_beginning(self._plain, other or []) - _MARGIN_TOKENS
         if shared >= LONG_PREAMBLE_TOKENS:
             self._preamble = self._plain[:shared]
 
     def _without_preamble(self, tokens: list[int]) -> list[int]:
         # A prompt shares less than all of the preamble if system text stands within it.
-        return tokens[max(0, _shared(tokens, self._preamble) - _MARGIN_TOKENS) :]
+        return tokens[max(0, shared_beginning(tokens, self._preamble) - _MARGIN_TOKENS) :]
 
     async def _separator_tokens(self) -> list[int]:
         body = {
@@ -271,14 +272,6 @@ class LiveOracle:
 
 def _is_front(messages: Sequence[Message]) -> bool:
     return [message["role"] for message in messages] in (["system", "user"], ["developer", "user"])
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return the length of the common beginning of two prompts, in tokens."""
-    for at, (token, another) in enumerate(zip(one, other, strict=False)):
-        if token != another:
-            return at
-    return min(len(one), len(other))
 
 
 def _is_answer(words: str) -> bool:

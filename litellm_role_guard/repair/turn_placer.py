@@ -121,16 +121,12 @@ class TurnPlacer:
             self.put(turn)
             return
         self._note("content", turn, f"the template shows no media of a {form} message")
+        self._media.append(media_as_user(turn, self._label(turn)))
         text = without_media(turn)
-        media = media_as_user(turn, self._label(turn))
-        if text is None:
-            self._media.append(media)
-            return
-        # Results stand together behind their calls, and system messages at the front.
-        self._media_wait_for = SYSTEM_KINDS if self.at_front else ("tool",)
-        self._media.append(media)
-        if fitting := normalize_content(text, self._context, late=not self.at_front).turn:
-            self.put(fitting)
+        if text is not None:
+            # Results stand together behind their calls, and system messages at the front.
+            self._media_wait_for = SYSTEM_KINDS if self.at_front else ("tool",)
+            self.put(text)
 
     def _place_media(self) -> None:
         """Have the user show the media that wait for their place."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,13 +32,8 @@ def dialogues(draw: st.DrawFn) -> Conversation:
 
     Some turns have a name, several parts, an image or reasoning.
     """
-    count = itertools.count()
-    messages: list[dict[str, Any]] = []
-    marks: list[tuple[int, str]] = []
-
-    def mark() -> str:
-        marks.append((len(messages), f"mark{next(count):03d}x"))
-        return marks[-1][1]
+    drawn = Conversation([], [])
+    messages, mark = drawn.messages, drawn.new_mark
 
     def say(role: str, **fields: Any) -> None:
         form = draw(st.sampled_from(["text", "text", "text", "part", "parts"]))
@@ -74,7 +68,7 @@ def dialogues(draw: st.DrawFn) -> Conversation:
         thought = {"reasoning": "a thought"} if draw(st.integers(0, 4)) == 0 else {}
         say("assistant", **thought)
     say("user")
-    return Conversation(messages, marks)
+    return drawn
 
 
 @pytest.mark.parametrize("path", REAL, ids=name)

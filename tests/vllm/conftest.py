@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,30 @@ from testing.judged_by_vllm import Ask, Judge
 from testing.real_templates import GEMMA_3, REAL, name
 from testing.vllm import MISTRAL, MODEL, LoggedVllm, Model, gemma, serving
 from testing.vllm_render import is_there, rendering_harmony, rendering_templates
+
+
+def _given_or_started(
+    variable: str, start: Callable[[], AbstractContextManager[str]]
+) -> Iterator[str]:
+    """Yield the address in an environment variable, or that of a server started for it."""
+    given = os.environ.get(variable)
+    if given:
+        yield given.rstrip("/")
+        return
+    with start() as url:
+        yield url
+
+
+@contextmanager
+def _served(model: Model, folders: pytest.TempPathFactory, folder: str) -> Iterator[str]:
+    with serving(model, folders.mktemp(folder)) as (url, _):
+        yield url
+
+
+def _rendering_folder(folders: pytest.TempPathFactory) -> Path:
+    if not is_there():
+        pytest.skip("this vLLM has no `launch render`")
+    return folders.mktemp("rendering")
 
 
 @pytest.fixture(scope="session")
@@ -26,12 +51,8 @@ def gemma_3() -> Path:
 @pytest.fixture(scope="session")
 def vllm_url(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real vLLM: the one in ROLE_GUARD_VLLM_URL, or one started here."""
-    given = os.environ.get("ROLE_GUARD_VLLM_URL")
-    if given:
-        yield given.rstrip("/")
-        return
-    with serving(gemma(gemma_3), tmp_path_factory.mktemp("vllm")) as (url, _):
-        yield url
+    start = partial(_served, gemma(gemma_3), tmp_path_factory, "vllm")
+    yield from _given_or_started("ROLE_GUARD_VLLM_URL", start)
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +72,8 @@ def vllm_pair(
     vllm_url: str, gemma_3: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
     """The addresses of two of them, the second at ROLE_GUARD_SECOND_VLLM_URL or started here."""
-    given = os.environ.get("ROLE_GUARD_SECOND_VLLM_URL")
-    if given:
-        yield vllm_url, given.rstrip("/")
-        return
-    with serving(gemma(gemma_3), tmp_path_factory.mktemp("second")) as (url, _):
+    start = partial(_served, gemma(gemma_3), tmp_path_factory, "second")
+    for url in _given_or_started("ROLE_GUARD_SECOND_VLLM_URL", start):
         yield vllm_url, url
 
 
@@ -77,37 +95,27 @@ def logged_vllm(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def mistral_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a vLLM in Mistral mode: ROLE_GUARD_MISTRAL_VLLM_URL, or one started here."""
-    given = os.environ.get("ROLE_GUARD_MISTRAL_VLLM_URL")
-    if given:
-        yield given.rstrip("/")
-        return
     options = ("--tokenizer-mode", "mistral")
     model = Model(MISTRAL, ("make_tiny_mistral.py",), options, {})
-    with serving(model, tmp_path_factory.mktemp("mistral")) as (url, _):
-        yield url
+    start = partial(_served, model, tmp_path_factory, "mistral")
+    yield from _given_or_started("ROLE_GUARD_MISTRAL_VLLM_URL", start)
 
 
 @pytest.fixture(scope="session")
 def oracle_url(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a `vllm launch render`: ROLE_GUARD_RENDER_VLLM_URL, or one started here."""
-    given = os.environ.get("ROLE_GUARD_RENDER_VLLM_URL")
-    if given:
-        yield given.rstrip("/")
-        return
-    if not is_there():
-        pytest.skip("this vLLM has no `launch render`")
-    with rendering_templates(gemma_3, tmp_path_factory.mktemp("oracle")) as url:
-        yield url
+
+    def start() -> AbstractContextManager[str]:
+        return rendering_templates(gemma_3, _rendering_folder(tmp_path_factory))
+
+    yield from _given_or_started("ROLE_GUARD_RENDER_VLLM_URL", start)
 
 
 @pytest.fixture(scope="session")
 def harmony_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one that renders Harmony: ROLE_GUARD_HARMONY_VLLM_URL, or a new one."""
-    given = os.environ.get("ROLE_GUARD_HARMONY_VLLM_URL")
-    if given:
-        yield given.rstrip("/")
-        return
-    if not is_there():
-        pytest.skip("this vLLM has no `launch render`")
-    with rendering_harmony(tmp_path_factory.mktemp("harmony")) as url:
-        yield url
+
+    def start() -> AbstractContextManager[str]:
+        return rendering_harmony(_rendering_folder(tmp_path_factory))
+
+    yield from _given_or_started("ROLE_GUARD_HARMONY_VLLM_URL", start)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...profile.states import STATES, SYSTEM_KINDS, Kind, after
-from ...template.control_role import is_printed_alike, opens_as_at_front
+from ...template.control_role import CONTROL_ROLE, is_printed_alike, opens_as_at_front
 from ..answers import Path
 from ..asker import Asker, Step
-from ..control import control_of
 from ..probe import Rendering, judge, marks_in
 from ..probe_builder import FIRST_MARK, ProbeBuilder
 
@@ -28,23 +27,12 @@ def ask_whether_known(
         questions: The questions; the last key of each path is the kind of message asked about.
         at: The position of that message.
     """
-    asked = [
-        (path, builder)
-        for path, builders in questions.items()
-        if path[-1] in _MAYBE_UNKNOWN and asker.answers.is_accepted(*path)
-        for builder in builders
-    ]
-    if not asked:
+    proved = yield from _proofs(asker, questions)
+    if not proved:
         return
-    builders = [builder for _, builder in asked]
-    renderings = yield from asker.render(builders)  # known already
-    proved: dict[Path, tuple[ProbeBuilder, Rendering]] = {}
-    for (path, builder), rendering in zip(asked, renderings, strict=True):
-        if judge(rendering, builder.marks, builder.unordered_marks) == "accepted":
-            proved.setdefault(path, (builder, rendering))
     fronts: dict[str, ProbeBuilder] = {kind: ProbeBuilder(kind, "user") for kind in SYSTEM_KINDS}
     controls = yield from asker.render(
-        [*(control_of(builder, at) for builder, _ in proved.values()), *fronts.values()]
+        [*(_in_control_role(builder, at) for builder, _ in proved.values()), *fronts.values()]
     )
     at_front = dict(zip(fronts, controls[len(proved) :], strict=True))
     for (path, (builder, rendering)), control in zip(proved.items(), controls, strict=False):
@@ -53,6 +41,42 @@ def ask_whether_known(
             rendering, mark, at_front.get(kind), FIRST_MARK, kind
         ):
             asker.answers.update({path: "unknown"})
+
+
+def _proofs(
+    asker: Asker, questions: Mapping[Path, Sequence[ProbeBuilder]]
+) -> Step[dict[Path, tuple[ProbeBuilder, Rendering]]]:
+    """Return the conversation that was accepted for each path, with its rendering.
+
+    They are put in the order in which they were asked, so that none is a new question.
+    """
+    left = {
+        path: list(builders)
+        for path, builders in questions.items()
+        if path[-1] in _MAYBE_UNKNOWN and asker.answers.is_accepted(*path)
+    }
+    proved: dict[Path, tuple[ProbeBuilder, Rendering]] = {}
+    while left:
+        batch = {path: builders.pop(0) for path, builders in left.items()}
+        renderings = yield from asker.render(list(batch.values()))
+        for (path, builder), rendering in zip(batch.items(), renderings, strict=True):
+            if judge(rendering, builder.marks, builder.unordered_marks) == "accepted":
+                proved[path] = builder, rendering
+        left = {
+            path: builders for path, builders in left.items() if builders and path not in proved
+        }
+    return proved
+
+
+def _in_control_role(builder: ProbeBuilder, at: int) -> ProbeBuilder:
+    """Return the same conversation with the message at a position in the role nobody knows."""
+    control = ProbeBuilder(unordered_marks=builder.unordered_marks)
+    control.marks = builder.marks
+    control.messages = [
+        {**message, "role": CONTROL_ROLE} if position == at else message
+        for position, message in enumerate(builder.messages)
+    ]
+    return control
 
 
 def make_rounds_whole(asker: Asker) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from ...profile.rules import Answer
@@ -10,6 +9,7 @@ from ..answers import Answers, Path
 from ..asker import Asker, Step
 from ..probe import Rendering, marks_in
 from ..probe_builder import ProbeBuilder, add_all
+from ..shared_beginning import shared_beginning
 
 # The smallest PNG: one pixel. Some servers decode what they are sent.
 _PIXEL = (
@@ -89,12 +89,6 @@ def _added(with_image: Rendering, without: Rendering) -> str:
     """Return what an image adds to a prompt; empty where it adds nothing."""
     if with_image is None or without is None:
         return ""
-    begin = _shared(without, with_image)
-    end = len(with_image) - _shared(without[begin:][::-1], with_image[begin:][::-1])
+    begin = shared_beginning(without, with_image)
+    end = len(with_image) - shared_beginning(without[begin:][::-1], with_image[begin:][::-1])
     return with_image[begin:end].strip()
-
-
-def _shared(one: str, other: str) -> int:
-    """Return the length of the common beginning."""
-    pairs = zip(one, other, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
