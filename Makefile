@@ -8,6 +8,10 @@ export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
 # A file's tests share their processes, so that a file stays with one of two workers.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser
+# uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/python -e '.[$(1)]'; } \
+  || $(PIP) -e '.[$(1)]'; } 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
 
@@ -88,15 +92,15 @@ $(BIN)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (about a minute, once) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
+	@$(call install,dev)
 	@touch $@
 
 # What the benchmarks compare with, and draw with.
 $(BIN)/.bench: $(BIN)/.ready
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[bench]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
+	@$(call install,bench)
 	@touch $@
 
 # Playwright without a browser of its own, which only the browser's tests, and their types, need.
 $(BIN)/.browser: $(BIN)/.ready
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[browser]' 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
+	@$(call install,browser)
 	@touch $@
