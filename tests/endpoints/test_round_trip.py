@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,10 @@ from litellm_role_guard.endpoints.responses_validation import find_input_error
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.plugin.litellm_internals import to_vllm_messages
 from litellm_role_guard.probing.probe import TOOLS
-from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.simulator.responses import as_messages
-from litellm_role_guard.template.chat_template import ChatTemplate
 from testing.laws import Conversation, conversations
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.response_items import ResponsesBody, as_rendered, responses_bodies
 from testing.rightness import read
@@ -34,13 +32,6 @@ from testing.templates import OURS
 
 many = examples(quick=15, full=200)
 TEMPLATES = [*OURS, *REAL]
-
-
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
-    """Give a template and its profile."""
-    template = ChatTemplate.from_path(path)
-    return template, TemplateProfile.learn(template)
 
 
 def read_by_vllm(arguments: dict[str, Any]) -> list[Any]:

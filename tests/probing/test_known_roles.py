@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.rightness import misread
 
@@ -61,8 +62,8 @@ def test_a_call_whose_result_is_unknown_is_no_call_either() -> None:
 @pytest.mark.parametrize("path", REAL, ids=name)
 def test_no_result_stands_in_a_turn_that_only_prints_its_role(path: Path) -> None:
     """All results of the round are labelled in place of that, and nothing is invented."""
-    template = ChatTemplate.from_path(path)
-    repaired = repair(ROUND, TemplateProfile.learn(template))
+    template, profile = learnt(path)
+    repaired = repair(ROUND, profile)
     assert list(misread(template, repaired.messages, tools=False)) == []
     assert not any(change.what == "filled" for change in repaired.changes)
     if any(misread(template, ROUND, tools=False)):

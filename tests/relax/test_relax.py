@@ -64,6 +64,7 @@ def lost_before(path: Path) -> set[str]:
     return lost
 
 
+@pytest.mark.slow
 def test_every_exemption_is_needed() -> None:
     """Of each case in `LOST_BEFORE` something is lost before at least one template."""
     assert set().union(*map(lost_before, [*OURS, *REAL])) == LOST_BEFORE.keys()

@@ -6,13 +6,13 @@ import gzip
 import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from litellm_role_guard import repair
 from scripts.make_golden_corpus import OUT, TOOLS, templates, written
+from testing.learnt import learnt
 from testing.relaxed import as_known, relaxed, rendered
 
 Entry = tuple[list[dict[str, Any]], bool, bool, Any]
@@ -31,14 +31,6 @@ def corpus() -> dict[str, list[Entry]]:
     return found
 
 
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile, ChatTemplate]:
-    """Return a template, its profile and its relaxed template."""
-    template = ChatTemplate.from_path(path)
-    profile = TemplateProfile.learn(template)
-    return template, profile, relaxed(template, profile)
-
-
 each_template = pytest.mark.parametrize("name", list(templates()))
 
 
@@ -53,7 +45,7 @@ def test_the_corpus_is_large_and_mostly_broken() -> None:
 @each_template
 def test_python_repairs_as_written_down(name: str) -> None:
     """The same messages, the same changes, and the very same list where nothing changes."""
-    _, profile, _ = learnt(templates()[name])
+    _, profile = learnt(templates()[name])
     for messages, with_tools, prefill, expected in corpus()[name]:
         tools = TOOLS if with_tools else None
         repaired = repair(messages, profile, tools=tools, prefill=prefill)
@@ -68,7 +60,8 @@ def test_python_repairs_as_written_down(name: str) -> None:
 @each_template
 def test_jinja_renders_what_is_written_down(name: str) -> None:
     """To the last character, refusals included, of all that the server hands to a template."""
-    template, profile, lenient = learnt(templates()[name])
+    template, profile = learnt(templates()[name])
+    lenient = relaxed(template, profile)
     as_written = 0
     for messages, with_tools, prefill, expected in corpus()[name]:
         tools = TOOLS if with_tools else None

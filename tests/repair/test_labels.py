@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from litellm_role_guard import TemplateProfile, repair
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 
 each_template = pytest.mark.parametrize("path", REAL, ids=name)
 QUESTION = {"role": "user", "content": "the first question"}
-
-
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
-    """Return a template and its profile."""
-    template = ChatTemplate.from_path(path)
-    return template, TemplateProfile.learn(template)
 
 
 def call(at: int, city: str, tool: str = "weather") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from hypothesis import assume, given
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
-from litellm_role_guard.template.chat_template import ChatTemplate
 from testing.laws import Conversation, broken_laws, conversations, unstable_prefixes
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.rightness import read
 from testing.size import examples
@@ -23,13 +22,6 @@ from testing.templates import OURS
 DIALOGUES = [path for path in OURS if path.stem != "last_words"]
 
 many = examples(quick=15, full=200)
-
-
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
-    """Give a template and its profile."""
-    template = ChatTemplate.from_path(path)
-    return template, TemplateProfile.learn(template)
 
 
 @pytest.mark.parametrize("path", [*OURS, *REAL], ids=name)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused, repair
+from testing.learnt import learnt
 from testing.media import CALL, IMAGE, PART, QUESTION, THANKS, conversation
 from testing.real_templates import REAL, name
-
-
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
-    """Return a template and its profile."""
-    template = ChatTemplate.from_path(path)
-    return template, TemplateProfile.learn(template)
 
 
 def render(template: ChatTemplate, messages: Any) -> str | None:

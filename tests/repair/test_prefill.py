@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 
 MESSAGES = [
@@ -19,8 +20,8 @@ MESSAGES = [
 @pytest.mark.parametrize("path", REAL, ids=name)
 def test_system_text_is_read_beside_a_prefill(path: Path) -> None:
     """Some templates show it in a last user turn only; there the user says it."""
-    template = ChatTemplate.from_path(path)
-    repaired = repair(MESSAGES, TemplateProfile.learn(template), prefill=True).messages
+    template, profile = learnt(path)
+    repaired = repair(MESSAGES, profile, prefill=True).messages
     prompt = template.render(repaired, add_generation_prompt=False, continue_final_message=True)
     assert "be brief" in prompt
     assert prompt.endswith("The answer is")

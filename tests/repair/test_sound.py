@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from litellm_role_guard import repair
 from testing.laws import Conversation, unread
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.rightness import is_source_code, mispaired, misread, read
 from testing.size import examples
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-
-
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
-    """Return a template and its profile."""
-    template = ChatTemplate.from_path(path)
-    return template, TemplateProfile.learn(template)
 
 
 @st.composite

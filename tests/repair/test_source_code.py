@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 
 TEXT = 'Line "one" of {é}\nLine two'
@@ -30,13 +30,6 @@ FRAMES: dict[str, tuple[list[Any], list[Any]]] = {
         [{"role": "user", "content": "another"}],
     ),
 }
-
-
-@cache
-def learnt(path: Path) -> tuple[ChatTemplate, TemplateProfile]:
-    """Return a template and its profile."""
-    template = ChatTemplate.from_path(path)
-    return template, TemplateProfile.learn(template)
 
 
 @pytest.mark.parametrize("path", REAL, ids=name)
