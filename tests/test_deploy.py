@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from litellm_role_guard.config.settings import KEY, GuardSettings, read_settings
 from litellm_role_guard.plugin.deployments import GLOBAL_PATH, Deployments
-from litellm_role_guard.plugin.settings import KEY, GuardSettings, read_settings
 from testing.deployment_files import (
     COMPOSE_FILES,
     FOLDER,

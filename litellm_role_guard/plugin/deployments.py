@@ -7,6 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 
+from ..config.settings import (
+    KEY,
+    DeploymentSettings,
+    GuardSettings,
+    SettingsError,
+    misspelt,
+    read_settings,
+)
 from ..observability.counts import Counts
 from ..observability.log import logger
 from ..profile.refusals import Lesson, with_lessons
@@ -15,7 +23,6 @@ from ..template.chat_template import ChatTemplate
 from .lessons import ConversationId, Lessons
 from .profile_cache import Cache, ProfileCache
 from .profile_refresher import ProfileRefresher
-from .settings import KEY, DeploymentSettings, GuardSettings, SettingsError, misspelt, read_settings
 
 GLOBAL_PATH = f"callback_settings.{KEY}"
 

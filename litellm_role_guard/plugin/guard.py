@@ -16,6 +16,7 @@ import litellm
 from litellm.exceptions import BadRequestError
 from litellm.integrations.custom_logger import CustomLogger
 
+from ..config.settings import KEY, GuardSettings, SettingsError, misspelt, read_settings
 from ..endpoints.chat import as_dicts
 from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
@@ -32,7 +33,6 @@ from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, end
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import RetryingClient, original_arguments
-from .settings import KEY, GuardSettings, SettingsError, misspelt, read_settings
 
 
 class RoleGuard(CustomLogger):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
 from .deployments import Deployment, Deployments
 from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
 from .request_errors import find_request_error
-from .settings import DeploymentSettings, GuardSettings
 
 
 class GuardedGroups:

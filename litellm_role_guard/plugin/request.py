@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..backend.backend import Backend
+from ..config.settings import KEY
 from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput
 from ..endpoints.responses_items import UnreadableInputError
 from .backend_of import backend_of
 from .litellm_internals import PROVIDER, named_by_backend, to_vllm_messages
-from .settings import KEY
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..config.settings import DeploymentSettings
 from ..endpoints.anthropic import find_anthropic_error
 from ..endpoints.chat import as_dicts
 from ..endpoints.responses_validation import find_input_error
 from ..messages.validation import find_validation_error
 from .request import ANTHROPIC, RESPONSES
-from .settings import DeploymentSettings
 
 
 class DeliberateError(Exception):

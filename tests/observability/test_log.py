@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from litellm_role_guard.config.settings import SettingsError
 from litellm_role_guard.observability.log import log_failure, logger, show
-from litellm_role_guard.plugin.settings import SettingsError
 
 TEXT = "a text that nobody may log"
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from litellm_role_guard.backend.backend import Backend
+from litellm_role_guard.config.settings import GuardSettings, SettingsError
 from litellm_role_guard.plugin import deployments
 from litellm_role_guard.plugin.deployments import Deployments
-from litellm_role_guard.plugin.settings import GuardSettings, SettingsError
 from testing.templates import TEMPLATES
 
 STRICT = TEMPLATES / "alternating.jinja"

@@ -12,7 +12,7 @@ import pytest
 from litellm.exceptions import BadRequestError
 
 from litellm_role_guard import RoleGuard
-from litellm_role_guard.plugin.settings import SettingsError
+from litellm_role_guard.config.settings import SettingsError
 from testing.litellm_calls import RUN, USER, Backend, ask, call, of_deployment
 
 

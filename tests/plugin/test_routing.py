@@ -10,8 +10,8 @@ import pytest
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard
+from litellm_role_guard.config.settings import SettingsError
 from litellm_role_guard.observability.report import Report
-from litellm_role_guard.plugin.settings import SettingsError
 from litellm_role_guard.routing.affinity import PrefixAffinity
 from litellm_role_guard.simulator import create_app
 from testing.conversations import user

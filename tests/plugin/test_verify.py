@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile, repair
+from litellm_role_guard.config.settings import SettingsError
 from litellm_role_guard.endpoints.responses import ResponsesInput
-from litellm_role_guard.plugin.settings import SettingsError
 from litellm_role_guard.profile.stricter import stricter_profiles
 from litellm_role_guard.template.rendering_fault import rendering_fault
 from testing.litellm_calls import LoggingObject

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from litellm_role_guard import RoleGuard
+from litellm_role_guard.config.settings import SettingsError
 from litellm_role_guard.messages.message import texts
-from litellm_role_guard.plugin.settings import SettingsError
 from litellm_role_guard.repair import error_turns
 from litellm_role_guard.repair.error_turns import SEARCHED_CHARS, without_errors
 from testing.cases import CASES

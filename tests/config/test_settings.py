@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from litellm_role_guard.plugin.settings import (
+from litellm_role_guard.config.settings import (
     DeploymentSettings,
     GuardSettings,
     SettingsError,

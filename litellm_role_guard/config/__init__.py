@@ -1,0 +1,1 @@
+"""A proxy's config.yaml: the guard's settings in it."""
