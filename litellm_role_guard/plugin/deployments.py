@@ -17,10 +17,10 @@ from ..config.settings import (
 )
 from ..observability.counts import Counts
 from ..observability.log import logger
+from ..profile.lessons import ConversationId, Lessons
 from ..profile.refusals import Lesson, with_lessons
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
-from .lessons import ConversationId, Lessons
 from .profile_cache import Cache, ProfileCache
 from .profile_refresher import ProfileRefresher
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from ..backend.backend import Backend
 from ..endpoints.conversation import RequestConversation
+from ..messages.client_words import client_words
 from ..messages.message import Message
 from ..observability.counts import Counts
 from ..observability.log import log_failure
 from ..observability.report import Report
+from ..profile.lessons import ConversationId, conversation_id, proof_of
 from ..profile.refusals import Lesson, Refusal, next_lesson, read_refusal, with_lessons
 from ..profile.stricter import stricter_profiles
 from ..profile.template_profile import TemplateProfile
@@ -19,9 +21,7 @@ from ..repair.chain import Repair, repair
 from ..repair.change import Change
 from ..repair.error_turns import WithoutErrors, without_errors
 from ..template.rendering_fault import rendering_fault
-from .client_words import client_words
 from .deployments import Deployment
-from .lessons import ConversationId, conversation_id, proof_of
 from .profile_refresher import ProfileRefresher
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard.plugin import lessons
-from litellm_role_guard.plugin.client_words import client_words
-from litellm_role_guard.plugin.lessons import Lessons, conversation_id, proof_of
+from litellm_role_guard.messages.client_words import client_words
 from litellm_role_guard.plugin.request import LiteLLMRequest
+from litellm_role_guard.profile import lessons
+from litellm_role_guard.profile.lessons import Lessons, conversation_id, proof_of
 from litellm_role_guard.profile.refusals import Lesson, read_refusal
 
 SYSTEM = {"role": "system", "content": "be kind"}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..messages.message import Message, content_parts, part_text
-from ..profile.refusals import Lesson
+from .refusals import Lesson
 
 MAX_CONVERSATIONS = 512
 """How many conversations' lessons are remembered, those used last."""
