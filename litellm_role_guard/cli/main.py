@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .batch import batch
 from .check import check
 from .profile import profile
 from .relax import relax
@@ -15,5 +16,5 @@ def main() -> None:
     """Chat histories that a vLLM backend takes and reads."""
 
 
-for command in (simulate, profile, check, relax):
+for command in (simulate, profile, check, relax, batch):
     main.add_command(command)

@@ -1,0 +1,98 @@
+"""The conversation of a request from a file, and its place in the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..endpoints.responses import ResponsesInput
+from ..endpoints.responses_items import UnreadableInputError
+from ..endpoints.responses_validation import find_input_error
+from ..messages.message import Message
+from ..messages.validation import find_validation_error
+from .errors import BadInput
+from .formats.request import CHAT, EMBEDDINGS, RESPONSES, LineRequest
+
+_STRINGS = ("name", "tool_call_id", "refusal", "reasoning", "reasoning_content")
+
+
+@dataclass(frozen=True)
+class FileConversation:
+    """A conversation from a file.
+
+    Attributes:
+        messages: Messages without a validation error.
+        tools: The tool definitions that go with it.
+        prefill: Whether the last message is the opening of the reply.
+        line: Its line, counted from 1; None if it is the whole file.
+    """
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] | None = None
+    prefill: bool = False
+    line: int | None = None
+
+
+def conversation_of(request: LineRequest, line: int | None = None) -> FileConversation | None:
+    """Return the conversation of a request; None where it has none that is known.
+
+    Args:
+        request: What a row asks for.
+        line: Its line.
+
+    Raises:
+        BadInput: It cannot be asked.
+    """
+    body = request.body
+    if request.url not in (CHAT, RESPONSES):
+        field = "input" if request.url == EMBEDDINGS else "prompt"
+        if not isinstance(body.get(field), (str, list)) or not body[field]:
+            raise BadInput(f"body.{field}: must be a text or a list", line)
+        return None
+    tools = body.get("tools")
+    if tools is not None and not (
+        isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)
+    ):
+        raise BadInput("tools: must be a list of objects", line)
+    if request.url == RESPONSES:
+        return _of_responses(body, tools or None, line)
+    messages = body.get("messages")
+    fault = find_validation_error(messages)
+    if fault is not None:
+        raise BadInput(str(fault), line)
+    assert isinstance(messages, list)  # or it would have a fault
+    for at, message in enumerate(messages):
+        if (misused := _misused(message)) is not None:
+            raise BadInput(f"messages[{at}]: {misused} must be a string", line)
+    last = messages[-1]
+    continued = body.get("continue_final_message") or last.get("prefix")
+    return FileConversation(
+        messages, tools or None, last["role"] == "assistant" and bool(continued), line
+    )
+
+
+def _of_responses(
+    body: Mapping[str, Any], tools: Sequence[Mapping[str, Any]] | None, line: int | None
+) -> FileConversation | None:
+    given, instructions = body.get("input"), body.get("instructions")
+    continued = body.get("previous_response_id") is not None
+    fault = find_input_error(given, instructions, continued=continued)
+    if fault is not None:
+        raise BadInput(f"body.{fault}", line)
+    try:
+        read = ResponsesInput(given, instructions)  # type: ignore[arg-type]
+    except UnreadableInputError:
+        return None  # vLLM names what it does not know
+    return FileConversation(read.messages, tools, read.prefill, line)
+
+
+def _misused(message: Message) -> str | None:
+    """Return the first field that must be a string for vLLM's request model and is none."""
+    for field in _STRINGS:
+        if not isinstance(message.get(field), (str, type(None))):
+            return field
+    for position, call in enumerate(message.get("tool_calls") or ()):
+        if not isinstance(call.get("id"), (str, type(None))):
+            return f"tool_calls[{position}].id"
+    return None
