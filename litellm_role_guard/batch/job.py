@@ -131,7 +131,8 @@ class RunningJob:
             target = HttpTarget(job.url, session, job.seconds)
             names: list[str] | None = None
             if job.is_backend and job.asking.model is None:
-                job.file.open()  # what is not there needs no vLLM to be told
+                if not job.file.is_stdin:
+                    job.file.open()  # what is not there needs no vLLM to be told
                 names = await target.models()
                 job = dataclasses.replace(job, asking=_with_only_model(job, names))
             inspection = None
