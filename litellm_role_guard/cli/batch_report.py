@@ -62,7 +62,7 @@ class Reporter:
         """
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Leave the terminal as it was."""
 
 
 class JsonReporter(Reporter):

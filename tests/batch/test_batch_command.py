@@ -85,8 +85,8 @@ def test_too_many_errors_end_it(tmp_path: Path) -> None:
     lines = [{"prompt": f"{n}", "max_tokens": 10**6} for n in range(50)]
     file, out = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     with flaky() as backend:
-        command = ("batch", file, out, "--proxy", backend.url, "--model", MODEL)
-        command = (*command, "--max-concurrent", 2)
+        target = ("--proxy", backend.url, "--model", MODEL, "--max-concurrent", 2)
+        command = ("batch", file, out, *target)
         result = role_guard(*command, "--fail-fast")
         assert (result.exit_code, summary(result)["ending"]) == (1, "given_up")
         assert 1 <= summary(result)["failed"] < 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -148,11 +149,9 @@ def test_a_journal_of_something_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_full_disk_costs_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that could be written in part only is taken back, and the ones before it stay."""
-    from litellm_role_guard.batch import journal as module
-
     kept = journal(tmp_path)
     kept.append(result(0))
-    room, real = [30], module.os.pwrite
+    room, real = [30], os.pwrite
 
     def pwrite(file: int, data: bytes, offset: int) -> int:
         written = real(file, data[: room[0]], offset)
@@ -161,7 +160,7 @@ def test_a_full_disk_costs_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyP
             raise OSError(28, "No space left on device")
         return written
 
-    monkeypatch.setattr(module.os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "pwrite", pwrite)
     with pytest.raises(WriteFailed, match="journal: No space left on device"):
         kept.append(result(1))
     assert (kept.has(0), kept.has(1)) == (True, False)

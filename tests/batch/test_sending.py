@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -200,13 +200,13 @@ async def test_a_thread_reads_ahead_no_further_than_it_may() -> None:
     """And what it raises is raised where the items are taken."""
     taken = []
 
-    def items() -> object:
+    def items() -> Iterator[int]:
         for number in range(1000):
             taken.append(number)
             yield number
         raise ValueError("torn")
 
-    reading = read_ahead(items(), most=10)  # type: ignore[arg-type]
+    reading = read_ahead(items(), most=10)
     assert await anext(reading) == 0
     await asyncio.sleep(0.05)
     assert len(taken) <= 13
