@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from .address import shown_address
 from .backend import LIMIT_SECONDS, Backend
 from .errors import BackendRefused, LearningFailed
 
@@ -26,8 +27,6 @@ RENDER = "/v1/chat/completions/render"
 _NO_PARSER = "tool choice requires"
 
 _QUOTED_CHARS = 200
-
-_USERINFO = re.compile(r"//[^/@]*@")
 
 # What aiohttp, LiteLLM's transport, says of each connection: another address in memory each time.
 _SSL_CONTEXT = re.compile(r" ssl:<[^>]*>")
@@ -56,13 +55,13 @@ class VllmServer:
 
     Attributes:
         backend: The vLLM.
-        root: The address without `/v1`, as a log may show it: without a user's name and password.
+        root: The address without `/v1`, as a log may show it: without a credential.
     """
 
     def __init__(self, backend: Backend, client: httpx.AsyncClient, seconds: float) -> None:
         self.backend = backend
         self._root = root_of(backend.url)
-        self.root = _USERINFO.sub("//", self._root)
+        self.root = root_of(shown_address(backend.url))
         self._headers = headers_with(backend.api_key, backend.headers)
         self._client = client
         self._seconds = seconds

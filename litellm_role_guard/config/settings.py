@@ -28,6 +28,9 @@ Routing = Literal["prefix_affinity", "off"]
 ErrorTurns = Literal["keep", "drop"]
 
 
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used; the message starts with the setting's full path.
 
@@ -118,6 +121,13 @@ class DeploymentSettings(BaseModel):
         "known clients.",
     )
 
+    long_run: int = Field(
+        default=8,
+        ge=2,
+        description="From how many user messages in a row that are merged the header and the log "
+        "say how many they were: somebody may send many prompts in one list.",
+    )
+
     @field_validator("chat_template")
     @classmethod
     def _no_path(cls, path: str | None) -> str | None:
@@ -139,6 +149,12 @@ class GuardSettings(DeploymentSettings):
         default=None,
         description="Names or globs of the model groups to guard, whatever their provider. "
         "Without it every hosted_vllm deployment is guarded.",
+    )
+
+    log_level: LogLevel | None = Field(
+        default=None,
+        description="The level of the guard's logger. Without it that of the variable "
+        "LITELLM_LOG, or else INFO.",
     )
 
     def names(self, group: str) -> bool:
@@ -223,6 +239,7 @@ def _expected(detail: ErrorDetails) -> str:
         "list_type": "a list",
         "bool_type": "true or false",
         "float_type": "a number",
+        "int_type": "a whole number",
         "finite_number": "a finite number",
     }
     return f"must be {kinds[detail['type']]}" if detail["type"] in kinds else detail["msg"]

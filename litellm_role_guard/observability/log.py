@@ -11,18 +11,30 @@ logger = logging.getLogger("litellm_role_guard")
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def show() -> None:
-    """See to it that lines of level INFO are written, to stderr if nowhere else.
+def show(level: int | None = None, formatter: logging.Formatter | None = None) -> None:
+    """See to it that lines of a level are written, to stderr if nowhere else.
 
     LiteLLM's proxy gives handlers to its own loggers only, so that without this nothing below
     WARNING would ever be seen. A level or a handler that somebody has set is left as it is.
+
+    Args:
+        level: The level; None for INFO, or what an outer logger shows beyond it.
+        formatter: The form of the lines that are written to stderr.
     """
-    if logger.level == logging.NOTSET and not logger.isEnabledFor(logging.INFO):
-        logger.setLevel(logging.INFO)
+    if logger.level == logging.NOTSET and (
+        level is not None or not logger.isEnabledFor(logging.INFO)
+    ):
+        logger.setLevel(logging.INFO if level is None else level)
     if not logger.hasHandlers():
         handler = _SpareHandler()
-        handler.setFormatter(logging.Formatter(FORMAT))
+        handler.setFormatter(formatter or logging.Formatter(FORMAT))
         logger.addHandler(handler)
+
+
+def level_named(name: str | None) -> int | None:
+    """Return a level of the `logging` module by its name, in any case; None for no such name."""
+    level = logging.getLevelName((name or "").strip().upper())
+    return level if isinstance(level, int) else None
 
 
 def log_failure(message: str, error: BaseException, level: int = logging.ERROR) -> None:

@@ -6,6 +6,7 @@ not in a base (LiteLLM `proxy/utils.py`, `_CallbackCapabilities`).
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -20,15 +21,16 @@ from ..config.settings import KEY, GuardSettings, SettingsError, misspelt, read_
 from ..endpoints.chat import as_dicts
 from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
-from ..observability.log import log_failure, logger, show
-from ..observability.report import HEADER, Report
+from ..observability.log import level_named, log_failure, logger, show
+from ..observability.report import HEADER
 from ..routing.affinity import PrefixAffinity
 from .call_plan import CallPlan
 from .deployments import GLOBAL_PATH, Deployments
 from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
 from .in_flight_stream import InFlightEnd
-from .litellm_internals import PROVIDER
+from .litellm_internals import PROVIDER, json_formatter
+from .reports import Reports
 from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
@@ -72,8 +74,9 @@ class RoleGuard(CustomLogger):
         Raises:
             SettingsError: A setting or a chat template, global or of a deployment, cannot be used.
         """
+        # An application that uses LiteLLM as a library has logging of its own.
         if PROXY_MODULE in sys.modules:
-            show()  # an application that uses LiteLLM as a library has logging of its own
+            show(level_named(os.environ.get("LITELLM_LOG")), json_formatter())
         guard = cls()
         written = litellm.callback_settings or {}
         if not isinstance(written, Mapping):
@@ -86,13 +89,14 @@ class RoleGuard(CustomLogger):
 
     def _set_up(self, settings: GuardSettings, path: str) -> None:
         self.settings = settings
+        if settings.log_level is not None:
+            logger.setLevel(settings.log_level)
         self.counts = Counts()
         self._deployments = Deployments(
             settings, path, counts=self.counts, cache=_redis, clock=self._clock
         )
         self._groups = GuardedGroups(settings, self._deployments)
-        # LiteLLM's logging object is the one thing that all hooks of a request share.
-        self._reports: WeakKeyDictionary[Any, Report] = WeakKeyDictionary()
+        self._reports = Reports()
         self._unheard: WeakKeyDictionary[Any, GuardedCall] = WeakKeyDictionary()
         self._affinity = PrefixAffinity(
             lambda deployment: LiteLLMRequest.to_deployment(deployment, "").backend()
@@ -130,6 +134,7 @@ class RoleGuard(CustomLogger):
         LiteLLM and its adapters would stumble over most of these before a deployment hook runs,
         and drop a developer message of /v1/messages, which is why it is renamed here.
         """
+        self._reports.begin()
         try:
             reason = self._groups.find_proxy_error(data, call_type)
             if reason is None:
@@ -161,14 +166,15 @@ class RoleGuard(CustomLogger):
         try:
             given = original_arguments(kwargs)
             request = LiteLLMRequest(given)
-            if request.logging_object in self._reports:
-                del self._reports[request.logging_object]  # of an earlier deployment
+            self._reports.forget(request.logging_object)
             if self._groups.guards(request):
                 plan = await self._plan(request, endpoint)
                 changed = plan.arguments(request)
                 self._remember_unheard(request, plan, changed)
+                self._log_unless_told(request, changed)
         except DeliberateError as error:
             self.counts.add(error.event)
+            self._log_unless_told(request, None)
             raise BadRequestError(
                 message=str(error), model=kwargs["model"], llm_provider=PROVIDER
             ) from None
@@ -215,14 +221,40 @@ class RoleGuard(CustomLogger):
     ) -> dict[str, str] | None:
         """Return the response header that says what was done."""
         try:
-            logging_object = data.get("litellm_logging_obj")
-            if logging_object not in self._reports:
+            report = self._reports.of(data.get("litellm_logging_obj"))
+            if report is None:
                 return None
-            value = self._reports[logging_object].header()
+            report.log()
+            value = report.header()
             return None if value is None else {HEADER: value}
         except Exception as error:
             self._failed(error)
             return None
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: Mapping[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: Any,
+        traceback_str: str | None = None,
+    ) -> None:
+        """Write the log line of a request that the proxy answers with an error."""
+        try:
+            report = self._reports.of(None)  # LiteLLM has taken its logging object away
+            if report is not None:
+                report.log()
+        except Exception as error:
+            self._failed(error)
+
+    def _log_unless_told(
+        self, request: LiteLLMRequest, changed: Mapping[str, Any] | None
+    ) -> None:
+        """Write the log line now where nobody will tell how the call ended."""
+        if self._reports.will_end or _has_our_client(changed):
+            return
+        report = self._reports.of(request.logging_object)
+        if report is not None:
+            report.log()
 
     async def _plan(self, request: LiteLLMRequest, endpoint: str) -> CallPlan:
         """Return how a request is to be made, counted as in flight where its group is routed."""
@@ -232,8 +264,9 @@ class RoleGuard(CustomLogger):
         in_flight, routed = self._affinity.sent(request.arguments)
         if routed is not None:
             self.counts.add(f"routed_{routed}")
-            if request.logging_object in self._reports:
-                self._reports[request.logging_object].routed = routed
+            report = self._reports.of(request.logging_object)
+            if report is not None:
+                report.routed = routed
         # Without a client of ours it ends with LiteLLM's logging object.
         return plan.with_part(InFlightEnd(in_flight))
 
@@ -244,8 +277,7 @@ class RoleGuard(CustomLogger):
         logging_object = request.logging_object
         if logging_object is None:
             return
-        is_ours = changed is not None and isinstance(changed.get("client"), RetryingClient)
-        if isinstance(plan.policy, GuardedCall) and not is_ours:
+        if isinstance(plan.policy, GuardedCall) and not _has_our_client(changed):
             self._unheard[logging_object] = plan.policy
         else:
             self._unheard.pop(logging_object, None)
@@ -257,6 +289,10 @@ class RoleGuard(CustomLogger):
     def _failed(self, error: Exception) -> None:
         self.counts.add("failed")
         log_failure("role guard failed; the request goes on unchanged", error)
+
+
+def _has_our_client(arguments: Mapping[str, Any] | None) -> bool:
+    return arguments is not None and isinstance(arguments.get("client"), RetryingClient)
 
 
 def _redis() -> Any:

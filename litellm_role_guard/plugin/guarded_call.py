@@ -12,7 +12,7 @@ from ..messages.client_words import client_words
 from ..messages.message import Message
 from ..observability.counts import Counts
 from ..observability.log import log_failure
-from ..observability.report import Report
+from ..observability.report import Report, role_runs
 from ..profile.lessons import ConversationId, conversation_id, proof_of
 from ..profile.refusals import Lesson, Refusal, next_lesson, read_refusal, with_lessons
 from ..profile.stricter import stricter_profiles
@@ -113,7 +113,7 @@ class GuardedCall:
         return self._conversation.body(self._sent)
 
     def finished(self, *, answered: bool) -> None:
-        """Keep the lessons if they helped, and write the log line.
+        """Keep the lessons if they helped, and write the log line of an answered request.
 
         Args:
             answered: Whether the backend took what was sent last.
@@ -127,7 +127,8 @@ class GuardedCall:
             # The answer is the client's, whatever goes wrong with what it teaches.
             log_failure("role guard failed to keep a lesson", error)
             self.failed()
-        self._report.log()
+        if answered:
+            self._report.log()
 
     def refused_unheard(self, words: str, arguments: Mapping[str, Any]) -> None:
         """Have the next attempt at this conversation, LiteLLM's own, try what a refusal teaches.
@@ -245,7 +246,24 @@ class GuardedCall:
         self._repair_for(self._profile)
         if self._deployment.settings.verify:
             self._verify()
+        if self._report.changes:
+            self._tell_roles()
         return bool(self._sent != sent)
+
+    def _tell_roles(self) -> None:
+        """Note the roles before and after, and how long a run of user messages was merged."""
+        before = [str(message["role"]) for message in self._conversation.messages]
+        after = [str(message["role"]) for message in self._sent]
+        report = self._report
+        report.roles = role_runs(before), role_runs(after)
+        runs = [
+            len(change.messages)
+            for change in report.changes
+            if change.what == "merged"
+            and len(change.messages) >= self._deployment.settings.long_run
+            and all(before[at] == "user" for at in change.messages)
+        ]
+        report.long_run = max(runs, default=0)
 
     def _repair_for(self, profile: TemplateProfile) -> None:
         conversation, meant = self._conversation, self._meant

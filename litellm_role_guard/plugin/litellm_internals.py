@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ __all__ = [
     "AVAILABLE",
     "PROVIDER",
     "AsyncHTTPHandler",
+    "caller_of",
     "http_handler",
+    "json_formatter",
     "named_by_backend",
     "to_vllm_messages",
     "with_credential",
@@ -41,6 +44,42 @@ def http_handler(kwargs: Mapping[str, Any]) -> Any:
         params={"ssl_verify": kwargs.get("ssl_verify")},
         shared_session=kwargs.get("shared_session"),
     )
+
+
+def caller_of(arguments: Mapping[str, Any]) -> Any:
+    """Return the key that a call to the proxy was made with, as LiteLLM's `UserAPIKeyAuth`.
+
+    LiteLLM puts the object itself among the metadata (`proxy/litellm_pre_call_utils.py`). What a
+    client writes there is JSON, which makes no such object, so that none can be forged.
+
+    Args:
+        arguments: The arguments of LiteLLM's call, or the body of the request.
+
+    Returns:
+        None without a proxy, or where this version of LiteLLM has it elsewhere.
+    """
+    kind = getattr(sys.modules.get("litellm.proxy._types"), "UserAPIKeyAuth", None)
+    if kind is None:
+        return None
+    for name in ("metadata", "litellm_metadata"):
+        metadata = arguments.get(name)
+        caller = metadata.get("user_api_key_auth") if isinstance(metadata, Mapping) else None
+        if isinstance(caller, kind):
+            return caller
+    return None
+
+
+def json_formatter() -> logging.Formatter | None:
+    """Return what LiteLLM writes its lines with under `json_logs`; None where that is not set."""
+    import litellm
+
+    if not getattr(litellm, "json_logs", False):
+        return None
+    try:
+        from litellm._logging import JsonFormatter
+    except ImportError:
+        return None
+    return JsonFormatter()
 
 
 def with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

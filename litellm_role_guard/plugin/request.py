@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..backend.address import shown_address
 from ..backend.backend import Backend
 from ..config.settings import KEY
 from ..endpoints.chat import ChatConversation, as_dicts
@@ -13,7 +14,7 @@ from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput
 from ..endpoints.responses_items import UnreadableInputError
 from .backend_of import backend_of
-from .litellm_internals import PROVIDER, named_by_backend, to_vllm_messages
+from .litellm_internals import PROVIDER, caller_of, named_by_backend, to_vllm_messages
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
 
@@ -21,6 +22,9 @@ PROXY_MODULE = "litellm.proxy.proxy_server"
 
 REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input"}
 """Where the conversation stands in the arguments, by the call type."""
+
+# What a client may choose the length of is not logged at any length.
+_LOGGED_CHARS = 100
 
 # What the guard reads elsewhere, and `extra_body` would replace in the body that is sent.
 _READ_FIELDS = frozenset(("messages", "input", "instructions", "model", "tools"))
@@ -104,8 +108,35 @@ class LiteLLMRequest:
     @property
     def deployment_name(self) -> str:
         """What the log calls the deployment: its id, or its model and address."""
+        if own := self.model_info.get("id"):
+            return str(own)
         model, address = self.arguments.get("model"), self.arguments.get("api_base")
-        return str(self.model_info.get("id") or f"{model} at {address}")
+        return f"{model} at {shown_address(address) if isinstance(address, str) else address}"
+
+    def log_details(self) -> Callable[[], dict[str, str]]:
+        """Return a function for what the log names beside the group and the deployment.
+
+        It holds nothing of the request that would keep LiteLLM's logging object, which the report
+        goes with, from being dropped.
+        """
+        model, address = self._served_model, self.arguments.get("api_base")
+        request_id, caller = self.arguments.get("litellm_call_id"), caller_of(self.arguments)
+
+        def details() -> dict[str, str]:
+            named = {
+                "model": model,
+                "address": shown_address(address) if isinstance(address, str) else None,
+                "request_id": request_id,
+                "key_alias": getattr(caller, "key_alias", None),
+                "team": getattr(caller, "team_alias", None) or getattr(caller, "team_id", None),
+            }
+            return {name: str(value or "")[:_LOGGED_CHARS] for name, value in named.items()}
+
+        return details
+
+    @property
+    def _served_model(self) -> str:
+        return str(self.arguments.get("model")).removeprefix(f"{PROVIDER}/")
 
     @property
     def key(self) -> tuple[str, str]:
@@ -113,8 +144,8 @@ class LiteLLMRequest:
 
         That of a wildcard, `hosted_vllm/*`, serves models with templates of their own.
         """
-        model = str(self.arguments.get("model")).removeprefix(f"{PROVIDER}/")
-        return self.deployment_name, model
+        told = self.model_info.get("id") or self.arguments.get("api_base")
+        return str(told), self._served_model
 
     @property
     def owner(self) -> tuple[str | None, ...]:

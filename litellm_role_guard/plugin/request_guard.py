@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NoReturn
 
 from ..endpoints.response_store import PendingResponse, ResponseStore
 from ..observability.counts import Counts
@@ -14,6 +13,7 @@ from .call_part import CallPart
 from .call_plan import CallPlan
 from .deployments import Deployment
 from .guarded_call import GuardedCall
+from .reports import Reports
 from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest
 from .request_errors import DeliberateError, find_request_error
 from .response_capture import ResponseListener
@@ -26,7 +26,8 @@ class RequestGuard:
 
     Args:
         counts: Where to count what is done.
-        reports: Takes the report of each request, by LiteLLM's logging object.
+        reports: Takes the report of each request.
+        on_logged: Is told of each report whose line is written.
         responses: The responses that can be continued.
         on_failure: Handles an error of the guard's own that costs the request nothing.
     """
@@ -34,14 +35,16 @@ class RequestGuard:
     def __init__(
         self,
         counts: Counts,
-        reports: WeakKeyDictionary[Any, Report],
+        reports: Reports,
         responses: ResponseStore,
         on_failure: Callable[[Exception], None],
+        on_logged: Callable[[Report], None] | None = None,
     ) -> None:
         self._counts = counts
         self._reports = reports
         self._responses = responses
         self._on_failure = on_failure
+        self._on_logged = on_logged
 
     async def plan(
         self, request: LiteLLMRequest, endpoint: str, deployment: Deployment
@@ -59,7 +62,13 @@ class RequestGuard:
         settings = deployment.settings
         if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
             return CallPlan()  # positional arguments do not reach the hooks
-        report = Report(request.group, request.deployment_name, observed=settings.mode == "observe")
+        report = Report(
+            request.group,
+            request.deployment_name,
+            observed=settings.mode == "observe",
+            details=request.log_details(),
+            on_logged=self._on_logged,
+        )
         reason = find_request_error(request.arguments, endpoint, settings)
         if reason is not None:
             self._report_bad_input(request, report, reason)
@@ -93,7 +102,8 @@ class RequestGuard:
         arguments = await call.arguments()
         if settings.mode == "reject":
             if arguments is not None:
-                raise DeliberateError("rejected", explain(report.changes, conversation.location))
+                reasons = explain(report.changes, conversation.location)
+                self._refuse(request, report, "rejected", reasons)
             return CallPlan()
         self._keep(request, report)
         if arguments is not None:
@@ -124,16 +134,21 @@ class RequestGuard:
 
     def _report_bad_input(self, request: LiteLLMRequest, report: Report, reason: str) -> None:
         """Raise the 400, or in mode observe report it."""
-        if not report.observed:
-            raise DeliberateError("bad_input", reason)
         report.changes = (Change("bad_input", (), reason),)
+        if not report.observed:
+            self._refuse(request, report, "bad_input", reason)
         self._counts.add("bad_input")
         self._keep(request, report)
-        report.log()
+
+    def _refuse(
+        self, request: LiteLLMRequest, report: Report, event: str, reason: str
+    ) -> NoReturn:
+        report.rejected = True
+        self._keep(request, report)
+        raise DeliberateError(event, reason)
 
     def _keep(self, request: LiteLLMRequest, report: Report) -> None:
-        if request.logging_object is not None:
-            self._reports[request.logging_object] = report
+        self._reports.keep(request.logging_object, report)
 
 
 def _response_parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from litellm.exceptions import BadRequestError
 
 from litellm_role_guard import RoleGuard
 from litellm_role_guard.config.settings import SettingsError
+from litellm_role_guard.observability.log import logger
 from testing.litellm_calls import RUN, USER, Backend, ask, call, of_deployment
 
 
@@ -82,7 +84,7 @@ async def test_the_last_deployments_report_is_the_one_given(guard: RoleGuard) ->
 async def test_reports_go_with_their_request(guard: RoleGuard) -> None:
     """Nothing is kept of a request once LiteLLM has dropped it."""
     await guard.async_pre_call_deployment_hook(call(), "acompletion")
-    assert len(guard._reports) == 0
+    assert len(guard._reports._by_logging_object) == 0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_misspelt_key_is_told_and_not_refused(
     config = SimpleNamespace(get_config_state=lambda: {"model_list": [entry]})
     proxy_server = SimpleNamespace(proxy_config=config)
     monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
-    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda: None)
+    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda *_: None)
     assert RoleGuard.from_config().settings.mode == "repair"
     told = [record.getMessage() for record in caplog.records]
     assert told == [
@@ -149,8 +151,9 @@ def test_the_log_is_shown_inside_the_proxy_only(
     monkeypatch: pytest.MonkeyPatch, inside: bool
 ) -> None:
     """An application that uses the SDK sets up its logging by itself."""
-    shown: list[bool] = []
-    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda: shown.append(True))
+    shown: list[int] = []
+    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda level, _: shown.append(level))
+    monkeypatch.setenv("LITELLM_LOG", "warning")
     monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
     if inside:
         config = SimpleNamespace(get_config_state=dict)
@@ -158,4 +161,14 @@ def test_the_log_is_shown_inside_the_proxy_only(
             sys.modules, "litellm.proxy.proxy_server", SimpleNamespace(proxy_config=config)
         )
     RoleGuard.from_config()
-    assert shown == [True] * inside
+    assert shown == [logging.WARNING] * inside
+
+
+def test_a_level_in_the_settings_comes_before_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`log_level` holds whatever the variable and the application say."""
+    before = logger.level
+    try:
+        RoleGuard(log_level="ERROR")
+        assert logger.level == logging.ERROR
+    finally:
+        logger.setLevel(before)

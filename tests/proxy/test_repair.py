@@ -151,7 +151,7 @@ def test_the_proxys_log_has_one_line(proxy: Proxy, endpoint: str, folder: Path) 
     lines = [line for line in log.read_text()[len(before) :].splitlines() if "role_guard" in line]
     (line,) = lines
     assert re.fullmatch(
-        r"20\d\d-.* INFO litellm_role_guard: merged=1 group=strict deployment=\w+", line
+        r"20\d\d-.* INFO litellm_role_guard: merged=1 group=strict deployment=\w+ .*", line
     )
 
 
