@@ -23,6 +23,7 @@ from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from .profile_cache import Cache, ProfileCache
 from .profile_refresher import ProfileRefresher
+from .template_roles import TemplateRoles
 
 GLOBAL_PATH = f"callback_settings.{KEY}"
 
@@ -48,6 +49,7 @@ class Deployment:
         learnt: The same without any lesson, as it was last told.
         lessons: What its refusals have taught.
         learner: Asks the backend what its template takes; None where nobody is to ask.
+        roles: Which further roles its template takes.
     """
 
     def __init__(
@@ -55,12 +57,15 @@ class Deployment:
         settings: DeploymentSettings,
         profile: TemplateProfile,
         template: ChatTemplate | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.profile = self.learnt = profile
         self.template = template
         self.lessons = Lessons()
         self.learner: ProfileRefresher | None = None
+        self.roles = TemplateRoles(template, clock)
 
     def install(self, profile: TemplateProfile) -> None:
         """Replace the profile, and with it the lessons that hold for all.
@@ -71,6 +76,7 @@ class Deployment:
             self.lessons.forget_proofs()
         else:
             self.lessons.forget()
+            self.roles.forget()
             self.learnt = profile
         self.profile = self.learnt
 
@@ -222,11 +228,11 @@ class Deployments:
                 raise SettingsError(f"{path}.chat_template: {name}: {error}") from None
             self._templates[name] = template, TemplateProfile.learn(template)
         template, profile = self._templates[name]
-        return Deployment(settings, profile, template)
+        return Deployment(settings, profile, template, clock=self._clock)
 
     def _untold(self, settings: DeploymentSettings) -> Deployment:
         """Return a deployment whose template nobody has named."""
-        deployment = Deployment(settings, TemplateProfile.cautious())
+        deployment = Deployment(settings, TemplateProfile.cautious(), clock=self._clock)
         if settings.learn:
             deployment.learner = ProfileRefresher(
                 deployment.install,

@@ -140,15 +140,21 @@ class RoleGuard(CustomLogger):
             if reason is None:
                 is_anthropic = call_type == ANTHROPIC
                 return self._groups.with_system_for_developer(data) if is_anthropic else None
+            refusal, header = self._requests.refusal_of_bad_input(LiteLLMRequest(data), reason)
         except Exception as error:
             self._failed(error)
             return None
         # Of the errors that LiteLLM can raise, this one comes out clean on all endpoints.
         from litellm.proxy._types import ProxyException
 
-        self.counts.add("bad_input")
-        param = REQUEST_FIELD.get(call_type, "messages")
-        raise ProxyException(message=reason, type="invalid_request_error", param=param, code=400)
+        self.counts.add(refusal.event)
+        raise ProxyException(
+            message=str(refusal),
+            type="invalid_request_error",
+            param=REQUEST_FIELD.get(call_type, "messages"),
+            code=400,
+            headers=header,
+        )
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: Any
@@ -246,9 +252,7 @@ class RoleGuard(CustomLogger):
         except Exception as error:
             self._failed(error)
 
-    def _log_unless_told(
-        self, request: LiteLLMRequest, changed: Mapping[str, Any] | None
-    ) -> None:
+    def _log_unless_told(self, request: LiteLLMRequest, changed: Mapping[str, Any] | None) -> None:
         """Write the log line now where nobody will tell how the call ended."""
         if self._reports.will_end or _has_our_client(changed):
             return

@@ -9,7 +9,7 @@ from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
 from .deployments import Deployment, Deployments
 from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
-from .request_errors import find_request_error
+from .request_errors import askable_roles, find_request_error
 
 
 class GuardedGroups:
@@ -62,9 +62,7 @@ class GuardedGroups:
         if find_request_error(body, call_type, self._settings) is None:
             return None
         reasons = [
-            find_request_error(body, call_type, settings)
-            if settings is not None and settings.mode in ("repair", "reject")
-            else None
+            _find_certain_error(body, call_type, settings)
             for settings in self._settings_of_group(body.get("model"))
         ]
         return reasons[0] if reasons and all(reasons) else None
@@ -101,3 +99,12 @@ class GuardedGroups:
             settings = self._deployments.settings_for(request.own_settings)
             found.append(settings if self.guards(request) else None)
         return found
+
+
+def _find_certain_error(
+    body: Mapping[str, Any], call_type: str, settings: DeploymentSettings | None
+) -> str | None:
+    """Return what is wrong whatever the template says of a role that nobody knows."""
+    if settings is None or settings.mode not in ("repair", "reject"):
+        return None
+    return find_request_error(body, call_type, settings, askable_roles(body, call_type, settings))

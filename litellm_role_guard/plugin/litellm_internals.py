@@ -79,7 +79,8 @@ def json_formatter() -> logging.Formatter | None:
         from litellm._logging import JsonFormatter
     except ImportError:
         return None
-    return JsonFormatter()
+    formatter: logging.Formatter = JsonFormatter()  # type: ignore[no-untyped-call]
+    return formatter
 
 
 def with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -121,10 +121,11 @@ class LiteLLMRequest:
         """
         model, address = self._served_model, self.arguments.get("api_base")
         request_id, caller = self.arguments.get("litellm_call_id"), caller_of(self.arguments)
+        is_deployment = bool(address or self.model_info)  # or the model is a group's name
 
         def details() -> dict[str, str]:
             named = {
-                "model": model,
+                "model": model if is_deployment else None,
                 "address": shown_address(address) if isinstance(address, str) else None,
                 "request_id": request_id,
                 "key_alias": getattr(caller, "key_alias", None),

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from ..endpoints.response_store import PendingResponse, ResponseStore
 from ..observability.counts import Counts
-from ..observability.report import Report, explain
+from ..observability.report import HEADER, Report, explain
 from ..repair.change import Change
 from .call_part import CallPart
 from .call_plan import CallPlan
@@ -15,7 +15,13 @@ from .deployments import Deployment
 from .guarded_call import GuardedCall
 from .reports import Reports
 from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest
-from .request_errors import DeliberateError, find_request_error
+from .request_errors import (
+    DeliberateError,
+    askable_roles,
+    asked_messages,
+    find_request_error,
+    with_mode,
+)
 from .response_capture import ResponseListener
 from .retrying_client import NoRetry
 from .unknown_response import UnknownResponse
@@ -62,14 +68,8 @@ class RequestGuard:
         settings = deployment.settings
         if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
             return CallPlan()  # positional arguments do not reach the hooks
-        report = Report(
-            request.group,
-            request.deployment_name,
-            observed=settings.mode == "observe",
-            details=request.log_details(),
-            on_logged=self._on_logged,
-        )
-        reason = find_request_error(request.arguments, endpoint, settings)
+        report = self._report(request, request.deployment_name, observed=settings.mode == "observe")
+        reason = await _find_error(request, endpoint, deployment)
         if reason is not None:
             self._report_bad_input(request, report, reason)
             return CallPlan()
@@ -103,6 +103,7 @@ class RequestGuard:
         if settings.mode == "reject":
             if arguments is not None:
                 reasons = explain(report.changes, conversation.location)
+                reasons = with_mode(reasons, "repair", "repairs it")
                 self._refuse(request, report, "rejected", reasons)
             return CallPlan()
         self._keep(request, report)
@@ -112,6 +113,20 @@ class RequestGuard:
             call.finished(answered=False)
             return CallPlan()
         return CallPlan({**stored, **(arguments or {})}, call, parts)
+
+    def refusal_of_bad_input(
+        self, request: LiteLLMRequest, reason: str
+    ) -> tuple[DeliberateError, dict[str, str]]:
+        """Return the 400 of a request for which no deployment was chosen yet, and its header.
+
+        Args:
+            request: The request to the proxy.
+            reason: What is wrong with it.
+        """
+        report = self._report(request, "", observed=False)
+        report.changes, report.rejected = (Change("bad_input", (), reason),), True
+        self._keep(request, report)
+        return DeliberateError("bad_input", reason), {HEADER: report.header() or ""}
 
     def pending_response(self, request: LiteLLMRequest) -> PendingResponse | None:
         """Return a /v1/responses request as the store knows it; None where it does not."""
@@ -140,15 +155,34 @@ class RequestGuard:
         self._counts.add("bad_input")
         self._keep(request, report)
 
-    def _refuse(
-        self, request: LiteLLMRequest, report: Report, event: str, reason: str
-    ) -> NoReturn:
+    def _refuse(self, request: LiteLLMRequest, report: Report, event: str, reason: str) -> NoReturn:
         report.rejected = True
         self._keep(request, report)
         raise DeliberateError(event, reason)
 
+    def _report(self, request: LiteLLMRequest, deployment: str, *, observed: bool) -> Report:
+        return Report(
+            request.group,
+            deployment,
+            observed=observed,
+            details=request.log_details(),
+            on_logged=self._on_logged,
+        )
+
     def _keep(self, request: LiteLLMRequest, report: Report) -> None:
         self._reports.keep(request.logging_object, report)
+
+
+async def _find_error(request: LiteLLMRequest, endpoint: str, deployment: Deployment) -> str | None:
+    """Return what is wrong with a request, by what the template says of roles nobody knows."""
+    body, settings = request.arguments, deployment.settings
+    reason = find_request_error(body, endpoint, settings)
+    if reason is None or not (roles := askable_roles(body, endpoint, settings)):
+        return reason
+    backend = request.backend if request.may_ask_backend else None
+    messages = asked_messages(body, endpoint)
+    taken = await deployment.roles.taken(messages, roles, backend, settings.learn_wait)
+    return find_request_error(body, endpoint, settings, taken)
 
 
 def _response_parts(

@@ -152,7 +152,9 @@ def test_the_log_is_shown_inside_the_proxy_only(
 ) -> None:
     """An application that uses the SDK sets up its logging by itself."""
     shown: list[int] = []
-    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda level, _: shown.append(level))
+    monkeypatch.setattr(
+        "litellm_role_guard.plugin.guard.show", lambda level, _: shown.append(level)
+    )
     monkeypatch.setenv("LITELLM_LOG", "warning")
     monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server", raising=False)
     if inside:
