@@ -39,7 +39,7 @@ class Report:
         observed: Whether the request itself is left as it is.
         details: Returns what else the log line names, such as the request's id. It is called once,
             and only where the line is written.
-        on_logged: Is told of the report when its line is written.
+        on_logged: Takes the report when its line is written.
 
     Attributes:
         changes: What was changed.

@@ -33,7 +33,7 @@ class RequestGuard:
     Args:
         counts: Where to count what is done.
         reports: Takes the report of each request.
-        on_logged: Is told of each report whose line is written.
+        on_logged: Takes each report whose line is written.
         responses: The responses that can be continued.
         on_failure: Handles an error of the guard's own that costs the request nothing.
     """

@@ -75,8 +75,7 @@ class TemplateRoles:
             return frozenset()
         unknown = [each for each in places if each not in self._taken and each not in self._refused]
         if unknown and self._may_ask(len(unknown)):
-            with contextlib.suppress(asyncio.TimeoutError, LearningFailed):
-                await asyncio.wait_for(self._ask(unknown, backend), wait)
+            await self._ask(unknown, backend, wait)
         for place in places:
             if place in self._taken:
                 self._taken.move_to_end(place)
@@ -97,20 +96,29 @@ class TemplateRoles:
         return True
 
     async def _ask(
-        self, places: Iterable[RolePlace], backend: Callable[[], Backend | None] | None
+        self,
+        places: Iterable[RolePlace],
+        backend: Callable[[], Backend | None] | None,
+        wait: float,
     ) -> None:
-        for place in places:
-            if self._template is not None:
-                renderings = [_rendered(self._template, each) for each in place.conversations()]
-            elif backend is not None and (whom := backend()) is not None:
-                prompts = (_prompt(whom, each) for each in place.conversations())
-                renderings = await gather_or_cancel(prompts)
-            else:
-                return
-            answers = self._taken if place.is_known(*renderings) else self._refused
-            answers[place] = None
-            if len(answers) > MAX_ANSWERS:
-                answers.popitem(last=False)
+        if self._template is not None:
+            for place in places:
+                self._answered(place, [_rendered(self._template, m) for m in place.conversations()])
+        elif backend is not None and (whom := backend()) is not None:
+            with contextlib.suppress(asyncio.TimeoutError, LearningFailed):
+                await asyncio.wait_for(self._ask_live(places, whom), wait)
+
+    async def _ask_live(self, places: Iterable[RolePlace], backend: Backend) -> None:
+        async with backend.reusing_connections() as connected:
+            for place in places:
+                prompts = (_prompt(connected, each) for each in place.conversations())
+                self._answered(place, await gather_or_cancel(prompts))
+
+    def _answered(self, place: RolePlace, renderings: Sequence[Rendering]) -> None:
+        answers = self._taken if place.is_known(*renderings) else self._refused
+        answers[place] = None
+        if len(answers) > MAX_ANSWERS:
+            answers.popitem(last=False)
 
 
 def _rendered(template: ChatTemplate, messages: list[Message]) -> Rendering:

@@ -31,7 +31,10 @@ def test_a_fault_is_named_with_its_index(
     response = proxy.ask(endpoint, "strict", messages, stream=stream)
     assert response.status_code == 400, response.text
     expected = words.format(list="input" if endpoint == "responses" else "messages")
-    assert expected in error_of(endpoint, response)["message"]
+    message = error_of(endpoint, response)["message"]
+    assert f"role guard: {expected}" in message
+    assert "mode: observe in the" in message or "extra_roles: ['wizard'] in the" in message
+    assert endpoint == "messages" or response.headers["x-role-guard"] == "bad_input=1"
     assert all(backend.calls() == [] for backend in backends.values())
 
 
@@ -57,7 +60,8 @@ def test_a_rejecting_deployment_explains(
     assert response.status_code == 400
     message = error_of(endpoint, response)["message"]
     field = "input" if endpoint == "responses" else "messages"
-    assert f"{field}[2], {field}[3]: merged: two turns in a row" in message
+    assert f"role guard: {field}[2], {field}[3]: merged: two turns in a row" in message
+    assert "mode: repair in the deployment's model_info.role_guard" in message
     assert backends["a"].calls() == []
 
 
