@@ -10,6 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from .foreign_items import FOREIGN, UNREADABLE
+
 PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"}
 
 
@@ -23,12 +25,15 @@ class ResponsesBody:
 
 
 @st.composite
-def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
+def responses_bodies(
+    draw: st.DrawFn, *, media: bool = False, foreign: bool = True
+) -> ResponsesBody:
     """Give inputs of 1 to 12 items of all kinds that vLLM turns into messages, in any order.
 
     Args:
         draw: Hypothesis' source of choices.
         media: Whether there are pictures among them, which not every model takes.
+        foreign: Whether there are items among them that vLLM does not take.
     """
     count = itertools.count()
     marks: list[str] = []
@@ -63,8 +68,6 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
     def called(at: int) -> dict[str, Any]:
         call_id = f"call_{at}" if draw(st.booleans()) else f"aB{at:02d}Z0000"
         call = {"type": "function_call", "call_id": call_id, "name": "look_up"}
-        if draw(st.integers(0, 5)) == 0:
-            return {**call, "type": "custom_tool_call", "input": mark()}
         arguments = f'{{"word": "{mark()}"}}'
         is_cut = draw(st.integers(0, 9)) == 0
         return {**call, "arguments": arguments[:-2] if is_cut else arguments}
@@ -79,6 +82,8 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
     kinds = (
         ["user"] * 3 + ["reply"] * 3 + ["call"] * 4 + ["thought", "system", "developer", "orphan"]
     )
+    if foreign:
+        kinds += ["foreign"] * 2 + ["unreadable"]
     items: list[Any] = []
     for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=12)):
         if kind == "reply":
@@ -87,6 +92,10 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
             items.append(thought())
         elif kind == "orphan":
             items.append(_output(f"call_orphan_{len(items)}", mark()))
+        elif kind == "foreign":
+            items += FOREIGN[draw(st.sampled_from(sorted(FOREIGN)))](mark())
+        elif kind == "unreadable":
+            items.append(UNREADABLE[draw(st.sampled_from(sorted(UNREADABLE)))])
         elif kind == "call":
             calls = [called(len(items) + at) for at in range(draw(st.sampled_from([1, 1, 2])))]
             items += calls
@@ -103,8 +112,8 @@ def responses_bodies(draw: st.DrawFn, *, media: bool = False) -> ResponsesBody:
     return ResponsesBody(items, instructions, marks)
 
 
-def drawn_bodies(count: int, *, media: bool = True) -> list[ResponsesBody]:
-    """Give so many inputs, with pictures among them or without, the same ones each time."""
+def drawn_bodies(count: int, *, media: bool = True, foreign: bool = True) -> list[ResponsesBody]:
+    """Give so many inputs, the same ones each time: as `responses_bodies`."""
     made: list[ResponsesBody] = []
 
     @seed(1)
@@ -114,7 +123,7 @@ def drawn_bodies(count: int, *, media: bool = True) -> list[ResponsesBody]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(body=responses_bodies(media=media))
+    @given(body=responses_bodies(media=media, foreign=foreign))
     def draw(body: ResponsesBody) -> None:
         made.append(body)
 

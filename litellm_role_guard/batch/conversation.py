@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..endpoints.responses import ResponsesInput
-from ..endpoints.responses_items import UnreadableInputError
 from ..endpoints.responses_validation import find_input_error
 from ..messages.message import Message
 from ..messages.validation import find_validation_error
@@ -74,16 +73,13 @@ def conversation_of(request: LineRequest, line: int | None = None) -> FileConver
 
 def _of_responses(
     body: Mapping[str, Any], tools: Sequence[Mapping[str, Any]] | None, line: int | None
-) -> FileConversation | None:
+) -> FileConversation:
     given, instructions = body.get("input"), body.get("instructions")
     continued = body.get("previous_response_id") is not None
     fault = find_input_error(given, instructions, continued=continued)
     if fault is not None:
         raise BadInput(f"body.{fault}", line)
-    try:
-        read = ResponsesInput(given, instructions)  # type: ignore[arg-type]
-    except UnreadableInputError:
-        return None  # vLLM names what it does not know
+    read = ResponsesInput(given, instructions)  # type: ignore[arg-type]
     return FileConversation(read.messages, tools, read.prefill, line)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from ..messages.message import Message
+from ..messages.message import Message, is_nested_thought, part_text
 from ..repair.change import Change
 
 _IN_PARTS = ("assistant", "tool")
@@ -31,6 +31,7 @@ class ChatConversation:
     """
 
     changes: tuple[Change, ...] = ()
+    labelled: Collection[int] = ()
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class ChatConversation:
             ]
         if is_vllm and any(map(_is_changed_by_litellm, messages)):
             self._read_as_sent()
+        self._flatten_thoughts()
         self.prefill = prefill
 
     def location(self, message: int) -> str:
@@ -69,6 +71,18 @@ class ChatConversation:
         """Return what the backend reads where these messages are sent."""
         sent: Sequence[Message] = self.body(messages)["messages"]
         return sent
+
+    def _flatten_thoughts(self) -> None:
+        """Write each thought in parts of its own as one text, the only form that vLLM takes."""
+        nested = [at for at, message in enumerate(self.messages) if _has_nested_thought(message)]
+        if not nested:
+            return
+        self.messages = [
+            _with_flat_thoughts(message) if at in nested else message
+            for at, message in enumerate(self.messages)
+        ]
+        why = "vLLM takes a thought as one text only"
+        self.changes = tuple(Change("content", (at,), why) for at in nested)
 
     def _read_as_sent(self) -> None:
         """Read the messages that LiteLLM would make of these: pictures in a result move behind it.
@@ -99,6 +113,23 @@ def _is_changed_by_litellm(message: Message) -> bool:
     return message["role"] == "assistant" or any(
         isinstance(part, Mapping) and part.get("type") != "text" for part in content
     )
+
+
+def _has_nested_thought(message: Message) -> bool:
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return False
+    return any(map(is_nested_thought, content))
+
+
+def _with_flat_thoughts(message: Message) -> Message:
+    return {
+        **message,
+        "content": [
+            {**part, "thinking": part_text(part)} if is_nested_thought(part) else part
+            for part in message["content"]
+        ],
+    }
 
 
 def copied(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from ..messages.message import Message
@@ -19,6 +19,10 @@ class RequestConversation(Protocol):
 
     changes: tuple[Change, ...]
     prefill: bool
+
+    @property
+    def labelled(self) -> Collection[int]:
+        """Return the positions of messages whose text begins with a label that tells what it is."""
 
     @property
     def messages(self) -> Sequence[Message]:

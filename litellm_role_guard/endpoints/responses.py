@@ -13,19 +13,17 @@ from typing import Any
 
 from ..messages.message import Message, call_arguments, has_media, plain_text, tool_calls
 from ..repair.change import Change
+from .foreign_items import TranslatedItem, translated
 from .responses_items import (
-    CALLS,
-    OUTPUTS,
-    UnreadableInputError,
+    CALL,
+    OUTPUT,
     as_mapping,
     call_of,
-    has_encrypted,
     input_content,
     is_opened,
     is_own_message,
     is_unfinished,
     opened,
-    readable,
     reasoning_of,
     reply_items,
     result_of,
@@ -47,17 +45,17 @@ class ResponsesInput:
         messages: The messages that vLLM makes of them.
         changes: What has to change whatever the template is, since vLLM itself would not read it.
         prefill: Whether vLLM continues the last message rather than answering it.
-
-    Raises:
-        UnreadableInputError: An item is of no kind that vLLM knows.
+        labelled: The messages whose text begins with a label that tells what it is.
     """
 
     def __init__(self, request_input: str | Sequence[Any], instructions: str | None) -> None:
         self.messages: list[Message] = []
         self.changes: tuple[Change, ...] = ()
         self.prefill = False
+        self.labelled: set[int] = set()
         self._input = request_input
         self._instructions = instructions
+        self._origins: Sequence[int] | None = None  # by item: the client's, where they differ
         self._sources: list[list[int]] = []  # by message: the positions of its items
         self._rewritten: set[int] = set()  # messages that cannot be sent as their items are
         self._calls: dict[int, Any] = {}  # by identity of a call's function: the call's item
@@ -66,15 +64,28 @@ class ResponsesInput:
         if isinstance(request_input, str):
             self._add({"role": "user", "content": request_input})
             return
-        items = [as_mapping(item) for item in request_input]
+        items: Sequence[Mapping[str, Any]] = [as_mapping(item) for item in request_input]
+        translation = translated(items)
+        if translation is not None:
+            self._origins = [made.origin for made in translation.items]
+            self._input = [
+                request_input[made.origin] if made.item is items[made.origin] else made.item
+                for made in translation.items
+            ]
+            items = [made.item for made in translation.items]
         self.prefill = bool(items) and is_unfinished(items[-1])
         for position, item in enumerate(items):
             self._read(position, item)
+            if translation is not None:
+                self._note_translation(translation.items[position])
+        if translation is not None:
+            self.changes += tuple(Change("items", (), why) for why in translation.left_out)
 
     def location(self, message: int) -> str:
         """Name the place in the request where a message comes from: its first item."""
         if self._sources[message]:
-            return f"input[{self._sources[message][0]}]"
+            source = self._sources[message][0]
+            return f"input[{source if self._origins is None else self._origins[source]}]"
         return "instructions" if message == 0 and self._instructions else "input"
 
     def arguments(self, messages: Sequence[Message]) -> dict[str, Any]:
@@ -130,27 +141,23 @@ class ResponsesInput:
 
     def _read(self, position: int, item: Mapping[str, Any]) -> None:
         kind = item.get("type")
-        if kind in CALLS:
+        if kind == CALL:
             call = call_of(item)
             self._calls[id(call["function"])] = self._input[position]
             self._glue(position, "tool_calls", [call])
         elif kind == "reasoning":
-            self._glue(position, "reasoning", reasoning_of(item, position))
-            if has_encrypted(item):
-                self._note("vLLM refuses reasoning that another provider has encrypted")
-        elif kind in OUTPUTS or "role" in item:
+            self._glue(position, "reasoning", reasoning_of(item))
+        else:
             self._read_message(position, item)
             why = why_rewritten(item)
             if why is not None:
                 self._rewritten.add(len(self.messages) - 1)
-                self._note(why)
-        else:
-            raise UnreadableInputError(f"input[{position}]: unknown type {kind!r}")
+                self._note("content", why)
 
     def _read_message(self, position: int, item: Mapping[str, Any]) -> None:
         if item.get("role") == "assistant" and not is_own_message(item):
             return self._glue(position, "content", plain_text(item))
-        if item.get("type") in OUTPUTS:
+        if item.get("type") == OUTPUT:
             message = result_of(item)
         else:
             message = {key: value for key, value in item.items() if key != "type"}
@@ -164,8 +171,14 @@ class ResponsesInput:
         if not self._extend(position, key, value):
             self._add({"role": "assistant", key: value}, position)
 
-    def _note(self, why: str) -> None:
-        self.changes += (Change("content", (len(self.messages) - 1,), why),)
+    def _note(self, what: str, why: str) -> None:
+        self.changes += (Change(what, (len(self.messages) - 1,), why),)
+
+    def _note_translation(self, made: TranslatedItem) -> None:
+        if made.why is not None:
+            self._note("items", made.why)
+        if made.labelled:
+            self.labelled.add(len(self.messages) - 1)
 
     def _written(self, message: Message, origin: int | None) -> list[Any]:
         """Write a message as items: those that it was read from, or new ones."""
@@ -175,7 +188,7 @@ class ResponsesInput:
         is_new = origin in self._rewritten or not self._sources[origin]
         if is_new or isinstance(self._input, str):
             return self._items(message)
-        return [readable(self._input[at]) for at in self._sources[origin]]
+        return [self._input[at] for at in self._sources[origin]]
 
     def _items(self, message: Message) -> list[Any]:
         """Write a message as the items that vLLM reads as this message."""

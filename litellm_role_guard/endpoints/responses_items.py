@@ -7,7 +7,6 @@ pydantic makes of the rest) and `utils.py` (`_construct_message_from_response_it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,19 +14,13 @@ from pydantic import BaseModel
 
 from ..messages.message import Message, content_parts, has_media, part_text, plain_text
 
-CALLS = ("function_call", "custom_tool_call")
+CALL = "function_call"
 
-OUTPUTS = ("function_call_output", "custom_tool_call_output")
-
-_ENCRYPTED = "encrypted_content"
+OUTPUT = "function_call_output"
 
 _UNFINISHED = ("in_progress", "incomplete")
 
 _INPUT_PARTS = ("input_text", "input_image", "input_file")
-
-
-class UnreadableInputError(ValueError):
-    """The input holds an item that vLLM turns into no message; it refuses such a request."""
 
 
 def as_mapping(item: Any) -> Mapping[str, Any]:
@@ -46,38 +39,22 @@ def is_unfinished(item: Mapping[str, Any]) -> bool:
 
 
 def call_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tool call that vLLM reads in an item of a kind in `CALLS`."""
-    arguments = item.get("arguments")
-    if item.get("type") == "custom_tool_call":
-        arguments = json.dumps({"input": item.get("input") or ""}, ensure_ascii=False)
+    """Return the tool call that vLLM reads in an item of the kind `CALL`."""
     name = item.get("name", "")
-    if item.get("namespace") and item.get("type") == "function_call":
+    if item.get("namespace"):
         name = f"{item['namespace']}__{name}"  # vLLM `flat_namespace_tool_name`
-    function = {"name": name, "arguments": arguments or ""}
+    function = {"name": name, "arguments": item.get("arguments") or ""}
     return {"id": item.get("call_id"), "type": "function", "function": function}
 
 
 def result_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the message that vLLM reads in an item of a kind in `OUTPUTS`."""
+    """Return the message that vLLM reads in an item of the kind `OUTPUT`."""
     return {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
 
 
-def reasoning_of(item: Mapping[str, Any], position: int) -> str:
-    """Return the reasoning that vLLM reads: the first text of the content, or of the summary.
-
-    Args:
-        item: The item.
-        position: Its position in the input.
-
-    Raises:
-        UnreadableInputError: Its content or its summary is no list of objects.
-    """
-    parts: list[Any] = []
-    for field in ("content", "summary"):
-        value = item.get(field) or []
-        if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
-            raise UnreadableInputError(f"input[{position}]: its {field} is no list of objects")
-        parts += value
+def reasoning_of(item: Mapping[str, Any]) -> str:
+    """Return the reasoning that vLLM reads: the first text of the content, or of the summary."""
+    parts = [*(item.get("content") or ()), *(item.get("summary") or ())]
     return str(parts[0].get("text", "")) if parts else ""
 
 
@@ -112,7 +89,7 @@ def why_rewritten(item: Mapping[str, Any]) -> str | None:
         return "vLLM takes a tool result as a function_call_output only"
     if item.get("type") == "additional_tools":
         return None
-    content = item.get("output" if item.get("type") in OUTPUTS else "content")
+    content = item.get("output" if item.get("type") == OUTPUT else "content")
     if content is None:
         return "vLLM takes no null content"
     if isinstance(content, str) or not isinstance(content, Sequence):
@@ -120,19 +97,6 @@ def why_rewritten(item: Mapping[str, Any]) -> str | None:
     if all(map(_is_taken_part, content)):
         return None
     return "vLLM takes text in parts of type input_text only"
-
-
-def readable(item: Any) -> Any:
-    """Return an item without what vLLM refuses to read; the same item where it has none of it."""
-    fields = as_mapping(item)
-    if not has_encrypted(fields):
-        return item
-    return {key: value for key, value in fields.items() if key != _ENCRYPTED}
-
-
-def has_encrypted(item: Mapping[str, Any]) -> bool:
-    """Return whether an item is reasoning that another provider has encrypted."""
-    return item.get("type") == "reasoning" and bool(item.get(_ENCRYPTED))
 
 
 def input_content(message: Message) -> str | list[Any]:
@@ -214,10 +178,10 @@ def unfinished(items: Sequence[Any], *, apart: bool) -> Sequence[Any]:
     if is_unfinished(as_mapping(items[-1])):
         return items
     first, rest = (list(items[:1]), items[1:]) if apart else ([], items)
-    calls = [item for item in rest if as_mapping(item).get("type") in CALLS]
-    others = [item for item in rest if as_mapping(item).get("type") not in CALLS]
+    calls = [item for item in rest if as_mapping(item).get("type") == CALL]
+    others = [item for item in rest if as_mapping(item).get("type") != CALL]
     ordered = [*first, *calls, *others]
-    if as_mapping(ordered[-1]).get("type") in CALLS:  # vLLM looks for no mark there
+    if as_mapping(ordered[-1]).get("type") == CALL:  # vLLM looks for no mark there
         ordered.append({"type": "reasoning", "summary": []})
     return [*ordered[:-1], {**as_mapping(ordered[-1]), "status": "in_progress"}]
 

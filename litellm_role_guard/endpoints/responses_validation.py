@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import BaseModel
 
 from ..messages.validation import ValidationFault, find_validation_error
+from .foreign_items import is_reference
 from .responses import ResponsesInput
-from .responses_items import UnreadableInputError, as_mapping
+from .responses_items import as_mapping
 
 _SAYS_SOMETHING = {"role": "user", "content": "-"}
 
@@ -40,16 +41,27 @@ def find_input_error(
             reason = _item_fault(item, extra_roles)
             if reason is not None:
                 return f"input[{position}]: {reason}"
-    try:
-        conversation = ResponsesInput(request_input, instructions)
-    except UnreadableInputError:
-        return None  # vLLM names what it does not know better than this list could
-    said = [_SAYS_SOMETHING] if continued else []
+    conversation = ResponsesInput(request_input, instructions)
+    said = [_SAYS_SOMETHING] if continued or _has_reference(request_input) else []
     fault = find_validation_error([*conversation.messages, *said], extra_roles=extra_roles)
     if fault is None:
         return None
+    if not conversation.messages and conversation.changes:
+        return nothing_left(conversation)
     where = "input" if fault.index is None else conversation.location(fault.index)
     return f"{where}: {fault.reason}"
+
+
+def nothing_left(conversation: ResponsesInput) -> str:
+    """Say why an input without any message is left with none."""
+    return f"{conversation.changes[0].why}; nothing else is in the input"
+
+
+def _has_reference(request_input: str | Sequence[object]) -> bool:
+    # What it refers to is looked up once it is known who answers.
+    return not isinstance(request_input, str) and any(
+        is_reference(as_mapping(item)) for item in request_input
+    )
 
 
 def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:
@@ -57,7 +69,8 @@ def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:
         return "must be an object"
     fields = as_mapping(item)
     if "role" not in fields:
-        return None if isinstance(fields.get("type"), str) else "has no role"
+        is_item = isinstance(fields.get("type"), str) or is_reference(fields)
+        return None if is_item else "has no role"
     # Whether anything is said at all is judged over the whole input, not item by item.
     fault: ValidationFault | None = find_validation_error(
         [fields, _SAYS_SOMETHING], extra_roles=extra_roles

@@ -50,8 +50,19 @@ def part_text(part: object) -> str | None:
     if is_object(part):
         key = TEXT_KEYS.get(part.get("type", ""))
         text = part.get(key) if key is not None else None
+        if is_nested_thought(part):
+            return "\n".join(filter(None, map(part_text, part["thinking"])))
         return text if isinstance(text, str) else None
     return None
+
+
+def is_nested_thought(part: object) -> bool:
+    """Return whether a part is a thought in parts of its own, as Mistral's API writes them."""
+    return (
+        is_object(part)
+        and part.get("type") == "thinking"
+        and isinstance(part.get("thinking"), (list, tuple))
+    )
 
 
 def content_parts(message: Message) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .message import TEXT_KEYS, is_empty, is_object
+from .message import TEXT_KEYS, is_empty, is_nested_thought, is_object
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -121,6 +121,9 @@ def _part_fault(part: object) -> str | None:
         return "has no type"
     if not isinstance(kind, str):
         return f"type must be a string, not {_type_name(kind)}"
+    if is_nested_thought(part):
+        faults = map(_part_fault, part["thinking"])
+        return next((f"of type {kind!r}: a part {fault}" for fault in faults if fault), None)
     key = TEXT_KEYS.get(kind)
     # vLLM skips a part whose text is null.
     if key is not None and not isinstance(part.get(key), (str, type(None))):

@@ -156,9 +156,13 @@ def explain(changes: Iterable[Change], location: Callable[[int], str]) -> str:
         location: Gives the place in the request where a message comes from.
     """
     return "; ".join(
-        f"{', '.join(map(location, change.messages))}: {change.what}: {change.why}"
-        for change in changes
+        ": ".join([*_places(change, location), change.what, change.why]) for change in changes
     )
+
+
+def _places(change: Change, location: Callable[[int], str]) -> list[str]:
+    """Return where a change is, as one text; none where it concerns no message."""
+    return [", ".join(map(location, change.messages))] if change.messages else []
 
 
 def role_runs(roles: Sequence[str], most: int = 12) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..backend.backend import Backend
@@ -66,6 +66,10 @@ class GuardedCall:
         self._refusals = 0
         self._may_prove = True
         self._meant = _meant(conversation, deployment)
+        self._labelled: Collection[int] = ()
+        if conversation.labelled:
+            origins = enumerate(self._meant.origins)
+            self._labelled = {at for at, origin in origins if origin in conversation.labelled}
         self._sent: Sequence[Message] = conversation.messages
         self._patience = deployment.settings.learn_wait
         self._has_confirmed = False
@@ -283,6 +287,7 @@ class GuardedCall:
             separator=self._deployment.settings.separator,
             placeholder=self._deployment.settings.placeholder,
             prefill=self._conversation.prefill,
+            labelled=self._labelled,
         )
 
     def _verify(self) -> None:

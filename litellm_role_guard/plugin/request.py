@@ -12,7 +12,6 @@ from ..config.settings import KEY
 from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput
-from ..endpoints.responses_items import UnreadableInputError
 from .backend_of import backend_of
 from .litellm_internals import PROVIDER, caller_of, named_by_backend, to_vllm_messages
 
@@ -238,10 +237,7 @@ class LiteLLMRequest:
             return self._chat()
         if self.arguments.get("previous_response_id"):
             return None  # the backend puts messages in front that only it knows
-        try:
-            return ResponsesInput(self.arguments["input"], self.arguments.get("instructions"))
-        except UnreadableInputError:
-            return None
+        return ResponsesInput(self.arguments["input"], self.arguments.get("instructions"))
 
     def _chat(self) -> ChatConversation:
         messages = as_dicts(self.arguments["messages"])

@@ -16,7 +16,7 @@ its rendered beginning, and with it the backend's prefix cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..messages.message import Message
@@ -67,6 +67,7 @@ def repair(
     separator: str = SEPARATOR,
     placeholder: str = "",
     prefill: bool = False,
+    labelled: Collection[int] = (),
 ) -> Repair:
     """Return a conversation that the template reads whole; the one given where it does already.
 
@@ -78,11 +79,14 @@ def repair(
         placeholder: The text of a turn that has to be invented. Empty: an empty turn, or "..."
             where the template takes no empty one.
         prefill: Whether the last message is the opening of the reply, to be left alone.
+        labelled: The positions of user messages whose text begins with a label that tells what it
+            is. Where the user's words are joined behind one, these get a label, too.
     """
     policy = RepairPolicy.of(profile.rules(tools=bool(tools)))
     if not prefill and needs_no_repair(messages, policy):
         return Repair(messages, ())
-    return repair_by_steps(messages, RepairContext(policy, separator, placeholder, prefill))
+    context = RepairContext(policy, separator, placeholder, prefill, labelled)
+    return repair_by_steps(messages, context)
 
 
 def repair_by_steps(messages: Sequence[Message], context: RepairContext) -> Repair:
@@ -92,7 +96,10 @@ def repair_by_steps(messages: Sequence[Message], context: RepairContext) -> Repa
         messages: The conversation.
         context: What the steps go by.
     """
-    turns = [Turn.of(message, index) for index, message in enumerate(messages)]
+    turns = [
+        Turn.of(message, index, labelled=index in context.labelled)
+        for index, message in enumerate(messages)
+    ]
     merged = as_merged_by_server(turns, context.policy)
     if merged is not None and not _run_chain(merged, context).changes:
         return Repair(messages, ())

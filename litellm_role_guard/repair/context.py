@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,12 +21,14 @@ class RepairContext:
         separator: What stands between the texts of joined messages.
         placeholder: The text of an invented turn; empty for what the policy says.
         prefill: Whether the last message is the opening of the reply.
+        labelled: The positions of messages whose text begins with a label.
     """
 
     policy: RepairPolicy
     separator: str
     placeholder: str
     prefill: bool
+    labelled: Collection[int] = ()
 
     def filler(self, kind: Kind, beside: Turn) -> tuple[Turn, Change]:
         """Return an invented turn of this kind, and its record at the turn beside it."""

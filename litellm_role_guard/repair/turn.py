@@ -41,17 +41,18 @@ class Turn(NamedTuple):
     written_calls: Mapping[object, str] = NO_CALLS
 
     @classmethod
-    def of(cls, message: Message, at: int) -> Turn:
+    def of(cls, message: Message, at: int, *, labelled: bool = False) -> Turn:
         """Return the turn of a message of the input.
 
         Args:
             message: The message.
             at: Its position.
+            labelled: Whether its text begins with a label, as the client's endpoint has it.
         """
         kind: Kind = message["role"]
         if kind == "assistant" and message.get("tool_calls"):
             kind = "call"
-        return cls(kind, message, (at,))
+        return cls(kind, message, (at,), labelled=labelled, ends_labelled=labelled)
 
     def change(self, what: str, why: str) -> Change:
         """Return the record of a change to this turn, as in `Change`."""

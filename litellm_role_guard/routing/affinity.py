@@ -16,7 +16,6 @@ from weakref import WeakKeyDictionary
 
 from ..backend import backend as asked_backend
 from ..endpoints.responses import ResponsesInput
-from ..endpoints.responses_items import UnreadableInputError
 from ..observability.log import logger
 from .backend_load import BackendLoads
 from .in_flight import InFlight, InFlightRequest
@@ -125,10 +124,7 @@ def _prefix_key(messages: Any, request: Mapping[str, Any], call_type: str) -> by
     if call_type == "aresponses":
         if request.get("previous_response_id"):
             return None  # the conversation is known to one backend only, and LiteLLM knows to which
-        try:
-            given = ResponsesInput(request["input"], request.get("instructions"))
-        except UnreadableInputError:
-            return None
+        given = ResponsesInput(request["input"], request.get("instructions"))
         return prefix_key(given.messages)
     if not messages:
         return None

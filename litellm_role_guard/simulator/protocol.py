@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from starlette.requests import Request
 from typing_extensions import Required, TypedDict
 
+from .input_items import completed
+
 _REPORTED_ERRORS = 10
 _ERROR_INPUT_CHARS = 200
 _ERROR_CHARS = 1000
@@ -306,26 +308,8 @@ class ResponsesRequest(_Sampling):
         if not body.get("tools"):
             body = {**body, "tool_choice": "none"}
         if isinstance(body.get("input"), list):
-            body = {**body, "input": [_complete_item(item) for item in body["input"]]}
+            body = {**body, "input": [completed(item) for item in body["input"]]}
         return body
-
-
-def _complete_item(item: Any) -> Any:
-    if not isinstance(item, dict):
-        return item
-    if item.get("type") == "reasoning":
-        return {"id": "rs_unnamed", **item}
-    if not isinstance(item.get("content"), list):
-        return item
-    if item.get("type") == "message" and item.get("role") == "assistant":
-        parts = [_complete_part(part, "output_text", annotations=[]) for part in item["content"]]
-        return {"id": "msg_unnamed", "status": "completed", **item, "content": parts}
-    parts = [_complete_part(part, "input_image", detail="auto") for part in item["content"]]
-    return {**item, "content": parts}
-
-
-def _complete_part(part: Any, kind: str, **defaults: Any) -> Any:
-    return {**defaults, **part} if isinstance(part, dict) and part.get("type") == kind else part
 
 
 _Body = TypeVar("_Body")

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import TypeAdapter
 
 from .engine import Engine, Reply, new_id
+from .input_items import is_reasoning
 from .protocol import Refused, ResponsesRequest
 
 _FORM: TypeAdapter[ResponsesRequest] = TypeAdapter(ResponsesRequest)
@@ -117,7 +118,7 @@ def _as_message(item: Mapping[str, Any], before: dict[str, Any]) -> dict[str, An
             before["tool_calls"] = [*(before.get("tool_calls") or ()), call]
             return None
         return {"role": "assistant", "tool_calls": [call]}
-    if kind == "reasoning":
+    if kind == "reasoning" and is_reasoning(item):
         if item.get("encrypted_content"):
             raise Refused.field("Encrypted content is not supported.", "input")
         parts = item.get("content") or item.get("summary")

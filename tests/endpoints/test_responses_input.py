@@ -8,7 +8,6 @@ import pytest
 from openai.types.responses import ResponseFunctionToolCall
 
 from litellm_role_guard.endpoints.responses import ResponsesInput
-from litellm_role_guard.endpoints.responses_items import UnreadableInputError
 from litellm_role_guard.endpoints.responses_validation import find_input_error
 from testing.response_items import as_rendered
 
@@ -131,11 +130,11 @@ def test_a_call_beside_a_rewritten_text_keeps_its_item() -> None:
     """What an item has beside the call itself (a namespace) stays, in the item as it came."""
     parts = [{"type": "output_text", "text": "one"}, {"type": "output_text", "text": "two"}]
     call = {**CALL, "namespace": "ns", "status": "completed"}
-    custom = {"type": "custom_tool_call", "call_id": "c2", "name": "g", "input": "x"}
-    conversation = ResponsesInput([USER, {**ANSWER, "content": parts}, call, custom], None)
+    other = {**CALL, "call_id": "c2", "name": "g"}
+    conversation = ResponsesInput([USER, {**ANSWER, "content": parts}, call, other], None)
     written = conversation.arguments(conversation.messages)["input"]
     assert written[2] is call
-    assert written[3] is custom
+    assert written[3] is other
     assert conversation.messages[1]["tool_calls"][0]["function"]["name"] == "ns__f"
 
 
@@ -151,14 +150,23 @@ def test_a_call_with_a_new_id_keeps_the_rest_of_its_item() -> None:
 
 @pytest.mark.parametrize(
     "thought",
-    [{"summary": "hm"}, {"content": "hm"}, {"summary": ["hm"]}, {"content": {"text": "hm"}}],
+    [
+        {"summary": "hm"},
+        {"content": "hm"},
+        {"summary": [{"text": "hm"}]},
+        {"content": [{"type": "reasoning_text", "text": "hm"}]},
+        {"summary": [], "content": [{"type": "text", "text": "hm"}]},
+    ],
 )
-def test_reasoning_of_another_form_is_not_guessed_at(thought: dict[str, Any]) -> None:
-    """Reasoning that is no list of objects makes the input unreadable, and is vLLM's to refuse."""
-    items = [USER, {"type": "reasoning", "id": "r1", **thought}]
-    with pytest.raises(UnreadableInputError, match=r"input\[1\]"):
-        ResponsesInput(items, None)
-    assert find_input_error(items, None) is None
+def test_reasoning_of_another_form_is_brought_into_vllms(thought: dict[str, Any]) -> None:
+    """Seen with vLLM 0.32.0: each of these is refused."""
+    conversation = ResponsesInput([USER, {"type": "reasoning", "id": "r1", **thought}], None)
+    assert [change.what for change in conversation.changes] == ["items"]
+    assert conversation.arguments(conversation.messages)["input"][1] == {
+        "type": "reasoning",
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": "hm"}],
+    }
 
 
 @pytest.mark.parametrize(
@@ -322,14 +330,6 @@ def test_pydantic_items_are_read_and_kept() -> None:
     assert conversation.arguments(conversation.messages)["input"][1] is call
 
 
-def test_an_item_that_vllm_does_not_know_is_not_guessed_at() -> None:
-    """An unknown item makes the input unreadable, and is no fault: vLLM names it itself."""
-    items = [USER, {"type": "item_reference", "id": "x"}]
-    with pytest.raises(UnreadableInputError, match=r"input\[1\]"):
-        ResponsesInput(items, None)
-    assert find_input_error(items, None) is None
-
-
 @pytest.mark.parametrize(
     ("request_input", "instructions", "words"),
     [
@@ -369,7 +369,7 @@ def test_reasoning_that_another_provider_encrypted_is_left_out() -> None:
     """vLLM refuses a request with it, and the rest of the item is read."""
     thought = {**THOUGHT, "encrypted_content": "gAAAA=="}
     given = ResponsesInput([USER, thought, {"role": "assistant", "content": "a"}, USER], None)
-    assert [change.what for change in given.changes] == ["content"]
+    assert [change.what for change in given.changes] == ["items"]
     sent = given.arguments(given.messages)["input"]
     assert sent == [USER, THOUGHT, {"role": "assistant", "content": "a"}, USER]
     assert thought["encrypted_content"] == "gAAAA=="

@@ -90,19 +90,21 @@ async def test_what_continues_a_known_response_is_repaired_as_a_whole(
     assert headers == {"x-role-guard": "merged=1; remembered=1"}
 
 
-async def test_what_only_vllm_can_read_is_remembered_too(
+async def test_what_vllm_cannot_read_is_remembered_and_translated(
     backend: Backend, guard: RoleGuard
 ) -> None:
-    """An item of a kind that the guard does not know is put in front as it is."""
+    """An item of a kind that vLLM does not take is put in front in a form that it takes."""
     search = {"type": "web_search_call", "id": "w", "status": "completed"}
     remembering(guard, [USER, search])
     kwargs = call(input=[USER], previous_response_id="resp_1")
     changed = await guard.async_pre_call_deployment_hook(kwargs, "aresponses")
     assert changed is not None
-    assert changed["input"] == [USER, search, USER]
+    asked, called, result, again = changed["input"]
+    assert [asked, again] == [USER, USER]
+    assert [called["name"], result["output"]] == ["web_search", "completed"]
     assert changed["previous_response_id"] is None
     headers = await guard.async_post_call_response_headers_hook(kwargs, None, None)
-    assert headers == {"x-role-guard": "remembered=1"}
+    assert headers == {"x-role-guard": "items=1; remembered=1"}
 
 
 async def test_what_cannot_be_remembered_is_repaired(backend: Backend, guard: RoleGuard) -> None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from ...backend.prompts import without_null_content
 from ...endpoints.responses import ResponsesInput
-from ...endpoints.responses_items import UnreadableInputError
 from ...messages.client_words import client_words
 from ...messages.message import Message
 from ...profile.lessons import Lessons, conversation_id, proof_of
@@ -121,7 +120,7 @@ def _meant(body: Mapping[str, Any]) -> _Meant | None:
         return None  # a text is taken by every template
     try:
         items = ResponsesInput(body["input"], body.get("instructions"))
-    except (UnreadableInputError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     return _Meant(items.messages, items.prefill, items)
 
@@ -129,7 +128,13 @@ def _meant(body: Mapping[str, Any]) -> _Meant | None:
 def _repaired(
     meant: _Meant, tools: Sequence[Mapping[str, Any]] | None, profile: TemplateProfile
 ) -> Repair:
-    return repair(meant.messages, profile, tools=tools, prefill=meant.prefill)
+    changes, labelled = (
+        ((), ()) if meant.items is None else (meant.items.changes, meant.items.labelled)
+    )
+    repaired = repair(
+        meant.messages, profile, tools=tools, prefill=meant.prefill, labelled=labelled
+    )
+    return Repair(repaired.messages, (*changes, *repaired.changes))
 
 
 def _replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
