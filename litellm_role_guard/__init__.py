@@ -1,6 +1,7 @@
 """Repairs chat histories that a model's chat template would refuse or silently drop.
 
-Listed under `callbacks` in a LiteLLM proxy's config.yaml as `litellm_role_guard.role_guard`.
+Listed under `callbacks` in a LiteLLM proxy's config.yaml as `litellm_role_guard.role_guard`, or
+under `guardrails` as `litellm_role_guard.RoleGuardrail`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .template.errors import TemplateInvalid, TemplateRefused
 
 if TYPE_CHECKING:
     from .plugin.guard import RoleGuard, role_guard
+    from .plugin.guardrail import RoleGuardrail
     from .probing.live import learn_from_vllm
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "ChatTemplate",
     "Repair",
     "RoleGuard",
+    "RoleGuardrail",
     "TemplateInvalid",
     "TemplateProfile",
     "TemplateRefused",
@@ -40,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from .plugin import guard
 
         return getattr(guard, name)
+    if name == "RoleGuardrail":
+        from .plugin.guardrail import RoleGuardrail
+
+        return RoleGuardrail
     if name == "learn_from_vllm":
         from .probing.live import learn_from_vllm
 

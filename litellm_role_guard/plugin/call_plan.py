@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..observability.report import Report
 from .call_part import CallPart
 from .request import LiteLLMRequest
 from .retrying_client import NoRetry, RetryPolicy, retrying_client
@@ -16,18 +17,20 @@ class CallPlan:
     """A call as it is to be made.
 
     Attributes:
+        report: What was done; None where the request is none of the guard's business.
         replaced: The arguments that change.
         policy: What to send after a refusal; None where LiteLLM's own client may make the call.
         parts: What else goes along with it.
     """
 
+    report: Report | None = None
     replaced: Mapping[str, Any] = field(default_factory=dict)
     policy: RetryPolicy | None = None
     parts: tuple[CallPart, ...] = ()
 
     def with_part(self, part: CallPart) -> CallPlan:
         """Return the plan with a further part."""
-        return CallPlan(self.replaced, self.policy, (*self.parts, part))
+        return replace(self, parts=(*self.parts, part))
 
     def arguments(self, request: LiteLLMRequest) -> dict[str, Any] | None:
         """Return the call's arguments; None where nothing about it changes.

@@ -17,6 +17,7 @@ from ..config.settings import (
 )
 from ..observability.counts import Counts
 from ..observability.log import logger
+from ..observability.metrics import OFF, DeploymentMetrics
 from ..profile.lessons import ConversationId, Lessons
 from ..profile.refusals import Lesson, with_lessons
 from ..profile.template_profile import TemplateProfile
@@ -43,6 +44,7 @@ class Deployment:
         settings: The settings that hold for it.
         profile: What its template takes, as far as known.
         template: Its template, where the config names it.
+        metrics: Where to count what it learns.
 
     Attributes:
         profile: What is known of its template, with the lessons that hold for all conversations.
@@ -58,11 +60,14 @@ class Deployment:
         profile: TemplateProfile,
         template: ChatTemplate | None = None,
         *,
+        metrics: DeploymentMetrics = OFF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.profile = self.learnt = profile
         self.template = template
+        self.metrics = metrics
+        self._proven: tuple[Lesson, ...] = ()
         self.lessons = Lessons()
         self.learner: ProfileRefresher | None = None
         self.roles = TemplateRoles(template, clock)
@@ -78,6 +83,9 @@ class Deployment:
             self.lessons.forget()
             self.roles.forget()
             self.learnt = profile
+        unconfirmed = [each for each in self._proven if with_lessons(profile, [each]) != profile]
+        self.metrics.lessons("dropped", len(unconfirmed))
+        self._proven = ()
         self.profile = self.learnt
 
     def forget(self) -> None:
@@ -113,6 +121,8 @@ class Deployment:
         taught = with_lessons(self.profile, proven)
         if taught != self.profile:
             self.profile = taught
+            self.metrics.lessons("proven", len(set(proven) - set(self._proven)))
+            self._proven = tuple({*self._proven, *proven})
 
 
 class Deployments:
@@ -144,6 +154,7 @@ class Deployments:
         self._cache = cache
         self._learning: set[ProfileRefresher] = set()
         self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
+        self._read_at: dict[str, float] = {}
         self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
         self._read: dict[str, DeploymentSettings] = {}
         self._make(settings, path)
@@ -168,12 +179,18 @@ class Deployments:
                 where = f"{where}.{KEY}"
                 self._make(self._settings(info[KEY], where), where)
 
-    def get(self, key: Hashable, own: object) -> Deployment:
+    def get(
+        self,
+        key: Hashable,
+        own: object,
+        metrics: Callable[[], DeploymentMetrics] = lambda: OFF,
+    ) -> Deployment:
         """Return a deployment with its profile and lessons.
 
         Args:
             key: What tells this deployment from the others.
             own: Its own settings as written, or None.
+            metrics: Returns its metrics, where it is used for the first time.
 
         Raises:
             SettingsError: These cannot be used.
@@ -182,7 +199,7 @@ class Deployments:
         if deployment is None or written != own:
             if deployment is not None:
                 deployment.forget()
-            deployment = self._make(self.settings_for(own), OWN_PATH)
+            deployment = self._make(self.settings_for(own), OWN_PATH, metrics())
             self._known[key] = (own, deployment)
             if len(self._known) > MAX_DEPLOYMENTS:
                 _, (_, oldest) = self._known.popitem(last=False)
@@ -214,12 +231,14 @@ class Deployments:
     def _settings(self, own: object, path: str) -> DeploymentSettings:
         return self.settings.overridden(read_settings(own, path, DeploymentSettings))
 
-    def _make(self, settings: DeploymentSettings, path: str) -> Deployment:
+    def _make(
+        self, settings: DeploymentSettings, path: str, metrics: DeploymentMetrics = OFF
+    ) -> Deployment:
         name = settings.chat_template
         if name is None:
             if settings.verify:
                 raise SettingsError(f"{path}.verify: needs a chat_template to render with")
-            return self._untold(settings)
+            return self._untold(settings, metrics)
         if name not in self._templates:
             try:
                 template = ChatTemplate.from_path(Path(name).expanduser())
@@ -227,17 +246,22 @@ class Deployments:
                 # RuntimeError: no such user's home. ValueError: TemplateInvalid, or no UTF-8.
                 raise SettingsError(f"{path}.chat_template: {name}: {error}") from None
             self._templates[name] = template, TemplateProfile.learn(template)
+            self._read_at[name] = time.time()
         template, profile = self._templates[name]
-        return Deployment(settings, profile, template, clock=self._clock)
+        metrics.has_profile("chat_template", self._read_at[name])
+        return Deployment(settings, profile, template, metrics=metrics, clock=self._clock)
 
-    def _untold(self, settings: DeploymentSettings) -> Deployment:
+    def _untold(self, settings: DeploymentSettings, metrics: DeploymentMetrics) -> Deployment:
         """Return a deployment whose template nobody has named."""
-        deployment = Deployment(settings, TemplateProfile.cautious(), clock=self._clock)
+        cautious = TemplateProfile.cautious()
+        deployment = Deployment(settings, cautious, metrics=metrics, clock=self._clock)
+        metrics.has_profile("cautious")
         if settings.learn:
             deployment.learner = ProfileRefresher(
                 deployment.install,
                 max_age=settings.learn_max_age,
                 counts=self._counts,
+                metrics=metrics,
                 busy=self._learning,
                 shared=ProfileCache(self._cache, settings.learn_max_age),
                 clock=self._clock,

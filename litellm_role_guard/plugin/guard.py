@@ -22,14 +22,17 @@ from ..endpoints.chat import as_dicts
 from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
 from ..observability.log import level_named, log_failure, logger, show
+from ..observability.metrics import Metrics
 from ..observability.report import HEADER
 from ..routing.affinity import PrefixAffinity
 from .call_plan import CallPlan
 from .deployments import GLOBAL_PATH, Deployments
 from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
+from .guardrail_entries import GuardrailEntries
 from .in_flight_stream import InFlightEnd
-from .litellm_internals import PROVIDER, json_formatter
+from .litellm_internals import PROVIDER, has_prometheus, json_formatter
+from .observer import RequestObserver
 from .reports import Reports
 from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
@@ -57,6 +60,7 @@ class RoleGuard(CustomLogger):
     Attributes:
         settings: The settings of the whole guard.
         counts: What was done so far.
+        entries: The `guardrails:` entries that switch it on.
 
     Raises:
         SettingsError: A setting or the chat template cannot be used.
@@ -95,7 +99,10 @@ class RoleGuard(CustomLogger):
         self._deployments = Deployments(
             settings, path, counts=self.counts, cache=_redis, clock=self._clock
         )
-        self._groups = GuardedGroups(settings, self._deployments)
+        self._metrics = Metrics(has_prometheus)
+        self._groups = GuardedGroups(settings, self._deployments, self._metrics)
+        self._observer = RequestObserver()
+        self.entries = GuardrailEntries()
         self._reports = Reports()
         self._unheard: WeakKeyDictionary[Any, GuardedCall] = WeakKeyDictionary()
         self._affinity = PrefixAffinity(
@@ -134,13 +141,17 @@ class RoleGuard(CustomLogger):
         LiteLLM and its adapters would stumble over most of these before a deployment hook runs,
         and drop a developer message of /v1/messages, which is why it is renamed here.
         """
+        started = time.perf_counter()
         self._reports.begin()
         try:
-            reason = self._groups.find_proxy_error(data, call_type)
+            is_on, entry = self.entries.switched_on(data)
+            reason = self._groups.find_proxy_error(data, call_type) if is_on else None
             if reason is None:
-                is_anthropic = call_type == ANTHROPIC
+                is_anthropic = is_on and call_type == ANTHROPIC
                 return self._groups.with_system_for_developer(data) if is_anthropic else None
             refusal, header = self._requests.refusal_of_bad_input(LiteLLMRequest(data), reason)
+            metrics = self._groups.metrics_of_group(data.get("model"))
+            self._observer.blocked(data, refusal, metrics, started, entry)
         except Exception as error:
             self._failed(error)
             return None
@@ -167,25 +178,27 @@ class RoleGuard(CustomLogger):
         endpoint = endpoint_of(call_type)
         if endpoint is None:
             return None
+        started = time.perf_counter()
         given: Mapping[str, Any] = kwargs
-        changed = None
+        changed = request = None
         try:
             given = original_arguments(kwargs)
             request = LiteLLMRequest(given)
             self._reports.forget(request.logging_object)
             if self._groups.guards(request):
-                plan = await self._plan(request, endpoint)
+                plan = await self._plan(request, endpoint, started)
                 changed = plan.arguments(request)
                 self._remember_unheard(request, plan, changed)
                 self._log_unless_told(request, changed)
         except DeliberateError as error:
             self.counts.add(error.event)
-            self._log_unless_told(request, None)
+            self._log_unless_told(LiteLLMRequest(given), None)
             raise BadRequestError(
                 message=str(error), model=kwargs["model"], llm_provider=PROVIDER
             ) from None
         except Exception as error:
             self._failed(error)
+            self._observer.failed(request, self._groups.metrics, started)
         if changed is None and given is not kwargs:
             return dict(given)
         return changed
@@ -260,14 +273,24 @@ class RoleGuard(CustomLogger):
         if report is not None:
             report.log()
 
-    async def _plan(self, request: LiteLLMRequest, endpoint: str) -> CallPlan:
+    async def _plan(self, request: LiteLLMRequest, endpoint: str, started: float) -> CallPlan:
         """Return how a request is to be made, counted as in flight where its group is routed."""
-        plan = await self._requests.plan(request, endpoint, self._groups.deployment(request))
+        deployment = self._groups.deployment(request)
+        is_on, entry = self.entries.switched_on(request.arguments)
+        plan = CallPlan()
+        if is_on:
+            try:
+                plan = await self._requests.plan(request, endpoint, deployment)
+            except DeliberateError as error:
+                self._observer.blocked(request.arguments, error, deployment.metrics, started, entry)
+                raise
+        plan = self._observer.planned(request, plan, deployment.metrics, started, entry)
         if request.logging_object is None or not self._groups.is_routed(request):
             return plan
         in_flight, routed = self._affinity.sent(request.arguments)
         if routed is not None:
             self.counts.add(f"routed_{routed}")
+            deployment.metrics.routed(routed)
             report = self._reports.of(request.logging_object)
             if report is not None:
                 report.routed = routed
@@ -292,6 +315,7 @@ class RoleGuard(CustomLogger):
 
     def _failed(self, error: Exception) -> None:
         self.counts.add("failed")
+        self._metrics.error()
         log_failure("role guard failed; the request goes on unchanged", error)
 
 

@@ -166,6 +166,7 @@ class GuardedCall:
     def failed(self) -> None:
         """Count an error of the guard's own."""
         self._counts.add("failed")
+        self._deployment.metrics.error()
 
     def _asked(self) -> tuple[ProfileRefresher, Callable[[], Backend | None]] | None:
         learner = self._deployment.learner
@@ -238,6 +239,7 @@ class GuardedCall:
         """
         said = client_words(sent)
         refusal = read_refusal(words, said.parameters)
+        self._deployment.metrics.refused(None if refusal is None else refusal.family)
         is_changed = not self._refusals and bool(self._report.changes)
         self._refusals += 1
         if is_changed or read_refusal(words, said.all) != refusal or not _holds(sent, meant):

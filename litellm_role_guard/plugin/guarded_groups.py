@@ -7,7 +7,9 @@ from typing import Any
 
 from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
+from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
+from .metric_labels import metric_labels
 from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
 
@@ -18,11 +20,13 @@ class GuardedGroups:
     Args:
         settings: The settings of the whole guard.
         deployments: What is known of each deployment.
+        metrics: The metrics of each.
     """
 
-    def __init__(self, settings: GuardSettings, deployments: Deployments) -> None:
+    def __init__(self, settings: GuardSettings, deployments: Deployments, metrics: Metrics) -> None:
         self._settings = settings
         self._deployments = deployments
+        self._metrics = metrics
 
     def guards(self, request: LiteLLMRequest) -> bool:
         """Return whether a request's deployment is guarded."""
@@ -36,7 +40,24 @@ class GuardedGroups:
         Raises:
             SettingsError: Its own settings cannot be used.
         """
-        return self._deployments.get(request.key, request.own_settings)
+        return self._deployments.get(
+            request.key, request.own_settings, lambda: self.metrics(request)
+        )
+
+    def metrics(self, request: LiteLLMRequest) -> DeploymentMetrics:
+        """Return the metrics of a request's deployment."""
+        return self._metrics.of(*metric_labels(request))
+
+    def metrics_of_group(self, group: object) -> DeploymentMetrics:
+        """Return the metrics of a group, of whose deployments none was chosen yet."""
+        from litellm.proxy.proxy_server import llm_router
+
+        if llm_router is None or not isinstance(group, str):
+            return self._metrics.of(OTHER)
+        # Of a wildcard the client has made up the name, and an alias stands in the place of it.
+        listed: list[Any] = list(llm_router.get_model_list(model_name=group) or ())
+        own = llm_router.get_deployment(model_id=listed[0]["model_info"]["id"]) if listed else None
+        return self._metrics.of(OTHER if own is None else own.model_name)
 
     def is_routed(self, request: LiteLLMRequest) -> bool:
         """Return whether a request's deployment is one of a group with prefix affinity."""

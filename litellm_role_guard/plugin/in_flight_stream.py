@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 import httpx
 
-from ..routing.in_flight import InFlightRequest
 from .call_part import CallPart
+
+
+class InFlight(Protocol):
+    """A request that is on its way to a backend."""
+
+    def end(self) -> None:
+        """End it; a second time changes nothing."""
 
 
 class InFlightEnd(CallPart):
@@ -17,7 +24,7 @@ class InFlightEnd(CallPart):
         in_flight: The request.
     """
 
-    def __init__(self, in_flight: InFlightRequest) -> None:
+    def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
 
     def on_end(self, response: httpx.Response | None) -> None:
@@ -32,7 +39,7 @@ class _WatchedStream(httpx.AsyncByteStream):
     LiteLLM does not close each stream that a client walks away from; some it only lets go of.
     """
 
-    def __init__(self, inner: httpx.AsyncByteStream, in_flight: InFlightRequest) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, in_flight: InFlight) -> None:
         self._inner = inner
         self._in_flight = in_flight
 
@@ -54,7 +61,7 @@ class _WatchedStream(httpx.AsyncByteStream):
         self._in_flight.end()
 
 
-def _ends_with_stream(in_flight: InFlightRequest, response: httpx.Response) -> bool:
+def _ends_with_stream(in_flight: InFlight, response: httpx.Response) -> bool:
     """Let a request end with the stream of its response; return whether one is to be read."""
     if response.is_closed or response.is_stream_consumed:
         return False

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import litellm
+
 from ..observability.log import log_failure
 
 __all__ = [
@@ -14,8 +16,10 @@ __all__ = [
     "PROVIDER",
     "AsyncHTTPHandler",
     "caller_of",
+    "has_prometheus",
     "http_handler",
     "json_formatter",
+    "name_as_applied",
     "named_by_backend",
     "to_vllm_messages",
     "with_credential",
@@ -81,6 +85,31 @@ def json_formatter() -> logging.Formatter | None:
         return None
     formatter: logging.Formatter = JsonFormatter()  # type: ignore[no-untyped-call]
     return formatter
+
+
+def has_prometheus() -> bool:
+    """Return whether LiteLLM shows metrics: `prometheus` is among its callbacks."""
+    try:
+        callbacks = litellm.logging_callback_manager.get_all_callbacks()
+    except AttributeError:
+        callbacks = litellm.callbacks
+    return any(
+        each == "prometheus" or type(each).__name__ == "PrometheusLogger" for each in callbacks
+    )
+
+
+def name_as_applied(arguments: dict[str, Any], guardrail: str | None) -> None:
+    """Name a guardrail in the header `x-litellm-applied-guardrails` of a request's answer.
+
+    Args:
+        arguments: LiteLLM's arguments of the call.
+        guardrail: The guardrail's name.
+    """
+    from litellm.proxy.common_utils.callback_utils import (
+        add_guardrail_to_applied_guardrails_header,
+    )
+
+    add_guardrail_to_applied_guardrails_header(arguments, guardrail)
 
 
 def with_credential(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

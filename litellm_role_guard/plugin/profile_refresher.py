@@ -21,6 +21,7 @@ from ..backend.prompts import refusal_of
 from ..messages.message import Message
 from ..observability.counts import Counts
 from ..observability.log import log_failure, logger
+from ..observability.metrics import OFF, DeploymentMetrics
 from ..probing.live import LONGEST_SECONDS, learn_from_backend
 from ..profile.template_profile import TemplateProfile
 from .profile_cache import CachedProfile, ProfileCache
@@ -58,6 +59,7 @@ class ProfileRefresher:
         install: Takes a profile that was learnt, or that was found to hold still.
         max_age: After how many seconds to ask again.
         counts: Where `learnt` and `learning_failed` are counted.
+        metrics: Where each asking is observed.
         busy: The learners that are asking, shared by all.
         shared: What other proxies have learnt.
         clock: Returns the time in seconds, which never goes back.
@@ -69,6 +71,7 @@ class ProfileRefresher:
         *,
         max_age: float,
         counts: Counts,
+        metrics: DeploymentMetrics = OFF,
         busy: set[ProfileRefresher],
         shared: ProfileCache,
         clock: Callable[[], float] = time.monotonic,
@@ -77,6 +80,7 @@ class ProfileRefresher:
         self._install = install
         self._max_age = max_age
         self._counts = counts
+        self._metrics = metrics
         self._busy = busy
         self._shared = shared
         self._task: asyncio.Task[None] | None = None
@@ -218,6 +222,7 @@ class ProfileRefresher:
                     self._install(self._known.profile)
                     self._failures, self._last_error = 0, None
                     self._due = self._clock() + self._max_age
+                    self._metrics.has_profile("backend", time.time())
                     return
                 known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
             if known is None or known.age > self._max_age or self._is_older(known):
@@ -227,6 +232,7 @@ class ProfileRefresher:
             # A refusal in between may have come after some of the answers.
             if self._refusals == refusals or not rounds:
                 self._learnt(backend, known, refusals)
+                self._metrics.has_profile("backend" if own else "shared", known.learnt_at)
                 if own:
                     await self._shared.put(backend.url, backend.model, backend.fields, known)
                 return
@@ -253,8 +259,9 @@ class ProfileRefresher:
         self._counts.add("learnt")
         # Also where it says what it said before: what refusals taught since, it does not bear out.
         self._install(known.profile)
-        milliseconds = (now - self._started) * 1000
-        logger.info("learnt in %.0f ms deployment=%s", milliseconds, backend.name)
+        seconds = now - self._started
+        self._metrics.learnt(seconds, "learnt")
+        logger.info("learnt in %.0f ms deployment=%s", seconds * 1000, backend.name)
 
     def _failed(
         self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
@@ -262,6 +269,8 @@ class ProfileRefresher:
         self._failures += 1
         self._due = self._cooldown_until = self._clock() + _back_off(self._failures)
         self._counts.add("learning_failed")
+        if backend is not None:
+            self._metrics.learnt(self._clock() - self._started, "failed")
         if backend is not None and reason is not None and reason != self._last_error:
             self._last_error = reason
             logger.log(level, "not learnt: %s deployment=%s", reason, backend.name)

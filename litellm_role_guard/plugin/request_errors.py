@@ -13,6 +13,7 @@ from ..endpoints.anthropic import find_anthropic_error
 from ..endpoints.chat import as_dicts
 from ..endpoints.responses_validation import find_input_error
 from ..messages.validation import ROLES, find_validation_error
+from ..observability.report import Report
 from .request import ANTHROPIC, CHAT, REQUEST_FIELD, RESPONSES
 from .template_roles import MAX_ROLES
 
@@ -26,11 +27,13 @@ class DeliberateError(Exception):
 
     Attributes:
         event: What to count it as.
+        report: What was found.
     """
 
-    def __init__(self, event: str, reason: str) -> None:
+    def __init__(self, event: str, reason: str, report: Report) -> None:
         super().__init__(f"role guard: {reason}")
         self.event = event
+        self.report = report
 
 
 def with_mode(reason: str, mode: str, effect: str) -> str:

@@ -72,7 +72,7 @@ class RequestGuard:
         reason = await _find_error(request, endpoint, deployment)
         if reason is not None:
             self._report_bad_input(request, report, reason)
-            return CallPlan()
+            return CallPlan(report)
         pending = None
         is_remembered = endpoint == RESPONSES and settings.mode == "repair"
         if is_remembered and settings.remember_responses:
@@ -88,7 +88,7 @@ class RequestGuard:
         if conversation is None:
             if stored:
                 self._keep(request, report)
-            return CallPlan(stored, NoRetry() if is_remembered else None, parts)
+            return CallPlan(report, stored, NoRetry() if is_remembered else None, parts)
         call = GuardedCall(
             conversation,
             deployment,
@@ -105,14 +105,14 @@ class RequestGuard:
                 reasons = explain(report.changes, conversation.location)
                 reasons = with_mode(reasons, "repair", "repairs it")
                 self._refuse(request, report, "rejected", reasons)
-            return CallPlan()
+            return CallPlan(report)
         self._keep(request, report)
         if arguments is not None:
             self._counts.add("observed" if report.observed else "repaired")
         if report.observed:
             call.finished(answered=False)
-            return CallPlan()
-        return CallPlan({**stored, **(arguments or {})}, call, parts)
+            return CallPlan(report)
+        return CallPlan(report, {**stored, **(arguments or {})}, call, parts)
 
     def refusal_of_bad_input(
         self, request: LiteLLMRequest, reason: str
@@ -126,7 +126,7 @@ class RequestGuard:
         report = self._report(request, "", observed=False)
         report.changes, report.rejected = (Change("bad_input", (), reason),), True
         self._keep(request, report)
-        return DeliberateError("bad_input", reason), {HEADER: report.header() or ""}
+        return DeliberateError("bad_input", reason, report), {HEADER: report.header() or ""}
 
     def pending_response(self, request: LiteLLMRequest) -> PendingResponse | None:
         """Return a /v1/responses request as the store knows it; None where it does not."""
@@ -158,7 +158,7 @@ class RequestGuard:
     def _refuse(self, request: LiteLLMRequest, report: Report, event: str, reason: str) -> NoReturn:
         report.rejected = True
         self._keep(request, report)
-        raise DeliberateError(event, reason)
+        raise DeliberateError(event, reason, report)
 
     def _report(self, request: LiteLLMRequest, deployment: str, *, observed: bool) -> Report:
         return Report(

@@ -9,6 +9,7 @@ import pytest
 from litellm.exceptions import BadRequestError
 
 from litellm_role_guard import RoleGuard
+from litellm_role_guard.plugin.response_capture import ResponseListener
 from litellm_role_guard.plugin.retrying_client import RetryingClient, original_arguments
 from testing.litellm_calls import USER, Backend, ask, call
 
@@ -113,5 +114,6 @@ async def test_what_cannot_be_remembered_is_repaired(backend: Backend, guard: Ro
     changed = await guard.async_pre_call_deployment_hook(kwargs, "aresponses")
     assert changed is not None
     assert [item["content"] for item in changed["input"]] == ["hi\n\nhi"]
-    assert not changed["client"]._parts
+    parts = changed["client"]._parts
+    assert not any(isinstance(part, ResponseListener) for part in parts)
     assert guard.counts["failed"] == 1
