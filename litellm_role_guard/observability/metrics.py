@@ -7,10 +7,8 @@ guard's own and names from the proxy's config; never what a client wrote.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from ..repair.change import Change
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -57,14 +55,20 @@ class DeploymentMetrics:
 
     is_on = False
 
-    def planned(self, outcome: str, mode: str, changes: Iterable[Change], seconds: float) -> None:
+    def planned(self, outcome: str, seconds: float) -> None:
         """Count a request that is about to be sent, or that was answered with a 400.
 
         Args:
             outcome: One of `OUTCOMES`.
-            mode: One of `MODES`, for the changes.
-            changes: What was, or would be, changed.
             seconds: For how long the guard held it up, waiting for a profile included.
+        """
+
+    def changed(self, kinds: Mapping[str, int], mode: str) -> None:
+        """Count what was, or would be, changed about a conversation.
+
+        Args:
+            kinds: How many changes of each kind (`Change.what`).
+            mode: One of `MODES`.
         """
 
     def refused(self, family: str | None) -> None:
@@ -266,11 +270,13 @@ class _Kept(DeploymentMetrics):
         self._collectors = collectors
         self._source: str | None = None
 
-    def planned(self, outcome: str, mode: str, changes: Iterable[Change], seconds: float) -> None:
+    def planned(self, outcome: str, seconds: float) -> None:
         self._outcomes[outcome].inc()
         self._overhead.observe(seconds)
-        for change in changes:
-            self._collectors.changes.labels(*self._where, change.what, mode).inc()
+
+    def changed(self, kinds: Mapping[str, int], mode: str) -> None:
+        for kind, count in kinds.items():
+            self._collectors.changes.labels(*self._where, kind, mode).inc(count)
 
     def refused(self, family: str | None) -> None:
         self._collectors.refusals.labels(*self._where, family or "unknown").inc()

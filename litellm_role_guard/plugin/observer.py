@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,12 +51,13 @@ class RequestObserver:
         """
         report = plan.report
         if report is None:
-            metrics.planned("skipped", "repair", (), time.perf_counter() - started)
+            metrics.planned("skipped", time.perf_counter() - started)
             return plan
         mode = "observe" if report.observed else "repair"
         outcome = _PAST[mode] if report.changes else "untouched"
-        metrics.planned(outcome, mode, report.changes, time.perf_counter() - started)
+        metrics.planned(outcome, time.perf_counter() - started)
         if report.changes:
+            metrics.changed(report.kinds, mode)
             self._add(request.arguments, report, started, guardrail)
         if plan.policy is None and not plan.parts:
             return plan  # LiteLLM's own client makes the call
@@ -82,8 +84,8 @@ class RequestObserver:
             started: See above.
             guardrail: The `guardrails:` entry in whose name this is done; None without one.
         """
-        changes = error.report.changes
-        metrics.planned(error.event, "reject", changes, time.perf_counter() - started)
+        metrics.planned(error.event, time.perf_counter() - started)
+        metrics.changed(error.report.kinds, "reject")
         self._add(arguments, error.report, started, guardrail)
 
     def failed(
@@ -102,7 +104,7 @@ class RequestObserver:
         if request is None:
             return
         try:
-            metrics(request).planned("failed", "repair", (), time.perf_counter() - started)
+            metrics(request).planned("failed", time.perf_counter() - started)
         except Exception as error:
             log_failure("role guard cannot count a failure", error)
 
@@ -128,6 +130,7 @@ class _Retries(CallPart):
         self._report = report
         self._metrics = metrics
         self._record = record
+        self._counted = Counter(report.kinds)
         self._refusals = 0
         self._refused_at = 0.0
 
@@ -148,6 +151,7 @@ class _Retries(CallPart):
         else:
             outcome = "refused" if self._refusals > retried else "failed"
         self._metrics.retried(retried - 1, outcome)
+        self._metrics.changed(Counter(self._report.kinds) - self._counted, "repair")
         self._record(self._refused_at)
 
 
