@@ -10,6 +10,8 @@ from ..endpoints.responses import ResponsesInput
 from ..endpoints.responses_validation import find_input_error
 from ..messages.message import Message
 from ..messages.validation import find_validation_error
+from ..profile.template_profile import TemplateProfile
+from ..repair.chain import Repair, repair
 from .errors import BadInput
 from .formats.request import CHAT, EMBEDDINGS, RESPONSES, LineRequest
 
@@ -25,12 +27,41 @@ class FileConversation:
         tools: The tool definitions that go with it.
         prefill: Whether the last message is the opening of the reply.
         line: Its line, counted from 1; None if it is the whole file.
+        items: The same as the items of /v1/responses, where it came as these.
     """
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] | None = None
     prefill: bool = False
     line: int | None = None
+    items: ResponsesInput | None = None
+
+    def fields(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Return the fields of the request's body for other messages; None for one to remove.
+
+        Args:
+            messages: A repaired form of its messages.
+        """
+        if self.items is not None:
+            return self.items.body(messages)
+        return {"messages": list(messages)}
+
+    def repaired(self, profile: TemplateProfile) -> Repair:
+        """Return its messages as a template takes and reads them.
+
+        Args:
+            profile: What the template accepts.
+        """
+        items = self.items
+        done = repair(
+            self.messages,
+            profile,
+            tools=self.tools,
+            prefill=self.prefill,
+            labelled=() if items is None else items.labelled,
+        )
+        # vLLM itself would not read some items, whatever the template is.
+        return done if items is None else Repair(done.messages, (*items.changes, *done.changes))
 
 
 def conversation_of(request: LineRequest, line: int | None = None) -> FileConversation | None:
@@ -80,7 +111,7 @@ def _of_responses(
     if fault is not None:
         raise BadInput(f"body.{fault}", line)
     read = ResponsesInput(given, instructions)  # type: ignore[arg-type]
-    return FileConversation(read.messages, tools, read.prefill, line)
+    return FileConversation(read.messages, tools, read.prefill, line, read)
 
 
 def _misused(message: Message) -> str | None:

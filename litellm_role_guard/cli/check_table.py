@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..batch.verdict import Checked, Outcome, Verdict
 from ..messages.message import (
     Message,
     call_arguments,
@@ -23,7 +24,6 @@ from ..messages.message import (
 )
 from ..template.misreading import Misreading
 from ..template.prompt_reading import MessageReading, State
-from .verdict import Checked, Outcome, Verdict
 
 _STYLES: Mapping[Outcome | State, str] = {
     "fine": "green",

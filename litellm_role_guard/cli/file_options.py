@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,6 +22,25 @@ def format_and_column(command: _Command) -> _Command:
             "format_name",
             type=click.Choice(FORMATS),
             help="What the lines are.  [default: found out by the name and the first line]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def jobs_and_keep_going(command: _Command) -> _Command:
+    """Add the options of commands that work on many lines."""
+    for option in (
+        click.option(
+            "--keep-going",
+            is_flag=True,
+            help="Report a line that is no conversation, and go on with the others.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            default=os.cpu_count() or 1,
+            help="How many processes to use.  [default: one for each core]",
         ),
     ):
         command = option(command)

@@ -8,6 +8,7 @@ from .batch import batch
 from .check import check
 from .profile import profile
 from .relax import relax
+from .repair import repair
 from .simulate import simulate
 
 
@@ -16,5 +17,5 @@ def main() -> None:
     """Chat histories that a vLLM backend takes and reads."""
 
 
-for command in (simulate, profile, check, relax, batch):
+for command in (simulate, profile, check, relax, repair, batch):
     main.add_command(command)

@@ -67,6 +67,11 @@ class ChatTemplate:
             else None
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Compiled code does not cross processes, its source does.
+        tool_use = None if self.tool_use is None else self.tool_use.text
+        return _from_source, (self.text, tool_use, self.special_tokens)
+
     @classmethod
     def from_path(cls, path: str | Path) -> ChatTemplate:
         """Load a template from a .jinja file, a tokenizer_config.json or a model directory.
@@ -189,3 +194,9 @@ class ChatTemplate:
             return cut_at_mark(rendered, final) if continue_final_message else rendered
         except Exception as error:  # a template may raise anything; vLLM answers each with a 400
             raise TemplateRefused(error_reason(error)) from error
+
+
+def _from_source(
+    text: str, tool_use: str | None, special_tokens: Mapping[str, str]
+) -> ChatTemplate:
+    return ChatTemplate(text, tool_use=tool_use, special_tokens=special_tokens)

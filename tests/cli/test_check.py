@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import httpx
@@ -10,12 +9,8 @@ import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.errors import LearningFailed
-from litellm_role_guard.cli.conversation_file import (
-    BadConversation,
-    FileConversation,
-    read_conversations,
-)
-from litellm_role_guard.cli.verdict import Checked, asking_backend, asking_template, check
+from litellm_role_guard.batch.conversation import FileConversation
+from litellm_role_guard.batch.verdict import Checked, asking_backend, asking_template, check
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.simulator import create_app
 from testing.asked_backend import at
@@ -119,91 +114,3 @@ async def test_a_backend_that_is_gone_is_no_refusal() -> None:
         ask = asking_backend(at("http://127.0.0.1:1", client, model="m"))
         with pytest.raises(LearningFailed, match="cannot be reached"):
             await check(FileConversation(RUN), ask, TemplateProfile())
-
-
-def test_a_conversation_is_a_list_or_an_object() -> None:
-    """The body of a request is one, with its tools and its prefill."""
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    opening = [*RUN, assistant("Well,")]
-    written = {
-        "model": "m",
-        "messages": opening,
-        "tools": tools,
-        "continue_final_message": True,
-    }
-    assert _read(RUN) == [FileConversation(RUN)]
-    assert _read({"messages": RUN, "tools": []}) == [FileConversation(RUN)]
-    assert _read(written) == [FileConversation(opening, tools, prefill=True)]
-    assert _read([*RUN, {**assistant("Well,"), "prefix": True}])[0].prefill
-    assert not _read({**written, "messages": RUN})[0].prefill
-
-
-def _read(value: Any) -> list[FileConversation]:
-    return read_conversations(json.dumps(value, indent=1).encode(), "chat.json")
-
-
-@pytest.mark.parametrize("name", ["chats.jsonl", "chats.ndjson", "stdin"])
-def test_lines_hold_a_conversation_each(name: str) -> None:
-    """Empty lines count, and a line separator of Unicode's is none of JSON Lines."""
-    odd = [user("one\u2028two")]
-    written = f"{json.dumps(RUN)}\n\n{json.dumps({'messages': odd}, ensure_ascii=False)}\r\n"
-    assert read_conversations(written.encode(), name) == [
-        FileConversation(RUN, line=1),
-        FileConversation(odd, line=3),
-    ]
-
-
-def test_a_single_line_of_lines_is_numbered() -> None:
-    """By its name, since as JSON it would be a whole file."""
-    written = json.dumps(RUN).encode()
-    assert read_conversations(written, "a.jsonl") == [FileConversation(RUN, line=1)]
-    assert read_conversations(b"\xef\xbb\xbf" + written, "a.json") == [FileConversation(RUN)]
-
-
-@pytest.mark.parametrize(
-    ("written", "name", "words"),
-    [
-        (b"", "a.json", "empty"),
-        (b" \n\n", "a.jsonl", "empty"),
-        (b"\xff", "a.json", "line 1: not UTF-8"),
-        (b"[]\n\xe9", "a.jsonl", "line 2: not UTF-8"),
-        (b'[\n {"role": "user"\n', "a.json", "line 3, column 1: not JSON: Expecting ',' delimiter"),
-        (b"[]]", "a.json", "line 1, column 3: not JSON: Extra data"),
-        (b'[{"role": "user", "content": "a"}]\n[', "a", "line 2, column 2: not JSON: Expecting"),
-        (b'"hello"', "a.json", "must be a list of messages, or an object with `messages`"),
-        (b"3", "a.jsonl", "line 1: must be a list of messages, or an object with `messages`"),
-        (b"[]", "a.json", "messages: empty; at least one message is needed"),
-        (b"{}", "a.json", "messages: missing"),
-        (b"[1]", "a.json", "messages[0]: must be an object, not a number"),
-        (b'[{"role": "wizard"}]', "a.json", "messages[0]: unknown role 'wizard'; known are"),
-        (b'[{"role": "user", "content": ""}]', "a.json", "messages[0]: no message has any text"),
-        (b'[{"content": ""}]\n', "a.jsonl", "line 1: messages[0]: has no role"),
-        (b'[{"role": "user", "content": "\\ud83d"}]', "a.json", "holds half of a surrogate pair"),
-        (b'[{"role": "user", "n": NaN}]', "a.json", "cannot be read: NaN is no number in JSON"),
-        (b"[" * 100_000, "a.json", "cannot be read: maximum recursion"),
-        (b"[" + b"9" * 5000 + b"]", "a.json", "cannot be read: Exceeds the limit"),
-        (
-            b'[{"role": "user", "content": "a"}, {"role": "tool", "tool_call_id": 3}]',
-            "a.json",
-            "messages[1]: tool_call_id must be a string",
-        ),
-        (
-            b'[{"role": "assistant", "tool_calls": [{"id": "a"}, {"id": [3]}]}]',
-            "a.json",
-            "messages[0]: tool_calls[1].id must be a string",
-        ),
-        (
-            b'{"messages": [{"role": "user", "content": "a"}], "tools": "f"}',
-            "a.json",
-            "tools: must be a list of objects",
-        ),
-    ],
-)
-def test_what_is_no_conversation_is_named_with_its_place(
-    written: bytes, name: str, words: str
-) -> None:
-    """In one line that holds no message text."""
-    with pytest.raises(BadConversation) as refused:
-        read_conversations(written, name)
-    assert str(refused.value).startswith(words)
-    assert "\n" not in str(refused.value)

@@ -139,7 +139,7 @@ def test_check_of_nothing_that_is_there_is_one_line(tmp_path: Path) -> None:
         assert output.startswith(f"Error: {words}")
         assert output.count("\n") == 1
     assert check("-", *template, code=2, stdin="") == "Error: stdin: empty\n"
-    assert "Missing argument 'CONVERSATION'" in check(*template, code=2)
+    assert "Missing argument 'IN'" in check(*template, code=2)
     assert "give either --template or --backend" in check(fine, code=2)
 
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
-from litellm_role_guard.cli.conversation_file import FileConversation
+from litellm_role_guard.batch.conversation import FileConversation
+from litellm_role_guard.batch.verdict import Checked, asking_template, check
 from litellm_role_guard.cli.main import main
-from litellm_role_guard.cli.verdict import Checked, asking_template, check
 from litellm_role_guard.simulator import create_app
 from testing.conversations import assistant, system, user
 from testing.serving import serving

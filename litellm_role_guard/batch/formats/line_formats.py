@@ -9,11 +9,10 @@ sharegpt   {"conversations": [{"from": "human", "value": "What is war?"}]}
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...messages.message import Message
 from ..errors import BadInput
 from .request import CHAT, ENDPOINTS, LineRequest
 from .sharegpt import as_turns, from_turns, tools_of
@@ -49,14 +48,14 @@ class LineFormat:
         what: What a row has to be, in words.
         fits: Whether a value looks like such a row.
         read: Returns what the row asks for; raises `BadInput`.
-        write: Returns the row with other messages.
+        write: Returns the row with other fields of the body in place of its own.
     """
 
     name: str
     what: str
     fits: Callable[[Any], bool]
     read: Callable[[Any], LineRequest]
-    write: Callable[[Any, Sequence[Message]], Any]
+    write: Callable[[Any, Mapping[str, Any]], Any]
 
 
 def _asked(text: object, fields: Mapping[str, Any], key: str) -> LineRequest:
@@ -95,8 +94,8 @@ def _read_messages(value: Any) -> LineRequest:
     return _with_fields({"messages": value.get("messages")}, value, "messages")
 
 
-def _write_messages(value: Any, messages: Sequence[Message]) -> Any:
-    return list(messages) if isinstance(value, list) else {**value, "messages": list(messages)}
+def _write_messages(value: Any, fields: Mapping[str, Any]) -> Any:
+    return fields["messages"] if isinstance(value, list) else {**value, **fields}
 
 
 def _read_openai(value: Any) -> LineRequest:
@@ -112,8 +111,10 @@ def _read_openai(value: Any) -> LineRequest:
     return LineRequest(body, url, _custom_id(value))
 
 
-def _write_openai(value: Any, messages: Sequence[Message]) -> Any:
-    return {**value, "body": {**value["body"], "messages": list(messages)}}
+def _write_openai(value: Any, fields: Mapping[str, Any]) -> Any:
+    body = {**value["body"], **fields}
+    removed = [name for name, field in fields.items() if field is None]
+    return {**value, "body": {name: body[name] for name in body if name not in removed}}
 
 
 def _read_sharegpt(value: Any) -> LineRequest:
@@ -125,14 +126,14 @@ def _read_sharegpt(value: Any) -> LineRequest:
     return _with_fields(body, fields, "conversations", "system", "tools")
 
 
-def _write_sharegpt(value: Any, messages: Sequence[Message]) -> Any:
-    turns = from_turns(messages)
+def _write_sharegpt(value: Any, fields: Mapping[str, Any]) -> Any:
+    turns = from_turns(fields["messages"])
     if turns is None:
         rest = {} if isinstance(value, list) else dict(value)
         tools = {"tools": tools_of(rest)} if tools_of(rest) else {}
         for key in ("conversations", "system", "tools"):
             rest.pop(key, None)
-        return {**rest, **tools, "messages": list(messages)}
+        return {**rest, **tools, **fields}
     if isinstance(value, list):
         return turns
     rest = {key: each for key, each in value.items() if key != "system"}
@@ -143,14 +144,10 @@ def _has(*keys: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(key in value for key in keys)
 
 
-def _as_conversation(value: Any, messages: Sequence[Message]) -> Any:
+def _as_conversation(value: Any, fields: Mapping[str, Any]) -> Any:
     # A prompt has no room for messages.
-    rest = (
-        {key: each for key, each in value.items() if key != "prompt"}
-        if isinstance(value, dict)
-        else {}
-    )
-    return {**rest, "messages": list(messages)}
+    given = value if isinstance(value, dict) else {}
+    return {**{key: each for key, each in given.items() if key != "prompt"}, **fields}
 
 
 def _is_turns(value: Any, key: str) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -27,11 +27,11 @@ class Row(NamedTuple):
 
     Attributes:
         line: Its line, or row of a table, counted from 1; None where it is the whole file.
-        written: Its JSON text, or its value where the file is no JSON.
+        written: Its JSON text, as bytes, or its value.
     """
 
     line: int | None
-    written: bytes | str | Mapping[str, Any]
+    written: Any
 
     def value(self) -> Any:
         """Return its value.

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...backend.prompts import without_null_content
-from ...endpoints.responses import ResponsesInput
 from ...messages.client_words import client_words
 from ...messages.message import Message
 from ...profile.lessons import Lessons, conversation_id, proof_of
 from ...profile.refusals import Lesson, next_lesson, read_refusal, with_lessons
 from ...profile.template_profile import TemplateProfile
-from ...repair.chain import Repair, repair
+from ...repair.chain import Repair
+from ..conversation import FileConversation, conversation_of
+from ..errors import BadInput
+from ..formats.request import LineRequest
 from .request import BatchRequest
 from .target import Answer, HttpTarget
 
@@ -26,20 +28,6 @@ MAX_LESSONS = 3
 """How many refusals of one request may each be answered by one repaired call."""
 
 _OWN_TEMPLATE = ("chat_template", "chat_template_kwargs")
-
-
-class _Meant(NamedTuple):
-    """The conversation of a request, and how it is put back."""
-
-    messages: Sequence[Message]
-    prefill: bool
-    items: ResponsesInput | None
-
-    def fields(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the fields of the body for these messages."""
-        if self.items is not None:
-            return self.items.body(messages)
-        return {"messages": without_null_content(messages)}
 
 
 class GuardedTarget:
@@ -57,17 +45,17 @@ class GuardedTarget:
 
     async def ask(self, request: BatchRequest) -> Answer:
         """Send a request, and after a refusal that teaches something once more."""
-        meant = _meant(request.body)
+        meant = _conversation(request)
         if meant is None:
             return await self._target.ask(request)
-        body, tools = request.body, request.body.get("tools")
+        body = request.body
         profile = self._profile
         lessons: list[Lesson] = []
         first: Answer | None = None
-        sent = _repaired(meant, tools, profile)
+        sent = meant.repaired(profile)
         is_own = not sent.changes  # only then is a refusal that of the conversation itself
         while True:
-            fields = meant.fields(sent.messages) if sent.changes else {}
+            fields = _fields(meant, sent)
             answer = await self._target.post(request.url, _replaced(body, fields))
             if answer.status != 400:
                 break
@@ -76,7 +64,7 @@ class GuardedTarget:
             while learnt is not None:
                 lesson, profile = learnt
                 lessons.append(lesson)
-                again = _repaired(meant, tools, profile)
+                again = meant.repaired(profile)
                 if again.messages != sent.messages:
                     break
                 learnt = self._next(answer.words, body, profile, len(lessons))
@@ -107,34 +95,24 @@ class GuardedTarget:
         self._profile = with_lessons(self._profile, proven)
 
 
-def _meant(body: Mapping[str, Any]) -> _Meant | None:
-    """Return the conversation of a body; None where it has none, or a template of its own."""
-    if any(body.get(name) for name in _OWN_TEMPLATE):
-        return None
-    messages = body.get("messages")
-    if messages is not None:
-        last = messages[-1]
-        continued = body.get("continue_final_message") or last.get("prefix")
-        return _Meant(messages, last["role"] == "assistant" and bool(continued), None)
-    if "instructions" not in body and not isinstance(body.get("input"), list):
-        return None  # a text is taken by every template
+def _conversation(request: BatchRequest) -> FileConversation | None:
+    """Return the conversation of a request; None where there is none to repair."""
+    if any(request.body.get(name) for name in _OWN_TEMPLATE):
+        return None  # of which nothing was asked
     try:
-        items = ResponsesInput(body["input"], body.get("instructions"))
-    except (KeyError, TypeError):
-        return None
-    return _Meant(items.messages, items.prefill, items)
+        return conversation_of(LineRequest(request.body, request.url))
+    except BadInput:
+        return None  # the vLLM says what is wrong with it
 
 
-def _repaired(
-    meant: _Meant, tools: Sequence[Mapping[str, Any]] | None, profile: TemplateProfile
-) -> Repair:
-    changes, labelled = (
-        ((), ()) if meant.items is None else (meant.items.changes, meant.items.labelled)
-    )
-    repaired = repair(
-        meant.messages, profile, tools=tools, prefill=meant.prefill, labelled=labelled
-    )
-    return Repair(repaired.messages, (*changes, *repaired.changes))
+def _fields(meant: FileConversation, sent: Repair) -> dict[str, Any]:
+    """Return the fields of the body that hold what is sent; none where nothing was changed."""
+    if not sent.changes:
+        return {}
+    fields = meant.fields(sent.messages)
+    if "messages" in fields:
+        fields["messages"] = without_null_content(fields["messages"])
+    return fields
 
 
 def _replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from ..backend.errors import BackendRefused
 from ..backend.prompts import prompt_of
 from ..messages.message import Message
 from ..profile.template_profile import TemplateProfile
-from ..repair.chain import Repair, repair
+from ..repair.chain import Repair
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateRefused
 from ..template.misreading import Misreading, misreadings
 from ..template.prompt_reading import MessageReading, read_in
-from .conversation_file import FileConversation
+from .conversation import FileConversation
 
 Outcome = Literal["fine", "lost", "wrong", "refused"]
 """`lost`: accepted, but some of it is not in the prompt, or not where it was said. `wrong`: all of
@@ -135,7 +135,7 @@ async def check(conversation: FileConversation, ask: Ask, profile: TemplateProfi
         profile: What the renderer accepts.
     """
     messages = conversation.messages
-    repaired = repair(messages, profile, tools=conversation.tools, prefill=conversation.prefill)
+    repaired = conversation.repaired(profile)
     before = after = await _verdict(conversation, messages, ask)
     if repaired.changes:
         after = await _verdict(conversation, repaired.messages, ask)
