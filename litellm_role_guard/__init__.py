@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .batch.api import batch
 from .probing.local import learn_from_template
 from .profile.template_profile import TemplateProfile
 from .repair.chain import Repair, repair
@@ -29,6 +30,7 @@ __all__ = [
     "TemplateInvalid",
     "TemplateProfile",
     "TemplateRefused",
+    "batch",
     "learn_from_template",
     "learn_from_vllm",
     "repair",

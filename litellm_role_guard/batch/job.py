@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ..backend.backend import Backend
-from ..backend.errors import LearningFailed
-from ..probing.live import learn_from_backend
 from .asking import Asking, requests_of
-from .errors import BadOutput, BadTarget
+from .errors import BadOutput
 from .formats.reader import InputFile
 from .inspection import Inspection, inspect
 from .journal import Journal
@@ -23,11 +19,11 @@ from .output import STDOUT, Output
 from .reading_ahead import read_ahead
 from .run import Limits, Run
 from .sending.dispatcher import Dispatcher
-from .sending.guarded import GuardedTarget
 from .sending.pace import Pace
 from .sending.retries import Retries
-from .sending.target import HttpTarget, Target, connections, some_of
+from .sending.target import HttpTarget, Target, connections
 from .tally import Tally
+from .target import Server, serves
 
 DEFAULT_CONCURRENT = 500
 
@@ -45,9 +41,7 @@ class Job:
         file: The input.
         out: The path of the output; `-` for the standard output.
         asking: How each row is asked.
-        url: The address of the proxy, or of the vLLM.
-        is_backend: Whether it is a vLLM, for which the guard repairs what is sent.
-        api_key: Sent as the bearer token.
+        server: Where it goes.
         max_concurrent: The most requests under way at once.
         retries: How often each is sent.
         seconds: How long one try may take.
@@ -61,9 +55,7 @@ class Job:
     file: InputFile
     out: Path
     asking: Asking
-    url: str
-    is_backend: bool = False
-    api_key: str | None = None
+    server: Server
     max_concurrent: int = DEFAULT_CONCURRENT
     retries: Retries = field(default_factory=Retries)
     seconds: float = DEFAULT_SECONDS
@@ -126,15 +118,16 @@ class RunningJob:
         """
         job = self._job
         _check_paths(job)
-        async with connections(job.api_key, job.max_concurrent) as session:
+        async with connections(job.server.api_key, job.max_concurrent) as session:
             _allow_open_files(job.max_concurrent)
-            target = HttpTarget(job.url, session, job.seconds)
+            target = HttpTarget(job.server.url, session, job.seconds)
             names: list[str] | None = None
-            if job.is_backend and job.asking.model is None:
+            if job.server.is_backend and job.asking.model is None:
                 if not job.file.is_stdin:
                     job.file.open()  # what is not there needs no vLLM to be told
                 names = await target.models()
-                job = dataclasses.replace(job, asking=_with_only_model(job, names))
+                model = job.server.only_model(names)
+                job = replace(job, asking=replace(job.asking, model=model))
             inspection = None
             if not job.file.is_stdin:
                 inspection = inspect(job.file, job.asking, self._observer.inspecting)
@@ -142,8 +135,11 @@ class RunningJob:
             with _journal(job, inspection) as journal:
                 self._count_earlier(journal)
                 names = names if names is not None else await target.models()
-                limits = Limits(job.max_errors, first_alone=not _serves(names, job, inspection))
-                asked = await _guarded(job, target) if job.is_backend else target
+                alone = not serves(names, _models(job.asking, inspection))
+                asked: Target = target
+                if job.server.is_backend:
+                    asked = await job.server.guarded(target, job.asking.model or "")
+                limits = Limits(job.max_errors, first_alone=alone)
                 return await self._run(job, journal, inspection, asked, limits)
 
     def _count_earlier(self, journal: Journal) -> None:
@@ -218,32 +214,11 @@ def _journal(job: Job, inspection: Inspection | None) -> Iterator[Journal]:
         yield journal
 
 
-def _with_only_model(job: Job, names: list[str] | None) -> Asking:
-    if names is None:
-        raise BadTarget(f"{job.url}: names no models; is it a vLLM?")
-    if len(names) != 1:
-        raise BadTarget(f"{job.url}: --model is needed: {some_of(names)}")
-    return dataclasses.replace(job.asking, model=names[0])
-
-
-def _serves(names: list[str] | None, job: Job, inspection: Inspection | None) -> bool:
-    """Return whether a server is known to have the models of a job."""
-    if job.asking.model is not None:
-        wanted = frozenset((job.asking.model,))
-    elif inspection is not None:
-        wanted = inspection.models
-    else:
-        return False
-    return names is not None and wanted <= set(names)
-
-
-async def _guarded(job: Job, target: HttpTarget) -> GuardedTarget:
-    model = job.asking.model or ""
-    backend = Backend(target.root, job.url, model=model, api_key=job.api_key)
-    try:
-        return GuardedTarget(target, await learn_from_backend(backend))
-    except LearningFailed as error:
-        raise BadTarget(str(error)) from error
+def _models(asking: Asking, inspection: Inspection | None) -> Collection[str] | None:
+    """Return the models that are asked; None where that is not known yet."""
+    if asking.model is not None:
+        return (asking.model,)
+    return None if inspection is None else inspection.models
 
 
 def _allow_open_files(connections: int) -> None:

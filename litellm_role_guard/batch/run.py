@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from .errors import BadInput, BadTarget
+from .errors import BadInput
 from .journal import Journal
 from .output import Output
 from .sending.dispatcher import Dispatcher
+from .sending.first_alone import results_of
 from .sending.request import BatchRequest, BatchResult
 from .tally import Tally
-
-_NOT_THE_LINE = frozenset((401, 403, 404))
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,9 @@ class Run:
             BadTarget: The server says of the first request that it has no such model.
             WriteFailed: The disk is full, or gone.
         """
-        new = self._unanswered(requests)
-        if self._limits.first_alone:
-            first = await anext(new, None)
-            if first is None:
-                return
-            async for result in self._dispatcher.results(_only(first)):
-                if _is_about_all(result):
-                    raise BadTarget(f"the first request: {result.error} ({result.status})")
-                self._take(result)
-        async with contextlib.aclosing(self._dispatcher.results(new)) as results:
+        new, alone = self._unanswered(requests), self._limits.first_alone
+        results = results_of(self._dispatcher, new, first_alone=alone)
+        async with contextlib.aclosing(results):
             async for result in results:
                 self._take(result)
 
@@ -98,14 +90,3 @@ class Run:
                     f"request {request.number + 1} was answered before, but asked something else; "
                     "take another OUT, or --overwrite"
                 )
-
-
-def _is_about_all(result: BatchResult) -> bool:
-    if result.status in _NOT_THE_LINE:
-        return True
-    # LiteLLM answers a model that it does not have with a 400.
-    return result.status == 400 and "model name" in (result.error or "").lower()
-
-
-async def _only(request: BatchRequest) -> AsyncIterator[BatchRequest]:
-    yield request

@@ -131,6 +131,7 @@ def batch(
     from ..batch.formats.reader import InputFile
     from ..batch.job import Job, RunningJob
     from ..batch.sending.retries import Retries
+    from ..batch.target import Server
     from .batch_report import reporter_for
 
     job = Job(
@@ -143,9 +144,7 @@ def batch(
             options["max_tokens"],
             options["temperature"],
         ),
-        url=backend or proxy,
-        is_backend=backend is not None,
-        api_key=options["api_key"],
+        server=Server(backend or proxy, backend is not None, options["api_key"]),
         max_concurrent=options["max_concurrent"],
         retries=Retries(max_tries),
         seconds=options["timeout"],
