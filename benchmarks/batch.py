@@ -226,7 +226,7 @@ def main() -> None:
             with fleet(folder, LATENCY_SECONDS) as (url, backends):
                 for lines in map(int, counts or LINES):
                     results.append(run(folder, url, backends, lines, BOUND))
-                    print(results[-1].sums, results[-1].memory_mb, results[-1].in_order, flush=True)
+                    print(results[-1], flush=True)
             text = report(results)
         else:
             lines = int(counts[0]) if counts else COMPARED_LINES
