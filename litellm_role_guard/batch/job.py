@@ -210,8 +210,14 @@ def _journal(job: Job, inspection: Inspection | None) -> Iterator[Journal]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="role-guard-"))
             path = Path(folder) / "journal"
         journal = Journal(path, header)
-        stack.callback(journal.close)
-        yield journal
+        try:
+            yield journal
+        finally:
+            journal.close()
+            if not journal.answered:  # an empty file would only stand in the way
+                path.unlink(missing_ok=True)
+                if job.out != STDOUT:
+                    job.out.unlink(missing_ok=True)
 
 
 def _models(asking: Asking, inspection: Inspection | None) -> Collection[str] | None:

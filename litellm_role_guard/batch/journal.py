@@ -60,12 +60,12 @@ class Journal:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise BadOutput(f"{path}: {error.strerror}") from error
+        self._reader = os.fdopen(os.dup(self._file), "rb")
         try:
             _lock(self._file, path)
-            self._reader = os.fdopen(os.dup(self._file), "rb")
             self._size = self._read(header)
         except BaseException:
-            os.close(self._file)
+            self.close()  # both, or the lock is still held
             raise
 
     def close(self) -> None:
@@ -133,12 +133,14 @@ class Journal:
     def _read(self, header: Mapping[str, Any]) -> int:
         """Read the file, or begin it; return its size without a torn last line."""
         first = self._reader.readline()
-        if not first.endswith(b"\n") and (first.startswith(MAGIC) or MAGIC.startswith(first)):
-            os.ftruncate(self._file, 0)  # empty, or killed at its first line
+        is_ours = first.startswith(MAGIC) or MAGIC.startswith(first)
+        if is_ours and not self._reader.read(1):  # empty, or without a single answer
+            os.ftruncate(self._file, 0)
             self._size = 0
             self._write(MAGIC + json.dumps(header, ensure_ascii=False).encode() + b"\n")
             self._start = self._size
             return self._size
+        self._reader.seek(len(first))
         self._check_header(first, header)
         self._start = offset = len(first)
         for line in self._reader:

@@ -130,6 +130,7 @@ def test_a_journal_of_something_else_is_left_alone(tmp_path: Path) -> None:
     kept = journal(tmp_path)
     with pytest.raises(BadOutput, match="another run is writing it"):
         journal(tmp_path)
+    kept.append(result(0))
     kept.close()
     for header, words in (
         ({**HEADER, "sha256": "2"}, "in.jsonl has changed"),
@@ -140,11 +141,19 @@ def test_a_journal_of_something_else_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(BadOutput, match=words):
             Journal(path, header)
         assert path.read_bytes() == before
-    for foreign in (b"my diary\n", b"my diary", MAGIC + b"{\n"):
+    for foreign in (b"my diary\n", b"my diary", MAGIC + b"{\n00000000 {}\n"):
         path.write_bytes(foreign)
         with pytest.raises(BadOutput, match="is no journal"):
             journal(tmp_path)
         assert path.read_bytes() == foreign
+
+
+def test_a_journal_without_an_answer_is_anybodys(tmp_path: Path) -> None:
+    """Killed before the first one, nothing is lost with it."""
+    journal(tmp_path).close()
+    other = {**HEADER, "settings": {"model": "another"}}
+    Journal(tmp_path / "journal", other).close()
+    assert b"another" in (tmp_path / "journal").read_bytes()
 
 
 def test_a_full_disk_costs_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
