@@ -214,7 +214,7 @@ def _journal(job: Job, inspection: Inspection | None) -> Iterator[Journal]:
             yield journal
         finally:
             journal.close()
-            if not journal.answered:  # an empty file would only stand in the way
+            if journal.is_empty:  # an empty file would only stand in the way
                 path.unlink(missing_ok=True)
                 if job.out != STDOUT:
                     job.out.unlink(missing_ok=True)

@@ -68,6 +68,11 @@ class Journal:
             self.close()  # both, or the lock is still held
             raise
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever answered."""
+        return self._size == self._start
+
     def close(self) -> None:
         """Close the file; what it has stays."""
         self._reader.close()
