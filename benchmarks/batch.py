@@ -67,11 +67,11 @@ class Ran:
 
 
 def write_input(path: Path, lines: int) -> None:
-    """Write conversations of three turns, a tenth of them broken."""
+    """Write conversations of four turns, a tenth of them broken."""
     with path.open("w") as file:
         for number in range(lines):
             broken = BROKEN[number // 10 % len(BROKEN)] if number % 10 == 0 else None
-            *_, messages = talk(str(number), 3, chars=120, broken=broken)
+            *_, messages = talk(str(number), 4, chars=120, broken=broken)
             line = {"custom_id": f"talk-{number}", "messages": messages, "max_tokens": 64}
             file.write(json.dumps(line) + "\n")
 

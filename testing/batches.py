@@ -30,7 +30,7 @@ def prompts(path: Path, count: int) -> Path:
     return written(path, ({"prompt": f"question {number}"} for number in range(count)))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Any]:
     """Give the lines of an output."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
