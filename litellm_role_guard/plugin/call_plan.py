@@ -39,7 +39,7 @@ class CallPlan:
             request: The call as LiteLLM is about to make it.
         """
         client = None
-        if request.is_vllm and (self.policy is not None or self.parts):
+        if request.is_sent_as_vllm and (self.policy is not None or self.parts):
             policy = NoRetry() if self.policy is None else self.policy
             client = retrying_client(request.arguments, policy, self.replaced, self.parts)
         if client is None and self.policy is not None:

@@ -24,6 +24,8 @@ from ..template.rendering_fault import rendering_fault
 from .deployments import Deployment
 from .profile_refresher import ProfileRefresher
 
+_NO_TOOLS = Change("tools", (), "vLLM takes no empty list of tools")
+
 
 class GuardedCall:
     """One request on its way to one deployment.
@@ -55,6 +57,7 @@ class GuardedCall:
         self._deployment = deployment
         self._backend = backend
         self._tools = tools
+        self._left_out = dict.fromkeys(("tools", "tool_choice")) if tools == [] else {}
         self._report = report
         self._counts = counts
         self._owner = owner
@@ -85,7 +88,9 @@ class GuardedCall:
             self._patience -= time.monotonic() - since
             self._adopt_profile()
         self._repair()
-        return self._conversation.arguments(self._sent) if self._report.changes else None
+        if not self._report.changes:
+            return None
+        return {**self._conversation.arguments(self._sent), **self._left_out}
 
     async def after_refusal(self, words: str, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Repair the client's own messages again, with what a refusal teaches.
@@ -279,7 +284,8 @@ class GuardedCall:
             change._replace(messages=tuple(meant.origins[at] for at in change.messages))
             for change in repaired.changes
         )
-        self._report.changes = (*conversation.changes, *meant.changes, *changes)
+        no_tools = (_NO_TOOLS,) if self._left_out else ()
+        self._report.changes = (*conversation.changes, *no_tools, *meant.changes, *changes)
 
     def _repaired(self, profile: TemplateProfile) -> Repair:
         return repair(

@@ -59,10 +59,13 @@ class Reports:
     def of(self, logging_object: Any) -> Report | None:
         """Return the report of a request; None where there is none.
 
+        LiteLLM answers some endpoints (`generateContent`) by a call with another logging object,
+        so that such a request is known by its context, too.
+
         Args:
             logging_object: LiteLLM's logging object of it, or None for the request in hand.
         """
-        if logging_object is not None:
-            return self._by_logging_object.get(logging_object)
+        if logging_object is not None and logging_object in self._by_logging_object:
+            return self._by_logging_object[logging_object]
         scope = self._scope.get()
         return None if scope is None else scope.report

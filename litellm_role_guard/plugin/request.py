@@ -69,6 +69,14 @@ class LiteLLMRequest:
         return self._is_named_vllm or self.arguments.get("custom_llm_provider") == PROVIDER
 
     @property
+    def is_sent_as_vllm(self) -> bool:
+        """Whether LiteLLM sends it by its code for hosted_vllm.
+
+        A client may name another provider in its body, whose code wants a client of its own.
+        """
+        return self.is_vllm and self.arguments.get("custom_llm_provider") in (None, PROVIDER)
+
+    @property
     def _is_named_vllm(self) -> bool:
         model = self.arguments.get("model")
         return isinstance(model, str) and model.startswith(f"{PROVIDER}/")
@@ -195,10 +203,7 @@ class LiteLLMRequest:
         """
         if self.brings_template or self.model_info.get("original_model_id"):
             return False
-        if (
-            self.arguments.get("custom_llm_provider") not in (None, PROVIDER)
-            and self._is_named_vllm
-        ):
+        if self.is_vllm and not self.is_sent_as_vllm:
             return False
         body = self.arguments.get("extra_body")
         return not isinstance(body, Mapping) or _READ_FIELDS.isdisjoint(body)
@@ -247,7 +252,7 @@ class LiteLLMRequest:
         return ChatConversation(
             messages,
             prefill=last["role"] == "assistant" and bool(continued),
-            is_vllm=self.is_vllm,
+            is_vllm=self.is_sent_as_vllm,
             to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
         )
 

@@ -23,7 +23,7 @@ def without_billing_line(turn: Turn) -> Turn:
     if turn.kind not in SYSTEM_KINDS or not content:
         return turn
     if isinstance(content, str):
-        cut: Any = _cut(content)
+        cut: Any = without_line(content)
     else:
         cut = [kept for part in content if (kept := _cut_part(part)) is not None]
     if cut == content:
@@ -31,7 +31,8 @@ def without_billing_line(turn: Turn) -> Turn:
     return turn._replace(message={**turn.message, "content": cut})
 
 
-def _cut(text: str) -> str:
+def without_line(text: str) -> str:
+    """Return a text of a system message without the line; the same text where it has none."""
     return text.partition("\n")[2] if text.startswith(PREFIX) else text
 
 
@@ -40,7 +41,7 @@ def _cut_part(part: Any) -> Any:
     text = part_text(part)
     if text is None or not text.startswith(PREFIX):
         return part
-    rest = _cut(text)
+    rest = without_line(text)
     if not rest:
         return None
     return rest if not isinstance(part, Mapping) else {"type": "text", "text": rest}

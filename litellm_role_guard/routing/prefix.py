@@ -15,9 +15,10 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..messages.message import Message, content_parts, is_empty, part_text, tool_calls
+from ..repair.billing_line import without_line
 
 LOAD_BOUND = 1.25
 """How many times its share of the requests in flight a backend may have."""
@@ -72,7 +73,8 @@ def prefix_key(messages: Sequence[Message]) -> bytes | None:
 
     It stays the same while the conversation grows, and where a repair would bring two forms to the
     same: system text is read whatever role brings it, empty messages are passed over, a
-    string is its text part. It ends with the user message that brings what is said after the
+    string is its text part. What vLLM strips (Claude Code's billing line) and thoughts are no part
+    of it. It ends with the user message that brings what is said after the
     system text to `OPENING_CHARS`. System text alone does not tell a conversation from others.
 
     Args:
@@ -82,12 +84,13 @@ def prefix_key(messages: Sequence[Message]) -> bytes | None:
     said = 0
     at_front = True
     for message in messages:
-        if is_empty(message):
-            continue
         role = "system" if message["role"] == "developer" else message["role"]
+        texts = list(_said(message, role))
+        if is_empty(message) or not texts:
+            continue
         at_front = at_front and role == "system"
         digest.update(f"\0\0{role}".encode(errors="replace"))
-        for text in _said(message):
+        for text in texts:
             digest.update(f"\0{len(text)}\0{text[:_HASHED_CHARS]}".encode(errors="replace"))
             said += 0 if at_front else len(text)
         if role == "user" and said >= OPENING_CHARS:
@@ -144,14 +147,32 @@ def _hash(start: bytes, backend: Candidate) -> bytes:
     return hashlib.blake2b(key, key=start, digest_size=8).digest()
 
 
-def _said(message: Message) -> Iterator[str]:
+def _said(message: Message, role: str) -> Iterator[str]:
+    """Yield what is read of a message: not what vLLM strips, nor what was thought before."""
     for part in content_parts(message):
         text = part_text(part)
         if text is not None:
-            yield text
-        elif isinstance(part, Mapping):
-            # What clients move from message to message as a conversation grows is no part of it.
-            shown = {key: value for key, value in part.items() if key != "cache_control"}
-            yield json.dumps(shown, sort_keys=True, default=str).ljust(_MEDIA_CHARS)
+            # The line differs in each request of Claude Code's.
+            text = without_line(text) if role == "system" else text
+            if text.strip() and not _is_thought(part):
+                yield text
+        elif isinstance(part, Mapping) and not _is_thought(part):
+            shown = json.dumps(_lasting(part), sort_keys=True, default=str)
+            yield shown.ljust(_MEDIA_CHARS)
     for call in tool_calls(message):
-        yield json.dumps(call, sort_keys=True, default=str)
+        yield json.dumps(_lasting(call), sort_keys=True, default=str)
+
+
+def _is_thought(part: object) -> bool:
+    """Return whether a part is thinking: clients leave it out later on, and templates before."""
+    return isinstance(part, Mapping) and part.get("type") in ("thinking", "redacted_thinking")
+
+
+def _lasting(value: Any) -> Any:
+    """Return a part without what clients move from one to another as a conversation grows."""
+    if isinstance(value, Mapping):
+        kept = (key for key in value if key != "cache_control")
+        return {key: _lasting(value[key]) for key in kept}
+    if isinstance(value, (list, tuple)):
+        return list(map(_lasting, value))
+    return value

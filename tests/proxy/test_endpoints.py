@@ -1,0 +1,93 @@
+"""What clients send beside a conversation, and the endpoints that LiteLLM itself translates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testing.foreign_items import FOREIGN, UNREADABLE
+from testing.proxied import CLIENT, RUN, Backend, Proxy, answered, in_order, texts_of
+from testing.proxies import MASTER_KEY
+
+plain_and_stream = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+
+
+@plain_and_stream
+def test_another_providers_code_gets_litellms_own_client(
+    proxy: Proxy, bare_proxy: Proxy, backends: dict[str, Backend], stream: bool
+) -> None:
+    """On chat completions that code keeps the provider's prefix in the model's name: a 404."""
+    fields = {"stream": stream, "custom_llm_provider": "openai"}
+    guarded, bare = (each.ask("chat", "strict", RUN, **fields) for each in (proxy, bare_proxy))
+    assert guarded.json()["error"]["message"] == bare.json()["error"]["message"]
+    assert guarded.status_code == bare.status_code == 404
+    arrived = [call["body"]["messages"] for call in backends["a"].calls()]
+    assert [len(messages) for messages in arrived] == [len(RUN) - 1, len(RUN)]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "provider"),
+    [("messages", "openai"), ("responses", "openai"), ("chat", "hosted_vllm")],
+)
+@plain_and_stream
+def test_a_client_may_name_the_provider(
+    proxy: Proxy, backends: dict[str, Backend], endpoint: str, stream: bool, provider: str
+) -> None:
+    """Where LiteLLM overrules it, or it is the deployment's own, all is as without it."""
+    response = proxy.ask(endpoint, "strict", RUN, stream=stream, custom_llm_provider=provider)
+    assert answered(response), response.text
+    assert response.headers["x-role-guard"] == "merged=1"
+    (call,) = backends["a"].calls()
+    assert in_order(texts_of(RUN), call["prompt"])
+
+
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent"])
+def test_the_header_stands_on_geminis_endpoint(
+    proxy: Proxy, backends: dict[str, Backend], method: str
+) -> None:
+    """LiteLLM answers it by a chat completion of its own, which is repaired and told of."""
+    contents = [
+        {
+            "role": "user" if message["role"] == "user" else "model",
+            "parts": [{"text": message["content"]}],
+        }
+        for message in RUN
+    ]
+    response = CLIENT.post(
+        f"{proxy.url}/v1beta/models/strict:{method}",
+        json={"contents": contents},
+        headers={"Authorization": f"Bearer {MASTER_KEY}"},
+    )
+    assert response.status_code == 200, response.text
+    assert response.headers["x-role-guard"] == "merged=1"
+    assert in_order(texts_of(RUN), backends["a"].calls()[0]["prompt"])
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "responses"])
+@pytest.mark.parametrize("fields", [{}, {"tool_choice": "auto"}], ids=["bare", "auto"])
+def test_an_empty_list_of_tools_is_left_out(
+    proxy: Proxy, backends: dict[str, Backend], endpoint: str, fields: dict[str, Any]
+) -> None:
+    """A vLLM refuses it on chat completions, and says nothing about the conversation."""
+    response = proxy.ask(endpoint, "strict", RUN[:3], tools=[], **fields)
+    assert answered(response), response.text
+    assert response.headers["x-role-guard"] == "tools=1"
+    (call,) = backends["a"].calls()
+    assert "tools" not in call["body"]
+    assert "tool_choice" not in call["body"]
+
+
+@pytest.mark.parametrize("kind", [*FOREIGN, "nothing that can be read"])
+@plain_and_stream
+def test_each_foreign_item_is_answered(
+    proxy: Proxy, backends: dict[str, Backend], kind: str, stream: bool
+) -> None:
+    """The simulator refuses what vLLM refuses; nothing but what the guard sends is answered."""
+    made = FOREIGN.get(kind, lambda _: list(UNREADABLE.values()))("zebra")
+    response = proxy.ask("responses", "strict", [RUN[0], *made, RUN[3]], stream=stream)
+    assert answered(response), response.text
+    assert "items=" in response.headers["x-role-guard"]
+    (call,) = backends["a"].calls()
+    said = ["zebra"] if kind in FOREIGN else []
+    assert in_order(["hello", *said, "and now?"], call["prompt"])
