@@ -127,7 +127,12 @@ class RoleGuard(CustomLogger):
         try:
             if self._groups.are_routed(model, healthy_deployments):
                 request = self._requests.with_stored_history(request_kwargs or {})
-                ranked = self._affinity.ranked(healthy_deployments, as_dicts(messages), request)
+                ranked = self._affinity.ranked(
+                    healthy_deployments,
+                    as_dicts(messages),
+                    request,
+                    self._groups.dropped_errors(model, healthy_deployments),
+                )
                 return healthy_deployments if ranked is None else ranked
         except Exception as error:
             self._failed(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config.settings import DeploymentSettings, GuardSettings
@@ -72,6 +72,16 @@ class GuardedGroups:
             self.is_routed(LiteLLMRequest.to_deployment(deployment, group))
             for deployment in deployments
         )
+
+    def dropped_errors(self, group: str, deployments: Sequence[Any]) -> Sequence[str] | None:
+        """Return the patterns of the errors that all of these deployments drop; None for none."""
+        settings = [
+            self._deployments.settings_for(LiteLLMRequest.to_deployment(each, group).own_settings)
+            for each in deployments
+        ]
+        if any(each.error_turns == "keep" for each in settings):
+            return None
+        return settings[0].error_patterns
 
     def find_proxy_error(self, body: Mapping[str, Any], call_type: str) -> str | None:
         """Return what is wrong with a request to the proxy; None where nothing is.

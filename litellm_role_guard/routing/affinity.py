@@ -16,7 +16,9 @@ from weakref import WeakKeyDictionary
 
 from ..backend import backend as asked_backend
 from ..endpoints.responses import ResponsesInput
+from ..messages.message import Message
 from ..observability.log import logger
+from ..repair.error_turns import without_errors
 from .backend_load import BackendLoads
 from .in_flight import InFlight, InFlightRequest
 from .prefix import Candidate, Choice, choose, prefix_key
@@ -57,7 +59,11 @@ class PrefixAffinity:
         self._has_warned = False
 
     def ranked(
-        self, deployments: Sequence[Mapping[str, Any]], messages: Any, request: Mapping[str, Any]
+        self,
+        deployments: Sequence[Mapping[str, Any]],
+        messages: Any,
+        request: Mapping[str, Any],
+        dropped_errors: Sequence[str] | None = None,
     ) -> list[dict[str, Any]] | None:
         """Return all the deployments with weights that rank them; None where there is no choice.
 
@@ -65,13 +71,21 @@ class PrefixAffinity:
             deployments: Those that LiteLLM calls healthy. They are not changed.
             messages: The messages that LiteLLM gives its callbacks.
             request: The request's further arguments.
+            dropped_errors: The patterns of the errors that a repair takes out of the assistant's
+                messages, beside those of known clients; None where it takes none out.
         """
         logging_object = request.get("litellm_logging_obj")
         if logging_object is not None:
             self._plans.pop(logging_object, None)
         if len(deployments) < 2 or any(name in request for name in _CLIENTS_OWN):
             return None
-        start = _prefix_key(messages, request, getattr(logging_object, "call_type", "acompletion"))
+        call_type = getattr(logging_object, "call_type", "acompletion")
+        given = _conversation(messages, request, call_type)
+        if not given:
+            return None
+        if dropped_errors is not None:
+            given = without_errors(given, dropped_errors).messages
+        start = prefix_key(given)
         if start is None:
             return None
         backends = [
@@ -120,17 +134,20 @@ class PrefixAffinity:
             )
 
 
-def _prefix_key(messages: Any, request: Mapping[str, Any], call_type: str) -> bytes | None:
+def _conversation(
+    messages: Any, request: Mapping[str, Any], call_type: str
+) -> Sequence[Message] | None:
+    """Return the messages of a request; None where nobody here knows all of them."""
     if call_type == "aresponses":
         if request.get("previous_response_id"):
             return None  # the conversation is known to one backend only, and LiteLLM knows to which
-        given = ResponsesInput(request["input"], request.get("instructions"))
-        return prefix_key(given.messages)
-    if not messages:
+        return ResponsesInput(request["input"], request.get("instructions")).messages
+    if call_type not in ("acompletion", "anthropic_messages") or not messages:
         return None
     if call_type == "anthropic_messages" and request.get("system"):
-        return prefix_key([{"role": "system", "content": request["system"]}, *messages])
-    return prefix_key(messages) if call_type in ("acompletion", "anthropic_messages") else None
+        return [{"role": "system", "content": request["system"]}, *messages]
+    given: Sequence[Message] = messages
+    return given
 
 
 def _key(params: Mapping[str, Any], info: Any) -> str:

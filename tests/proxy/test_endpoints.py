@@ -18,8 +18,10 @@ def test_another_providers_code_gets_litellms_own_client(
     proxy: Proxy, bare_proxy: Proxy, backends: dict[str, Backend], stream: bool
 ) -> None:
     """On chat completions that code keeps the provider's prefix in the model's name: a 404."""
-    fields = {"stream": stream, "custom_llm_provider": "openai"}
-    guarded, bare = (each.ask("chat", "strict", RUN, **fields) for each in (proxy, bare_proxy))
+    guarded, bare = (
+        each.ask("chat", "strict", RUN, stream=stream, custom_llm_provider="openai")
+        for each in (proxy, bare_proxy)
+    )
     assert guarded.json()["error"]["message"] == bare.json()["error"]["message"]
     assert guarded.status_code == bare.status_code == 404
     arrived = [call["body"]["messages"] for call in backends["a"].calls()]
@@ -84,7 +86,7 @@ def test_each_foreign_item_is_answered(
     proxy: Proxy, backends: dict[str, Backend], kind: str, stream: bool
 ) -> None:
     """The simulator refuses what vLLM refuses; nothing but what the guard sends is answered."""
-    made = FOREIGN.get(kind, lambda _: list(UNREADABLE.values()))("zebra")
+    made = FOREIGN[kind]("zebra") if kind in FOREIGN else list(UNREADABLE.values())
     response = proxy.ask("responses", "strict", [RUN[0], *made, RUN[3]], stream=stream)
     assert answered(response), response.text
     assert "items=" in response.headers["x-role-guard"]

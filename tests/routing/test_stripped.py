@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from litellm_role_guard.routing.affinity import PrefixAffinity
 from litellm_role_guard.routing.prefix import prefix_key
-from testing.routed import LONG
+from testing.routed import LONG, deployment
 
 CLAUDE = {"type": "text", "text": "You are a coding agent."}
 USER = {"role": "user", "content": LONG}
@@ -71,3 +72,16 @@ def test_marks_for_a_cache_are_no_part_of_the_key_wherever_they_stand() -> None:
         for text in texts
     ]
     assert keys[0] == keys[1]
+
+
+def test_an_error_that_a_repair_drops_is_no_part_of_the_key() -> None:
+    """With `error_turns: drop` the model reads neither, and both go to one backend."""
+    error = {"role": "assistant", "content": "Error fetching response:TypeError"}
+    opening = {"role": "user", "content": "hello"}
+    deployments = [deployment(at) for at in range(40)]
+    orders = []
+    for messages in ([opening, error, USER], [opening, USER]):
+        ranked = PrefixAffinity().ranked(deployments, messages, {}, [])
+        assert ranked is not None
+        orders.append([each["litellm_params"]["weight"] for each in ranked])
+    assert orders[0] == orders[1]
