@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -83,6 +84,10 @@ class Observer(Protocol):
         """Note that requests are sent from now on."""
 
 
+class _StoppedError(Exception):
+    """It was asked to stop before anything was sent."""
+
+
 class RunningJob:
     """A job that can be stopped.
 
@@ -130,8 +135,15 @@ class RunningJob:
                 job = replace(job, asking=replace(job.asking, model=model))
             inspection = None
             if not job.file.is_stdin:
-                inspection = inspect(job.file, job.asking, self._observer.inspecting)
+                try:
+                    inspection = await asyncio.to_thread(
+                        inspect, job.file, job.asking, self._looked_at
+                    )
+                except _StoppedError:
+                    return "drained"
                 self.tally.total = inspection.count
+            if job.overwrite:
+                _begin_anew(job)
             with _journal(job, inspection) as journal:
                 self._count_earlier(journal)
                 names = names if names is not None else await target.models()
@@ -141,6 +153,11 @@ class RunningJob:
                     asked = await job.server.guarded(target, job.asking.model or "")
                 limits = Limits(job.max_errors, first_alone=alone)
                 return await self._run(job, journal, inspection, asked, limits)
+
+    def _looked_at(self, count: int) -> None:
+        if self.is_stopping:
+            raise _StoppedError
+        self._observer.inspecting(count)
 
     def _count_earlier(self, journal: Journal) -> None:
         for result in journal.results():
@@ -181,20 +198,24 @@ def _check_paths(job: Job) -> None:
     with contextlib.suppress(OSError):
         if not job.file.is_stdin and os.path.samefile(job.file.path, job.out):
             raise BadOutput(f"{job.out}: is the input")
-    if job.overwrite:
-        for path in (job.journal, job.out):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise BadOutput(f"{path}: {error.strerror}") from error
     with contextlib.suppress(OSError):
         if job.out.is_dir():
             raise BadOutput(f"{job.out}: is a directory")
-        if job.out.stat().st_size and not job.journal.exists():
+        if job.out.stat().st_size and not job.journal.exists() and not job.overwrite:
             raise BadOutput(
                 f"{job.out}: exists, and no {job.journal.name} says what it belongs to; "
                 "take another OUT, or --overwrite"
             )
+
+
+def _begin_anew(job: Job) -> None:
+    if job.out == STDOUT:
+        return
+    for path in (job.journal, job.out):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise BadOutput(f"{path}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ async def test_what_no_repair_helps_keeps_its_first_refusal() -> None:
     answer = await guard.ask(asking(user("one"), user("two")))
     assert (answer.words, answer.status) == ("roles must alternate, 1", 400)
     assert 1 < len(backend.bodies) <= 4
-    assert answer.changes == {}
+    assert not answer.changes
 
 
 async def test_other_errors_are_not_repaired() -> None:

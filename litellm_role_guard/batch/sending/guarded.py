@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...backend.prompts import without_null_content
@@ -48,51 +49,81 @@ class GuardedTarget:
         meant = _conversation(request)
         if meant is None:
             return await self._target.ask(request)
-        body = request.body
-        profile = self._profile
-        lessons: list[Lesson] = []
-        first: Answer | None = None
-        sent = meant.repaired(profile)
-        is_own = not sent.changes  # only then is a refusal that of the conversation itself
-        while True:
-            fields = _fields(meant, sent)
-            answer = await self._target.post(request.url, _replaced(body, fields))
+        body, first = request.body, None
+        tried = _Tried(self._profile, meant.repaired(self._profile))
+        for _ in range(MAX_LESSONS + 1):
+            answer = await self._target.post(request.url, _replaced(body, tried.fields(meant)))
             if answer.status != 400:
                 break
             first = first or answer
-            learnt = self._next(answer.words, body, profile, len(lessons))
-            while learnt is not None:
-                lesson, profile = learnt
-                lessons.append(lesson)
-                again = meant.repaired(profile)
-                if again.messages != sent.messages:
-                    break
-                learnt = self._next(answer.words, body, profile, len(lessons))
-            if learnt is None:
-                return _counted(first, Repair(meant.messages, ()), 0)
-            sent = again
-        if lessons and answer.status == 200:
-            self._keep(meant.messages, lessons, is_proof=is_own)
-        return _counted(answer, sent, int(first is not None))
+            again = tried.after_refusal(answer.words, body, meant)
+            if again is None:
+                break
+            tried = again
+        if first is None:
+            return replace(answer, changes=tried.counts())
+        if answer.status == 400:
+            return first
+        if answer.status == 200:
+            self._keep(meant.messages, tried)
+        return replace(answer, changes={**tried.counts(), "retried": 1})
 
-    def _next(
-        self, words: str, body: Mapping[str, Any], profile: TemplateProfile, learnt: int
-    ) -> tuple[Lesson, TemplateProfile] | None:
-        """Return what a refusal teaches beyond a profile, and the profile with it."""
-        # Words that the client itself said are no refusal.
-        refusal = read_refusal(words, client_words(body).parameters)
-        lesson = None if refusal is None else next_lesson(profile, refusal)
-        if lesson is None or learnt >= 2 * MAX_LESSONS:
-            return None
-        return lesson, with_lessons(profile, [lesson])
-
-    def _keep(
-        self, messages: Sequence[Message], lessons: Sequence[Lesson], *, is_proof: bool
-    ) -> None:
+    def _keep(self, messages: Sequence[Message], tried: _Tried) -> None:
+        proof = proof_of(messages) if tried.may_prove else None
         identity = conversation_id(messages, ())
-        proof = proof_of(messages) if is_proof else None
-        proven = self._lessons.keep(identity, tuple(lessons), proof=proof)
+        proven = self._lessons.keep(identity, tried.lessons, proof=proof)
         self._profile = with_lessons(self._profile, proven)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """One form of a conversation that was sent.
+
+    Attributes:
+        profile: What the template was thought to accept.
+        repair: What was sent.
+        lessons: What refusals have taught beyond what was known.
+        may_prove: Whether an answer may prove them for other conversations.
+    """
+
+    profile: TemplateProfile
+    repair: Repair
+    lessons: tuple[Lesson, ...] = ()
+    may_prove: bool = True
+
+    def fields(self, meant: FileConversation) -> dict[str, Any]:
+        """Return the fields of the body that hold it; none where nothing was changed."""
+        if not self.repair.changes:
+            return {}
+        fields = meant.fields(self.repair.messages)
+        if "messages" in fields:
+            fields["messages"] = without_null_content(fields["messages"])
+        return fields
+
+    def counts(self) -> Counter[str]:
+        """Return how many changes of each kind were made."""
+        return Counter(change.what for change in self.repair.changes)
+
+    def after_refusal(
+        self, words: str, body: Mapping[str, Any], meant: FileConversation
+    ) -> _Tried | None:
+        """Return another form that the words of a refusal suggest; None where there is none.
+
+        As in the plugin, words that the client itself said in its parameters are no refusal, and
+        those that it said anywhere, or that are about what the guard has changed, prove nothing.
+        """
+        said = client_words(body)
+        refusal = read_refusal(words, said.parameters)
+        may_prove = self.may_prove and read_refusal(words, said.all) == refusal
+        if not self.lessons and self.repair.changes:
+            may_prove = False
+        profile, lessons = self.profile, self.lessons
+        while refusal is not None and (lesson := next_lesson(profile, refusal)) is not None:
+            profile, lessons = with_lessons(profile, [lesson]), (*lessons, lesson)
+            repair = meant.repaired(profile)
+            if repair.messages != self.repair.messages:
+                return _Tried(profile, repair, lessons, may_prove)
+        return None
 
 
 def _conversation(request: BatchRequest) -> FileConversation | None:
@@ -105,32 +136,8 @@ def _conversation(request: BatchRequest) -> FileConversation | None:
         return None  # the vLLM says what is wrong with it
 
 
-def _fields(meant: FileConversation, sent: Repair) -> dict[str, Any]:
-    """Return the fields of the body that hold what is sent; none where nothing was changed."""
-    if not sent.changes:
-        return {}
-    fields = meant.fields(sent.messages)
-    if "messages" in fields:
-        fields["messages"] = without_null_content(fields["messages"])
-    return fields
-
-
 def _replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**body, **fields}
     return {
         name: value for name, value in merged.items() if value is not None or name not in fields
     }
-
-
-def _counted(answer: Answer, sent: Repair, retried: int) -> Answer:
-    changes = Counter(change.what for change in sent.changes)
-    if retried:
-        changes["retried"] = retried
-    return Answer(
-        answer.status,
-        answer.body,
-        answer.words,
-        answer.request_id,
-        answer.retry_after,
-        changes,
-    )

@@ -24,6 +24,8 @@ _IDLE_SECONDS = 2.0
 
 _COUNT = re.compile(r"([a-z_]+)=(\d+)")
 
+_LISTING_SECONDS = 60.0
+
 _NAMES_SHOWN = 8
 
 
@@ -80,7 +82,7 @@ class HttpTarget:
     async def post(self, path: str, body: Mapping[str, Any]) -> Answer:
         """Post a body once, and return the answer."""
         data = json.dumps(body, ensure_ascii=False).encode()
-        return await self._answer("POST", path, data)
+        return await self._answer("POST", path, data, self._timeout)
 
     async def models(self) -> list[str] | None:
         """Return the names of the served models; None where the server does not list them.
@@ -88,7 +90,8 @@ class HttpTarget:
         Raises:
             BadTarget: The server cannot be reached, or refuses the key.
         """
-        answer = await self._answer("GET", "/v1/models", None)
+        listing = aiohttp.ClientTimeout(total=min(self._seconds, _LISTING_SECONDS))
+        answer = await self._answer("GET", "/v1/models", None, listing)
         if answer.status is None:
             raise BadTarget(f"{self.root}: cannot be reached: {answer.words}")
         if answer.status in (401, 403):
@@ -98,15 +101,17 @@ class HttpTarget:
             return None
         return [str(card["id"]) for card in data if isinstance(card, Mapping) and "id" in card]
 
-    async def _answer(self, method: str, path: str, data: bytes | None) -> Answer:
+    async def _answer(
+        self, method: str, path: str, data: bytes | None, timeout: aiohttp.ClientTimeout
+    ) -> Answer:
         try:
             async with self._session.request(
-                method, self.root + path, data=data, timeout=self._timeout
+                method, self.root + path, data=data, timeout=timeout
             ) as response:
                 written = await response.read()
                 return _read(response.status, response.headers, written)
         except asyncio.TimeoutError:  # the builtin one from Python 3.11 on
-            return Answer(None, words=f"no answer within {self._seconds:g} s")
+            return Answer(None, words=f"no answer within {timeout.total:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(None, words=one_line(str(error)) or type(error).__name__)
 
