@@ -14,7 +14,7 @@ from testing.vllm import MODEL, PYTHON
 # What vLLM's own `run-batch` reads and writes.
 JUDGE = """
 import sys
-from vllm.entrypoints.openai.run_batch import BatchRequestInput, BatchRequestOutput
+from vllm.entrypoints.launchers.run_batch import BatchRequestInput, BatchRequestOutput
 for kind, path in zip((BatchRequestInput, BatchRequestOutput), sys.argv[1:]):
     for line in open(path):
         kind.model_validate_json(line)
