@@ -148,12 +148,10 @@ def report(results: Sequence[Ran]) -> str:
         *("lines", "answered", "repaired", "sent again", "a second", "most memory, MB"),
         *("under way at the client", "at the backends, 5% / median", "load average"),
     )
-    grown = results[-1].memory_mb - results[0].memory_mb
     return (
         f"{table(head, rows)}\n\n"
         f"`--max-concurrent {BOUND}`, a proxy with two workers and the guard, two simulated "
         f"backends that take {LATENCY_SECONDS:g} s for an answer, a tenth of the lines broken. "
-        f"From {results[0].lines:,} to {results[-1].lines:,} lines memory grows by {grown:.0f} MB. "
         f"{machine('litellm', 'aiohttp')}"
     )
 
