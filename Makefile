@@ -5,9 +5,12 @@ BIN := .venv/bin
 export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 # The browser of `make test-browser`, which installs Debian's where there is none.
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
+# The agents of `make test-agents`, where they are kept outside the tree, and which of them are tried.
+export ROLE_GUARD_AGENTS ?= $(HOME)/.cache/role-guard/agents
+AGENTS ?= codex claude-code opencode
 # A file's tests share their processes, so that a file stays with one of two workers.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
-OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser
+OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser --ignore tests/agents
 # uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/python -e '.[$(1)]'; } \
@@ -15,7 +18,7 @@ install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/py
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser check screenshots shapes fleet bench lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet bench lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +57,11 @@ test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
 	@$(BIN)/python -m pytest -q tests/browser
+
+test-agents: $(BIN)/.ready  ## today's agents through a guarded proxy, and docs/agents.md; AGENTS="codex" for one
+	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" $(AGENTS)
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@ROLE_GUARD_AGENT_NAMES="$(AGENTS)" $(BIN)/python -m pytest -q tests/agents
 
 screenshots: $(BIN)/.browser  ## take docs/images anew
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"

@@ -33,8 +33,8 @@ class Judgement:
     """What became of one request.
 
     Attributes:
-        outcome: `refused`: no answer. `lost`: not all of its texts are in the prompt. `wrong`: some
-            of it is read as something else than it was. `fine`: none of these.
+        outcome: `refused`: no answer. `lost`: not all of its texts are in the prompt,
+            in their order. `wrong`: some of it is read as something else than it was. `fine`: none of these.
         why: What is wrong, without any text of the client.
         changes: The guard's header.
         sent: What the backend got, as far as its prompt is made of it.
@@ -99,5 +99,10 @@ def wrongly_read(template: ChatTemplate, got: dict[str, Any]) -> list[str]:
 def counted(judgements: Sequence[Judgement]) -> str:
     """Return how many requests there were of each outcome, the worst first."""
     found: Counter[str] = Counter(each.outcome for each in judgements)
-    names = {"refused": "refused", "lost": "lost text", "wrong": "read wrong", "fine": "fine"}
+    names = {
+        "refused": "refused",
+        "lost": "lost or moved text",
+        "wrong": "read wrong",
+        "fine": "fine",
+    }
     return ", ".join(f"{found[key]} {name}" for key, name in names.items() if found[key])
