@@ -32,6 +32,8 @@ _QUIET = {
     "OPENCODE_DISABLE_MODELS_FETCH": "1",
     "OPENCODE_DISABLE_SHARE": "1",
 }
+# What reaches its server in the moment in which it starts is never answered.
+_START_SECONDS = 5.0
 _EXECUTABLE = "node_modules/opencode-*/bin/opencode"
 
 
@@ -103,12 +105,12 @@ class OpenCode:
         deadline = time.monotonic() + SECONDS
         while True:
             try:
-                opened = self._http.post("/session", json={}).raise_for_status()
-                return str(opened.json()["id"])
-            except httpx.ConnectError:
+                opened = self._http.post("/session", json={}, timeout=_START_SECONDS)
+                return str(opened.raise_for_status().json()["id"])
+            except httpx.TransportError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise
-                time.sleep(0.1)
+                time.sleep(0.2)
 
 
 def _config(url: str, model: str, package: str) -> dict[str, Any]:

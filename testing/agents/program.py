@@ -75,7 +75,9 @@ class Program:
     ) -> None:
         self.home, self.work = folder / "home", folder / "work"
         for each in (self.home, self.work):
-            each.mkdir(parents=True, exist_ok=True)
+            each.mkdir(parents=True)
+        # As people use agents; without one OpenCode takes the whole disk for its project.
+        subprocess.run(["git", "init", "--quiet"], cwd=self.work, check=True)
         self._executable = list(map(str, executable))
         kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
         self._environment = {**kept, "HOME": str(self.home), **environment}
