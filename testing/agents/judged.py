@@ -34,7 +34,8 @@ class Judgement:
 
     Attributes:
         outcome: `refused`: no answer. `lost`: not all of its texts are in the prompt,
-            in their order. `wrong`: some of it is read as something else than it was. `fine`: none of these.
+            in their order. `wrong`: some of it is read as something else than it was.
+            `fine`: none of these.
         why: What is wrong, without any text of the client.
         changes: The guard's header.
         sent: What the backend got, as far as its prompt is made of it.

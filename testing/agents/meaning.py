@@ -64,25 +64,31 @@ def _of_responses(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if isinstance(given, str):
         yield {"role": "user", "content": given}
         return
-    calls: list[dict[str, Any]] = []
+    reply: dict[str, Any] | None = None  # what follows it may be its calls
     for item in given:
         kind = item.get("type", "message")
         if kind == "function_call":
-            calls.append(_call(item["call_id"], item["name"], item["arguments"]))
+            reply = reply or {"role": "assistant", "content": ""}
+            call = _call(item["call_id"], item["name"], item["arguments"])
+            reply["tool_calls"] = [*reply.get("tool_calls", ()), call]
             continue
-        if calls:
-            yield {"role": "assistant", "content": "", "tool_calls": calls}
-            calls = []
+        if kind == "reasoning":
+            continue  # templates leave it out of later prompts on purpose
+        if reply:
+            yield reply
+            reply = None
+        said = item["output"] if kind == "function_call_output" else item["content"]
+        said = said if isinstance(said, str) else [_text(part["text"]) for part in said]
         if kind == "function_call_output":
-            said = item["output"]
-            said = said if isinstance(said, str) else [_text(part["text"]) for part in said]
             yield {"role": "tool", "tool_call_id": item["call_id"], "content": said}
-        elif kind == "message":
-            said = item["content"]
-            said = said if isinstance(said, str) else [_text(part["text"]) for part in said]
-            yield {"role": item["role"], "content": said}
-        elif kind != "reasoning":  # which templates leave out of later prompts on purpose
+        elif kind != "message":
             raise ValueError(f"an item of type {kind!r}: what it means has to be said here")
+        elif item["role"] == "assistant":
+            reply = {"role": "assistant", "content": said}
+        else:
+            yield {"role": item["role"], "content": said}
+    if reply:
+        yield reply
 
 
 def _text(text: str) -> dict[str, str]:
