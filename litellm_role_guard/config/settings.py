@@ -28,6 +28,14 @@ Routing = Literal["prefix_affinity", "off"]
 ErrorTurns = Literal["keep", "drop"]
 
 
+Owner = Literal["key", "team"]
+
+
+Override = Literal["mode", "error_turns", "remember_responses", "long_run"]
+"""What a client may be allowed to set for its own request: nothing that costs others, names a file
+or puts a text of the client's into another's turn."""
+
+
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -151,6 +159,16 @@ class GuardSettings(DeploymentSettings):
         "Without it every hosted_vllm deployment is guarded.",
     )
 
+    metadata_override: list[Owner] = Field(
+        default=["key", "team"],
+        description="Whose metadata may hold settings under `role_guard`: those of the API key, "
+        "those of its team.",
+    )
+    request_override: list[Override] = Field(
+        default_factory=list,
+        description="Which settings a client may set for its own request, in the header "
+        "`x-role-guard: mode=observe` or the body's field `role_guard`.",
+    )
     log_level: LogLevel | None = Field(
         default=None,
         description="The level of the guard's logger. Without it that of the variable "

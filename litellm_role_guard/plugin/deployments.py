@@ -24,6 +24,7 @@ from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from .profile_cache import Cache, ProfileCache
 from .profile_refresher import ProfileRefresher
+from .steering import SteeredSettings, Steering, tell_unusable
 from .template_roles import TemplateRoles
 
 GLOBAL_PATH = f"callback_settings.{KEY}"
@@ -35,6 +36,10 @@ MAX_DEPLOYMENTS = 4096
 """How many deployments are remembered, those used last. LiteLLM makes up a new one for every key
 or address that a client may bring along, and a wildcard one serves models of any name, so their
 number is not bounded by the config."""
+
+
+_TELLING = ("chat_template", "learn", "learn_max_age")
+"""The settings that say from whom it is known what a template takes."""
 
 
 class Deployment:
@@ -157,6 +162,8 @@ class Deployments:
         self._read_at: dict[str, float] = {}
         self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
         self._read: dict[str, DeploymentSettings] = {}
+        self._steered = SteeredSettings()
+        self._unusable: set[str] = set()
         self._make(settings, path)
 
     def check(self, configured: Iterable[object]) -> None:
@@ -206,6 +213,51 @@ class Deployments:
                 oldest.forget()
         self._known.move_to_end(key)
         return deployment
+
+    def steered(
+        self,
+        key: Hashable,
+        own: object,
+        steering: Steering,
+        metrics: Callable[[], DeploymentMetrics] = lambda: OFF,
+    ) -> tuple[Deployment, DeploymentSettings]:
+        """Return a deployment for a request, and the settings that hold for the request.
+
+        What is known of it is shared by all requests, but for those that are steered to another
+        template or to another way of learning it.
+
+        Args:
+            key: What tells this deployment from the others.
+            own: Its own settings as written, or None.
+            steering: What was written for the request.
+            metrics: Returns its metrics, where it is used for the first time.
+
+        Raises:
+            SettingsError: The deployment's own settings cannot be used.
+        """
+        deployment = self.get(key, own, metrics)
+        settings = self.steer(deployment.settings, steering)
+        if settings is deployment.settings:
+            return deployment, settings
+        usual, told = _telling(deployment.settings), _telling(settings)
+        if told != usual and repr(told) not in self._unusable:
+            try:
+                deployment = self.get((key, repr(told)), {**_as_written(own), **told}, metrics)
+            except SettingsError as error:
+                # What the admin wrote for this key is wrong; the deployment's own still holds.
+                tell_unusable("key", steering.alias, str(error).removeprefix("model_info."))
+                if len(self._unusable) >= MAX_DEPLOYMENTS:
+                    self._unusable.clear()
+                self._unusable.add(repr(told))
+        if repr(told) in self._unusable:
+            settings = settings.model_copy(update=usual)
+        if settings.verify and deployment.template is None:
+            settings = settings.model_copy(update={"verify": False})
+        return deployment, settings
+
+    def steer(self, settings: DeploymentSettings, steering: Steering) -> DeploymentSettings:
+        """Return a deployment's settings with what was written for a request."""
+        return self._steered.of(settings, steering)
 
     def settings_for(self, own: object) -> DeploymentSettings:
         """Return the settings that hold for a deployment.
@@ -267,3 +319,11 @@ class Deployments:
                 clock=self._clock,
             )
         return deployment
+
+
+def _telling(settings: DeploymentSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in _TELLING}
+
+
+def _as_written(own: object) -> Mapping[str, object]:
+    return own if isinstance(own, Mapping) else {}

@@ -38,6 +38,7 @@ from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, end
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import RetryingClient, original_arguments
+from .steering import Steering, requested_settings, steering_of, without_settings
 
 
 class RoleGuard(CustomLogger):
@@ -125,13 +126,14 @@ class RoleGuard(CustomLogger):
         strategy have their say.
         """
         try:
-            if self._groups.are_routed(model, healthy_deployments):
+            steering = self._steering(request_kwargs or {})
+            if self._groups.are_routed(model, healthy_deployments, steering):
                 request = self._requests.with_stored_history(request_kwargs or {})
                 ranked = self._affinity.ranked(
                     healthy_deployments,
                     as_dicts(messages),
                     request,
-                    self._groups.dropped_errors(model, healthy_deployments),
+                    self._groups.dropped_errors(model, healthy_deployments, steering),
                 )
                 return healthy_deployments if ranked is None else ranked
         except Exception as error:
@@ -150,10 +152,9 @@ class RoleGuard(CustomLogger):
         self._reports.begin()
         try:
             is_on, entry = self.entries.switched_on(data)
-            reason = self._groups.find_proxy_error(data, call_type) if is_on else None
+            changed, reason = self._read_request(data, call_type, is_on=is_on)
             if reason is None:
-                is_anthropic = is_on and call_type == ANTHROPIC
-                return self._groups.with_system_for_developer(data) if is_anthropic else None
+                return changed
             refusal, header = self._requests.refusal_of_bad_input(LiteLLMRequest(data), reason)
             metrics = self._groups.metrics_of_group(data.get("model"))
             self._observer.blocked(data, refusal, metrics, started, entry)
@@ -191,7 +192,8 @@ class RoleGuard(CustomLogger):
             request = LiteLLMRequest(given)
             self._reports.forget(request.logging_object)
             if self._groups.guards(request):
-                plan = await self._plan(request, endpoint, started)
+                steering = self._steering(given)
+                plan = await self._plan(request, endpoint, steering, started)
                 changed = plan.arguments(request)
                 self._remember_unheard(request, plan, changed)
                 self._log_unless_told(request, changed)
@@ -278,19 +280,42 @@ class RoleGuard(CustomLogger):
         if report is not None:
             report.log()
 
-    async def _plan(self, request: LiteLLMRequest, endpoint: str, started: float) -> CallPlan:
+    def _read_request(
+        self, data: dict[str, Any], call_type: str, *, is_on: bool
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """Return a request's body without the guard's field, if changed, and what is wrong."""
+        changed = without_settings(data)
+        if not is_on or (endpoint_of(call_type) is None and call_type != ANTHROPIC):
+            return changed, None
+        try:
+            self._reports.request(requested_settings(data, self.settings))
+        except SettingsError as error:
+            return None, str(error)
+        body = data if changed is None else changed
+        steering = self._steering(data)
+        reason = self._groups.find_proxy_error(body, call_type, steering)
+        if reason is None and call_type == ANTHROPIC:
+            changed = self._groups.with_system_for_developer(body, steering) or changed
+        return changed, reason
+
+    def _steering(self, arguments: Mapping[str, Any]) -> Steering:
+        return steering_of(arguments, self.settings, self._reports.requested)
+
+    async def _plan(
+        self, request: LiteLLMRequest, endpoint: str, steering: Steering, started: float
+    ) -> CallPlan:
         """Return how a request is to be made, counted as in flight where its group is routed."""
-        deployment = self._groups.deployment(request)
+        deployment, settings = self._groups.deployment(request, steering)
         is_on, entry = self.entries.switched_on(request.arguments)
         plan = CallPlan()
         if is_on:
             try:
-                plan = await self._requests.plan(request, endpoint, deployment)
+                plan = await self._requests.plan(request, endpoint, deployment, settings)
             except DeliberateError as error:
                 self._observer.blocked(request.arguments, error, deployment.metrics, started, entry)
                 raise
         plan = self._observer.planned(request, plan, deployment.metrics, started, entry)
-        if request.logging_object is None or not self._groups.is_routed(request):
+        if request.logging_object is None or not self._groups.is_routed(request, steering):
             return plan
         in_flight, routed = self._affinity.sent(request.arguments)
         if routed is not None:

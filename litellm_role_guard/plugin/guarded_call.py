@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..backend.backend import Backend
+from ..config.settings import DeploymentSettings
 from ..endpoints.conversation import RequestConversation
 from ..messages.client_words import client_words
 from ..messages.message import Message
@@ -33,6 +34,7 @@ class GuardedCall:
     Args:
         conversation: The request as the client meant it.
         deployment: Who is to answer.
+        settings: Those that hold for the request.
         backend: Returns how the backend is asked; None where it is not to be asked.
         tools: The request's tool definitions.
         report: Where to write down what is done.
@@ -45,6 +47,7 @@ class GuardedCall:
         self,
         conversation: RequestConversation,
         deployment: Deployment,
+        settings: DeploymentSettings,
         *,
         backend: Callable[[], Backend | None] | None,
         tools: Sequence[Mapping[str, Any]] | None,
@@ -55,6 +58,7 @@ class GuardedCall:
     ) -> None:
         self._conversation = conversation
         self._deployment = deployment
+        self._settings = settings
         self._backend = backend
         self._tools = tools
         self._left_out = dict.fromkeys(("tools", "tool_choice")) if tools == [] else {}
@@ -68,13 +72,13 @@ class GuardedCall:
         self._adopt_profile()
         self._refusals = 0
         self._may_prove = True
-        self._meant = _meant(conversation, deployment)
+        self._meant = _meant(conversation, settings)
         self._labelled: Collection[int] = ()
         if conversation.labelled:
             origins = enumerate(self._meant.origins)
             self._labelled = {at for at, origin in origins if origin in conversation.labelled}
         self._sent: Sequence[Message] = conversation.messages
-        self._patience = deployment.settings.learn_wait
+        self._patience = settings.learn_wait
         self._has_confirmed = False
 
     async def arguments(self) -> dict[str, Any] | None:
@@ -255,7 +259,7 @@ class GuardedCall:
         """Repair the client's own messages; return whether there is anything new to send."""
         sent = self._sent
         self._repair_for(self._profile)
-        if self._deployment.settings.verify:
+        if self._settings.verify:
             self._verify()
         if self._report.changes:
             self._tell_roles()
@@ -271,7 +275,7 @@ class GuardedCall:
             len(change.messages)
             for change in report.changes
             if change.what == "merged"
-            and len(change.messages) >= self._deployment.settings.long_run
+            and len(change.messages) >= self._settings.long_run
             and all(before[at] == "user" for at in change.messages)
         ]
         report.long_run = max(runs, default=0)
@@ -292,8 +296,8 @@ class GuardedCall:
             self._meant.messages,
             profile,
             tools=self._tools,
-            separator=self._deployment.settings.separator,
-            placeholder=self._deployment.settings.placeholder,
+            separator=self._settings.separator,
+            placeholder=self._settings.placeholder,
             prefill=self._conversation.prefill,
             labelled=self._labelled,
         )
@@ -328,9 +332,9 @@ class GuardedCall:
         )
 
 
-def _meant(conversation: RequestConversation, deployment: Deployment) -> WithoutErrors:
+def _meant(conversation: RequestConversation, settings: DeploymentSettings) -> WithoutErrors:
     """Return the conversation without the errors that are to be dropped."""
-    settings, messages = deployment.settings, conversation.messages
+    messages = conversation.messages
     # An error is nothing that the backend would refuse, and no reason to reject a request.
     if settings.error_turns == "keep" or settings.mode == "reject":
         return WithoutErrors(messages, range(len(messages)))

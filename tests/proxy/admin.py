@@ -20,7 +20,7 @@ KEYS: dict[str, dict[str, Any]] = {
         "team_metadata": {"role_guard": {"mode": "off", "separator": " / "}},
     },
     "sk-wrong": {"key_alias": "wrong", "metadata": {"role_guard": {"mdoe": "off"}}},
-    "sk-template": {"metadata": {"role_guard": {"chat_template": "lenient.jinja"}}},
+    "sk-template": {"metadata": {"role_guard": {"chat_template": "strict.jinja"}}},
 }
 
 
