@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from ..backend.address import shown_address
 from ..config.settings import (
     KEY,
     DeploymentSettings,
@@ -40,6 +43,10 @@ number is not bounded by the config."""
 
 _TELLING = ("chat_template", "learn", "learn_max_age")
 """The settings that say from whom it is known what a template takes."""
+
+
+MAX_SHOWN = 200
+"""How many deployments are shown to admins, those used last."""
 
 
 class Deployment:
@@ -92,6 +99,22 @@ class Deployment:
         self.metrics.lessons("dropped", len(unconfirmed))
         self._proven = ()
         self.profile = self.learnt
+
+    def shown(self, now: float) -> dict[str, Any]:
+        """Return whence it is known what its template takes, and since how many seconds.
+
+        Args:
+            now: The time in seconds since the epoch.
+        """
+        learnt_at = None if self.learner is None else self.learner.learnt_at
+        source = "template" if self.template is not None else "caution"
+        for_some = "some conversations" if self.lessons.are_remembered else "none"
+        return {
+            "source": source if learnt_at is None else "backend",
+            "age": None if learnt_at is None else max(0.0, now - learnt_at),
+            "lessons": "all" if self.profile != self.learnt else for_some,
+            "mode": self.settings.mode,
+        }
 
     def forget(self) -> None:
         """Stop its background work; nobody uses it any more."""
@@ -213,6 +236,21 @@ class Deployments:
                 oldest.forget()
         self._known.move_to_end(key)
         return deployment
+
+    def shown(self, now: float) -> list[dict[str, Any]]:
+        """Return what is known of each deployment, those used last first, without credentials.
+
+        Args:
+            now: The time in seconds since the epoch.
+        """
+        listed = []
+        for key, (_, deployment) in itertools.islice(reversed(self._known.items()), MAX_SHOWN):
+            told, model = key if isinstance(key, tuple) and len(key) == 2 else (key, "")
+            if isinstance(told, tuple):  # steered apart from the others by a key's metadata
+                told, model = told
+            name = shown_address(str(told))[:100]
+            listed.append({"deployment": name, "model": str(model)[:100], **deployment.shown(now)})
+        return listed
 
     def steered(
         self,

@@ -23,8 +23,10 @@ from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
 from ..observability.log import level_named, log_failure, logger, show
 from ..observability.metrics import Metrics
+from ..observability.recent import RecentRepairs
 from ..observability.report import HEADER
 from ..routing.affinity import PrefixAffinity
+from .admin_routes import add_routes
 from .call_plan import CallPlan
 from .deployments import GLOBAL_PATH, Deployments
 from .guarded_call import GuardedCall
@@ -90,6 +92,7 @@ class RoleGuard(CustomLogger):
             logger.warning(warning)
         guard._set_up(read_settings(written.get(KEY), GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
         guard._deployments.check(_configured_deployments())
+        add_routes(guard.shown)
         return guard
 
     def _set_up(self, settings: GuardSettings, path: str) -> None:
@@ -110,7 +113,14 @@ class RoleGuard(CustomLogger):
             lambda deployment: LiteLLMRequest.to_deployment(deployment, "").backend()
         )
         self._responses = ResponseStore()
-        self._requests = RequestGuard(self.counts, self._reports, self._responses, self._failed)
+        self._recent = RecentRepairs()
+        self._requests = RequestGuard(
+            self.counts, self._reports, self._responses, self._failed, self._recent.add
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """Return what was done lately and what is known, as data for JSON; never message text."""
+        return {**self._recent.shown(), "profiles": self._deployments.shown(time.time())}
 
     async def async_filter_deployments(
         self,

@@ -134,7 +134,7 @@ def test_a_client_sets_what_is_allowed(
 @pytest.mark.parametrize("field", ["off", ["mode"], {"mode": "fix"}, {"mode": {"x": "y" * 10000}}])
 def test_what_a_client_sets_wrong_is_a_short_error(field: object) -> None:
     """It names the field, and quotes no more than a little of it."""
-    with pytest.raises(SettingsError, match="^role_guard") as refused:
+    with pytest.raises(SettingsError, match=r"^role_guard") as refused:
         requested_settings({"role_guard": field}, GuardSettings(request_override=["mode"]))
     assert len(str(refused.value)) <= 200
 
