@@ -101,7 +101,7 @@ class Deployment:
         self.profile = self.learnt
 
     def shown(self, now: float) -> dict[str, Any]:
-        """Return whence it is known what its template takes, and since how many seconds.
+        """Return from what it is known what its template takes, and since how many seconds.
 
         Args:
             now: The time in seconds since the epoch.
