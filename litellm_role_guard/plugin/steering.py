@@ -111,7 +111,7 @@ def without_settings(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class SteeredSettings:
-    """Reads what is written for keys, teams and requests; what cannot be used stands in the log once."""
+    """Reads what is written for keys, teams and requests; what is unusable is logged once."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[str, str], DeploymentSettings | None] = {}
