@@ -140,8 +140,12 @@ class GuardedCall:
             # The answer is the client's, whatever goes wrong with what it teaches.
             log_failure("role guard failed to keep a lesson", error)
             self.failed()
-        if answered:
-            self._report.log()
+        try:
+            if answered:
+                self._report.log()
+        except Exception as error:  # a logging filter or handler of somebody else's
+            log_failure("role guard failed to write its log line", error)
+            self.failed()
 
     def refused_unheard(self, words: str, arguments: Mapping[str, Any]) -> None:
         """Have the next attempt at this conversation, LiteLLM's own, try what a refusal teaches.
@@ -276,7 +280,7 @@ class GuardedCall:
             for change in report.changes
             if change.what == "merged"
             and len(change.messages) >= self._settings.long_run
-            and all(before[at] == "user" for at in change.messages)
+            and all(before[at : at + 1] == ["user"] for at in change.messages)
         ]
         report.long_run = max(runs, default=0)
 
