@@ -18,7 +18,7 @@ install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/py
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet bench lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,13 @@ fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (2
 	@$(BIN)/python -m benchmarks.fleet
 	@$(BIN)/python -m benchmarks.soak
 	@$(BIN)/python -m benchmarks.chaos
+
+batch: $(BIN)/.ready  ## measure docs/batch.md: memory, files, 50,000 lines, other senders (an hour)
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@$(BIN)/python -m benchmarks.batch_memory
+	@$(BIN)/python -m benchmarks.batch_files
+	@$(BIN)/python -m benchmarks.batch large
+	@$(BIN)/python -m benchmarks.batch senders
 
 bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (20 minutes)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
