@@ -36,6 +36,9 @@ Override = Literal["mode", "error_turns", "remember_responses", "long_run"]
 or puts a text of the client's into another's turn."""
 
 
+LateSystem = Literal["auto", "in_place", "front"]
+
+
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -117,6 +120,13 @@ class DeploymentSettings(BaseModel):
         default=True,
         description="Whether the conversation behind a previous_response_id is kept for a backend "
         "that keeps none: in the memory of the proxy's process alone, for a day at most.",
+    )
+    late_system: LateSystem = Field(
+        default="auto",
+        description="auto: a system message after the first turn stays one where the template is "
+        "known to read it there, and is else said by the user, labelled, where it stands. "
+        "in_place: it also stays one on a backend of which nothing is known yet. front: it moves "
+        "to the front, for models that heed no other; the prompt is then computed anew.",
     )
     error_turns: ErrorTurns = Field(
         default="keep",

@@ -343,7 +343,7 @@ class Deployments:
 
     def _untold(self, settings: DeploymentSettings, metrics: DeploymentMetrics) -> Deployment:
         """Return a deployment whose template nobody has named."""
-        cautious = TemplateProfile.cautious()
+        cautious = TemplateProfile.cautious(late_system=settings.late_system == "in_place")
         deployment = Deployment(settings, cautious, metrics=metrics, clock=self._clock)
         metrics.has_profile("cautious")
         if settings.learn:

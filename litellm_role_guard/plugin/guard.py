@@ -33,7 +33,7 @@ from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
 from .guardrail_entries import GuardrailEntries
 from .in_flight_stream import InFlightEnd
-from .litellm_internals import PROVIDER, has_prometheus, json_formatter
+from .litellm_internals import PROVIDER, has_prometheus, json_formatter, keep_late_system
 from .observer import RequestObserver
 from .reports import Reports
 from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, endpoint_of
@@ -193,6 +193,8 @@ class RoleGuard(CustomLogger):
         """
         endpoint = endpoint_of(call_type)
         if endpoint is None:
+            if getattr(call_type, "value", call_type) == ANTHROPIC:
+                self._keep_late_system(LiteLLMRequest(kwargs))
             return None
         started = time.perf_counter()
         given: Mapping[str, Any] = kwargs
@@ -310,6 +312,18 @@ class RoleGuard(CustomLogger):
 
     def _steering(self, arguments: Mapping[str, Any]) -> Steering:
         return steering_of(arguments, self.settings, self._reports.requested)
+
+    def _keep_late_system(self, request: LiteLLMRequest) -> None:
+        """Have LiteLLM keep the late system messages of /v1/messages, for the repair to place."""
+        try:
+            messages = request.arguments.get("messages")
+            roles = [message["role"] for message in messages or ()]
+            is_late = "system" in roles[1:] and set(roles) != {"system"}
+            if is_late and request.is_vllm and self._groups.repairs_all_of(request):
+                model = str(request.arguments["model"]).removeprefix(f"{PROVIDER}/")
+                keep_late_system(f"{PROVIDER}/{model}")
+        except Exception as error:
+            self._failed(error)
 
     async def _plan(
         self, request: LiteLLMRequest, endpoint: str, steering: Steering, started: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..endpoints.anthropic import translatable
 from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
 from .metric_labels import metric_labels
-from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
+from .request import ANTHROPIC, CHAT, PROXY_MODULE, RESPONSES, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
 from .steering import Steering
 
@@ -75,6 +76,23 @@ class GuardedGroups:
         return all(
             self.is_routed(LiteLLMRequest.to_deployment(deployment, group), steering)
             for deployment in deployments
+        )
+
+    def repairs_all_of(self, request: LiteLLMRequest) -> bool:
+        """Return whether every deployment with the model of a request is repaired.
+
+        What LiteLLM knows of a model holds for all of them.
+        """
+        router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+        others = () if router is None else router.get_model_list() or ()
+        alike = [
+            LiteLLMRequest.to_deployment(each, str(each["model_name"]))
+            for each in others
+            if each["litellm_params"].get("model") == request.arguments.get("model")
+        ]
+        return all(
+            self.guards(each) and self._deployments.settings_for(each.own_settings).mode == "repair"
+            for each in (request, *alike)
         )
 
     def dropped_errors(

@@ -14,11 +14,13 @@ from ..observability.log import log_failure
 __all__ = [
     "AVAILABLE",
     "PROVIDER",
+    "SYSTEM_NOTE",
     "AsyncHTTPHandler",
     "caller_of",
     "has_prometheus",
     "http_handler",
     "json_formatter",
+    "keep_late_system",
     "name_as_applied",
     "named_by_backend",
     "to_vllm_messages",
@@ -33,6 +35,17 @@ except ImportError:
     AsyncHTTPHandler = object  # type: ignore[misc, assignment]
 else:
     AVAILABLE = True
+
+
+try:
+    from litellm.litellm_core_utils.prompt_templates.mid_conversation_system import (
+        CONVERTED_SYSTEM_NOTE,
+    )
+except ImportError:  # before 1.104 no such message became a note
+    SYSTEM_NOTE: str | None = None
+else:
+    SYSTEM_NOTE = CONVERTED_SYSTEM_NOTE
+"""How LiteLLM begins a user message that it has made of a late system message of /v1/messages."""
 
 
 PROVIDER = "hosted_vllm"
@@ -139,6 +152,24 @@ def named_by_backend(response_id: str) -> str:
     except Exception as error:
         log_failure("LiteLLM's response ids cannot be read", error, logging.DEBUG)
         return response_id
+
+
+def keep_late_system(model: str) -> None:
+    """Have LiteLLM keep the late system messages of /v1/messages for a model (`register_model`).
+
+    It asks for the capability that a deployment's `model_info` can declare, too.
+
+    Args:
+        model: The model's name, with its provider.
+    """
+    name = "supports_mid_conversation_system"
+    try:
+        import litellm
+
+        if not (litellm.model_cost.get(model) or {}).get(name):
+            litellm.register_model({model: {name: True, "litellm_provider": PROVIDER}})
+    except Exception as error:
+        log_failure("LiteLLM cannot be told to keep system messages", error, logging.DEBUG)
 
 
 def to_vllm_messages(messages: list[Any], model: str) -> list[Any]:
