@@ -54,8 +54,8 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
     Args:
         draw: Hypothesis' source of choices.
         rough: Whether some contents are null or empty, some speakers have names, some arguments
-            are cut short or no object, and some tool results answer no call, come in another order
-            or are missing.
+            are cut short or no object, some calls share an id, and some tool results answer no
+            call, come in another order, behind the next message or are missing.
     """
     drawn = Conversation([], [])
     messages, mark = drawn.messages, drawn.new_mark
@@ -69,6 +69,8 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             return mark() if form == "text" else f" {mark()}\n"
         return {"": "", "null": None, "none": []}[form]
 
+    late: list[dict[str, Any]] = []  # results that come behind the next message
+
     kinds = ["user"] * 3 + ["assistant"] * 2 + ["call", "system", "developer", "function"]
     for kind in draw(st.lists(st.sampled_from(kinds + ["tool"] * rough), min_size=1, max_size=14)):
         if kind != "call":
@@ -80,6 +82,9 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             if rough and kind in ("user", "assistant") and draw(st.integers(0, 5)) == 0:
                 message["name"] = draw(st.sampled_from(["ann", "bob"]))
             messages.append(message)
+            for result in late:
+                messages.append({**result, "content": mark()})
+            late.clear()
             continue
         said = content() if draw(st.integers(0, 3)) == 0 else None
         ids = [
@@ -88,6 +93,8 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             else f"aB{len(messages):02d}Z{position:04d}"
             for position in range(draw(st.sampled_from([1, 1, 1, 2, 3])))
         ]
+        if rough and len(ids) > 1 and draw(st.integers(0, 7)) == 0:
+            ids[1] = ids[0]
         calls = []
         for call_id in ids:
             odd = draw(st.integers(0, 19)) if rough else 19
@@ -102,9 +109,13 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
         answered = ids if draw(st.integers(0, 3)) else []
         if rough and len(answered) > 1 and draw(st.booleans()):
             answered = draw(st.permutations(answered))[draw(st.integers(0, 1)) :]
-        if answered:
-            for call_id in answered:
-                messages.append({"role": "tool", "tool_call_id": call_id, "content": mark()})
+        results = [{"role": "tool", "tool_call_id": call_id} for call_id in answered]
+        if rough and draw(st.integers(0, 7)) == 0:
+            late += results
+            continue
+        for result in draw(st.permutations(results + late)) if late else results:
+            messages.append({**result, "content": mark()})
+        late.clear()
     return drawn
 
 
@@ -271,7 +282,7 @@ def unstable_prefixes(
             yield f"prefix-stable: lost at message {length - 1}"
         before = None if prompt is None else prompt[: _last_end(prompt, part)]
         earlier = repaired
-        if must_finish and _is_unfinished(part.messages):
+        if must_finish and _is_unfinished(part.messages, conversation.messages):
             before = None
 
 
@@ -304,14 +315,17 @@ def _last_end(prompt: str, conversation: Conversation) -> int:
     return max((prompt.rfind(mark) + len(mark) for _, mark in conversation.marks), default=0)
 
 
-def _is_unfinished(messages: Sequence[Any]) -> bool:
-    """Tell whether the last round of tool calls still lacks a result."""
-    waiting: set[str] = set()
+def _is_unfinished(messages: Sequence[Any], grown: Sequence[Any]) -> bool:
+    """Tell whether a round of tool calls still lacks a result that is to come, or may come."""
+    waiting: list[str] = []
+    coming = [each["tool_call_id"] for each in grown[len(messages) :] if each["role"] == "tool"]
     for message in messages:
         if message.get("tool_calls"):
-            waiting = {call["id"] for call in message["tool_calls"]}
+            waiting = [call_id for call_id in waiting if call_id in coming]
+            waiting += [call["id"] for call in message["tool_calls"]]
         elif message["role"] == "tool":
-            waiting.discard(message["tool_call_id"])
+            if message["tool_call_id"] in waiting:
+                waiting.remove(message["tool_call_id"])
         elif not is_empty(message):
-            waiting = set()
+            waiting = [call_id for call_id in waiting if call_id in coming]
     return bool(waiting)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from ..messages.message import Message, is_object, plain_text, tool_calls
-from .call_ids import with_short_ids, with_unrepeated_ids
+from .call_ids import with_own_ids, with_short_ids, with_unrepeated_ids
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .labelled_text import tool_calls_as_text
@@ -34,10 +34,11 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.blank_call_content, _with_blank_content),
     ]
     if not policy.takes_calls:
-        return [_write_unshown_calls]  # in words, labels tell whose result it is
+        return [with_own_ids, order_results, _write_unshown_calls]
     needed = [step for is_needed, step in steps if is_needed]
+    own_ids: list[Step] = [with_own_ids] if policy.single_calls or policy.new_ids else []
     ordering: list[Step] = [order_results] if policy.orders_results else []
-    return [*ordering, _write_unshown_calls, *needed]
+    return [*own_ids, *ordering, _write_unshown_calls, *needed]
 
 
 def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResult:
