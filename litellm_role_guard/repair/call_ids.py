@@ -23,7 +23,7 @@ A template can compute a remainder and no hash, and relax/relax.jinja gives the 
 
 
 def with_own_ids(turns: list[Turn], context: RepairContext) -> StepResult:
-    """Put an id of its own on each call that shares one with a call beside it, and on its result."""
+    """Put an id of its own on a call that shares one with a call beside it, and on its result."""
     owners, repeated = pair(turns)
     if not repeated:
         return StepResult(turns, [])
