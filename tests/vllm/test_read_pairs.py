@@ -140,6 +140,8 @@ DISTURBED: dict[str, tuple[list[Message], dict[str, str]]] = {
     ),
     "calls in two messages": ([QUESTION, asks(OSLO), asks(ROME), IN_ROME, IN_OSLO, THANKS], BOTH),
 }
+
+
 @pytest.mark.parametrize("template", ["gemma3", "llama3_1", "qwen3"])
 @pytest.mark.parametrize("what", DISTURBED)
 def test_no_result_is_read_as_that_of_another_call(ask: Ask, template: str, what: str) -> None:
