@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from litellm_role_guard.messages.message import is_empty
+from litellm_role_guard.messages.message import has_media, is_empty
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.states import Kind
@@ -18,9 +18,18 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import Repair, repair
 from litellm_role_guard.template.chat_template import ChatTemplate
 
-from .rightness import Renders, is_source_code, mispaired, misread, read
+from .rightness import (
+    Renders,
+    is_source_code,
+    mispaired,
+    misread,
+    read,
+    shows_images,
+    without_trace,
+)
 
 FRONT = ("system", "developer")
+IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
 
 @dataclass(frozen=True)
@@ -53,18 +62,19 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
 
     Args:
         draw: Hypothesis' source of choices.
-        rough: Whether some contents are null or empty, some speakers have names, some arguments
-            are cut short or no object, some calls share an id, and some tool results answer no
-            call, come in another order, behind the next message or are missing.
+        rough: Whether some contents are null or empty, some hold an image, some speakers have
+            names, some arguments are cut short or no object, some calls share an id, and some tool
+            results answer no call, come in another order, behind the next message or are missing.
     """
     drawn = Conversation([], [])
     messages, mark = drawn.messages, drawn.new_mark
 
-    def content() -> Any:
+    def content(kind: str) -> Any:
         forms = ["text"] * 5 + ["parts", "spaced"] + (["", "null", "none"] if rough else [])
         form = draw(st.sampled_from(forms))
         if form == "parts":
-            return [{"type": "text", "text": mark()} for _ in range(draw(st.integers(1, 3)))]
+            said = [{"type": "text", "text": mark()} for _ in range(draw(st.integers(1, 3)))]
+            return said + [IMAGE] * (rough and kind == "user" and draw(st.integers(0, 3)) == 0)
         if form in ("text", "spaced"):
             return mark() if form == "text" else f" {mark()}\n"
         return {"": "", "null": None, "none": []}[form]
@@ -74,7 +84,7 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
     kinds = ["user"] * 3 + ["assistant"] * 2 + ["call", "system", "developer", "function"]
     for kind in draw(st.lists(st.sampled_from(kinds + ["tool"] * rough), min_size=1, max_size=14)):
         if kind != "call":
-            message = {"role": kind, "content": content()}
+            message = {"role": kind, "content": content(kind)}
             if kind == "tool":
                 message["tool_call_id"] = "call_orphan"
             if kind == "function":
@@ -86,7 +96,7 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
                 messages.append({**result, "content": mark()})
             late.clear()
             continue
-        said = content() if draw(st.integers(0, 3)) == 0 else None
+        said = content(kind) if draw(st.integers(0, 3)) == 0 else None
         ids = [
             f"call_{len(messages)}_{position}"
             if draw(st.booleans())
@@ -114,7 +124,9 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             late += results
             continue
         for result in draw(st.permutations(results + late)) if late else results:
-            messages.append({**result, "content": mark()})
+            said = {"type": "text", "text": mark()}
+            shows = rough and draw(st.integers(0, 9)) == 0
+            messages.append({**result, "content": [said, IMAGE] if shows else said["text"]})
         late.clear()
     return drawn
 
@@ -149,7 +161,11 @@ def broken_laws(
         yield f"whole: {missing}"
     if found := list(misread(judge, repaired.messages, tools=tools)):
         yield f"right: {found} are printed as in a role that nobody knows"
-    if is_source_code(prompt or ""):
+    if found := list(without_trace(judge, repaired.messages, tools=tools)):
+        yield f"whole: the images of {found} leave no trace"
+    # A model without eyes cannot be shown an image: vLLM refuses the request for its own reasons.
+    is_blind = any(map(has_media, messages)) and not shows_images(judge, tools=tools)
+    if is_source_code(prompt or "") and not is_blind:
         yield "right: a list is printed as it is"
     if found := list(mispaired(judge, repaired.messages, tools=tools)):
         yield f"right: the results of {found} stand with another call"
@@ -180,6 +196,8 @@ def _is_misread(template: Renders, messages: Sequence[Any], *, tools: bool) -> b
         if message.get("tool_calls")
     ]
     if is_source_code(read(template, messages, tools=tools) or ""):
+        return True
+    if list(without_trace(template, messages, tools=tools)):
         return True
     return bool(list(mispaired(template, messages, tools=tools))) or any(
         list(misread(template, each, tools=tools, empty=True)) for each in [messages, *rounds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from litellm_role_guard.messages.message import has_media, is_empty, plain_text
@@ -80,9 +80,8 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
         return
     calls, owners = _calls_and_owners(messages)
     events: list[tuple[str, _Call | None, int]] = [(text, call, 0) for call, text in calls.items()]
-    events += [(messages[at]["content"], None, at) for at in owners]
-    places = ((prompt.find(text), call, result) for text, call, result in events)
-    shown = sorted(places, key=lambda each: each[0])
+    events += [(plain_text(messages[at]), None, at) for at in owners]
+    shown = sorted(_places(prompt, events), key=lambda each: each[0])
     if any(place < 0 for place, _, _ in shown):
         return  # what is not shown, or without a text, tells nothing
     found: set[int] = set()
@@ -101,6 +100,16 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
             waiting.remove(owner)
         answered = owner
     yield from sorted(found)
+
+
+def _places(
+    prompt: str, events: Iterable[tuple[str, _Call | None, int]]
+) -> Iterator[tuple[int, _Call | None, int]]:
+    """Yield the place of each text, of the same text's the first, the second, and so on."""
+    found: dict[str, int] = {}
+    for text, call, result in sorted(events, key=lambda each: each[1] or (each[2], 0)):
+        found[text] = prompt.find(text, found.get(text, -1) + 1)
+        yield found[text], call, result
 
 
 _Call = tuple[int, int]
@@ -122,7 +131,7 @@ def _calls_and_owners(messages: Sequence[Any]) -> tuple[dict[_Call, str], dict[i
                 and (call in together or _is_alone(messages, call, together))
             ]
             free = [call for call in named if call in together and call not in owners.values()]
-            if named and isinstance(message["content"], str) and message["content"]:
+            if named and plain_text(message):
                 owners[at] = (free or named[-1:])[0]
             continue
         is_said = is_said or not message.get("tool_calls")
@@ -155,6 +164,30 @@ def _tells(prompt: str, messages: Sequence[Any], call_id: str) -> bool:
     """Return whether an id that one call has is shown beside it and beside its result."""
     ids = [call.get("id") for each in messages for call in each.get("tool_calls") or ()]
     return prompt.count(call_id) > 1 and ids.count(call_id) == 1
+
+
+def shows_images(template: Renders, *, tools: bool) -> bool:
+    """Return whether a user's image changes the prompt."""
+    text = {"type": "text", "text": "Look."}
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    shown, plain = (
+        read(template, [{"role": "user", "content": parts}], tools=tools)
+        for parts in ([text, image], [text])
+    )
+    return shown is not None and shown != plain
+
+
+def without_trace(template: Renders, messages: Sequence[Any], *, tools: bool) -> Iterator[int]:
+    """Yield the messages with an image that leaves no trace, where a user's image leaves one."""
+    with_images = [at for at, message in enumerate(messages) if has_media(message)]
+    prompt = read(template, messages, tools=tools) if with_images else None
+    if prompt is None or not shows_images(template, tools=tools):
+        return
+    for at in with_images:
+        text = [part for part in messages[at]["content"] if part["type"] == "text"]
+        without = [*messages[:at], {**messages[at], "content": text}, *messages[at + 1 :]]
+        if read(template, without, tools=tools) == prompt:
+            yield at
 
 
 def is_source_code(prompt: str) -> bool:

@@ -45,6 +45,7 @@ EXEMPT = {
     "trl-cohere2": Exemption("minimal", _has_empty),
     # A developer message behind an empty result alone is printed by its name.
     "axolotl-gemma4": Exemption("right", lambda messages: is_empty(messages[0])),
+    "trl-gemma4": Exemption("right", lambda messages: is_empty(messages[0])),
     # It takes a result across a user's words, which the profile does not ask about.
     "trl-gptoss": Exemption("minimal", lambda messages: any(map(tool_calls, messages))),
 }

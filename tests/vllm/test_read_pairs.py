@@ -6,6 +6,7 @@ server that is asked.
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -142,8 +143,21 @@ DISTURBED: dict[str, tuple[list[Message], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("template", ["gemma3", "llama3_1", "qwen3"])
-@pytest.mark.parametrize("what", DISTURBED)
+ALIKE_IN_WORDS = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="named exemption 2026-11-26: labels of calls in two messages have no numbers",
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        *itertools.product(["llama3_1", "qwen3"], DISTURBED),
+        *(("gemma3", what) for what in DISTURBED if what != "other calls in between"),
+        pytest.param("gemma3", "other calls in between", marks=[ALIKE_IN_WORDS]),
+    ],
+)
 def test_no_result_is_read_as_that_of_another_call(ask: Ask, template: str, what: str) -> None:
     """Whatever stands between them, and whether or not all calls are answered."""
     messages, pairs = DISTURBED[what]
