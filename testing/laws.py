@@ -277,7 +277,7 @@ def unstable_prefixes(
         return  # the template drops the text beside a call once an answer follows
     kinds: tuple[Kind, ...] = ("user", "assistant")
     pairs = rules.parallel_calls == rules.result_pairing == "accepted"
-    must_finish = not pairs or not all(
+    must_finish = not (pairs and rules.may_follow("user", "call")) or not all(
         rules.may_follow(f"{side}+call", kind) for side in kinds for kind in kinds
     )
     before: str | None = None

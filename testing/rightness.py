@@ -108,7 +108,8 @@ def _places(
     """Yield the place of each text, of the same text's the first, the second, and so on."""
     found: dict[str, int] = {}
     for text, call, result in sorted(events, key=lambda each: each[1] or (each[2], 0)):
-        found[text] = prompt.find(text, found.get(text, -1) + 1)
+        whole = re.compile(rf"(?<!\w){re.escape(text)}").search(prompt, found.get(text, -1) + 1)
+        found[text] = whole.start() if whole else -1
         yield found[text], call, result
 
 
@@ -161,9 +162,9 @@ def _text(call: Any) -> str:
 
 
 def _tells(prompt: str, messages: Sequence[Any], call_id: str) -> bool:
-    """Return whether an id that one call has is shown beside it and beside its result."""
-    ids = [call.get("id") for each in messages for call in each.get("tool_calls") or ()]
-    return prompt.count(call_id) > 1 and ids.count(call_id) == 1
+    """Return whether an id is shown beside a call and its result, and no other beside that."""
+    called = [[call.get("id") for call in each.get("tool_calls") or ()] for each in messages]
+    return prompt.count(call_id) > 1 and all(ids.count(call_id) < 2 for ids in called)
 
 
 def shows_images(template: Renders, *, tools: bool) -> bool:

@@ -27,7 +27,8 @@ class Pairing(NamedTuple):
 
     Attributes:
         owners: For each turn the call that it answers; None for what is no result of a known call.
-        repeated: The calls with the id of one before them that still waits for its result.
+        repeated: The calls with the id of one before them that still waits for its result, where
+            this id has a result at all.
     """
 
     owners: Sequence[CallPlace | None]
@@ -42,9 +43,10 @@ def pair(turns: Sequence[Turn]) -> Pairing:
     is a new one.
     """
     owners: list[CallPlace | None] = []
-    repeated: set[CallPlace] = set()
+    repeated: dict[CallPlace, object] = {}
     waiting: dict[object, deque[CallPlace]] = {}
     answered: set[object] = set()  # the ids whose last call has its result
+    replied: set[object] = set()
     said = -1  # the position of what was said last, before the calls that stand together
     for at, turn in enumerate(turns):
         owner = None
@@ -53,6 +55,7 @@ def pair(turns: Sequence[Turn]) -> Pairing:
             places = waiting.get(call_id)
             if places:
                 owner = places[0]
+                replied.add(call_id)
                 if len(places) > 1:
                     places.popleft()
                 else:
@@ -67,7 +70,8 @@ def pair(turns: Sequence[Turn]) -> Pairing:
                     places.clear()
                     answered.discard(call_id)
                 if places:
-                    repeated.add(place)
+                    repeated[place] = call_id
                 places.append(place)
         owners.append(owner)
-    return Pairing(owners, frozenset(repeated))
+    told = (place for place, call_id in repeated.items() if call_id in replied)
+    return Pairing(owners, frozenset(told))
