@@ -47,6 +47,7 @@ check:  ## everything that a change is held to, as .ci/run does it
 .tested-with:
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@scripts/install_redis.sh
+	@scripts/install_prometheus.sh
 
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
@@ -86,7 +87,7 @@ batch: $(BIN)/.ready  ## measure docs/batch.md: memory, files, 50,000 lines, oth
 bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (20 minutes)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory summary; do \
+	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory observing_time summary; do \
 	  echo "== $$part"; $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; the files' sizes

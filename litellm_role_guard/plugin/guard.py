@@ -349,7 +349,7 @@ class RoleGuard(CustomLogger):
             if report is not None:
                 report.routed = routed
         # Without a client of ours it ends with LiteLLM's logging object.
-        return plan.with_part(InFlightEnd(in_flight))
+        return plan.with_parts(InFlightEnd(in_flight))
 
     def _remember_unheard(
         self, request: LiteLLMRequest, plan: CallPlan, changed: Mapping[str, Any] | None
