@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import litellm
+from litellm.types.guardrails import GuardrailEventHooks
 
 from litellm_role_guard import RoleGuard
 from litellm_role_guard.observability.metrics import Metrics
@@ -92,7 +93,9 @@ def _request(guard: RoleGuard) -> Callable[[], None]:
 def measure() -> dict[str, float]:
     """Return the processor time of each kind of request, in seconds."""
     litellm.callbacks = [
-        GuardrailEntry(guardrail_name="role-guard", event_hook="pre_call", default_on=True)
+        GuardrailEntry(
+            guardrail_name="role-guard", event_hook=GuardrailEventHooks.pre_call, default_on=True
+        )
     ]
     without = _guard()
     without._observer = _NoObserver()

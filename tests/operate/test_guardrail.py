@@ -11,8 +11,7 @@ import pytest
 
 from testing.collector import Span
 from testing.proxied import ENDPOINTS, RUN, answered
-
-from .conftest import PASSWORD, Operated, bearer
+from testing.watched import PASSWORD, Operated, bearer
 
 APPLIED = "x-litellm-applied-guardrails"
 MARK = "a-name-that-a-client-made-up"

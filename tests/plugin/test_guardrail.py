@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import litellm
 import pytest
+from litellm.types.guardrails import GuardrailEventHooks
 
 from litellm_role_guard import RoleGuard, RoleGuardrail
 from litellm_role_guard.plugin.guardrail import GuardrailError
@@ -15,14 +15,15 @@ from testing.litellm_calls import USER, call
 
 
 @pytest.fixture(autouse=True)
-def _callbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(litellm, "callbacks", [])
-    yield
 
 
 def entry(*, default_on: bool = True) -> GuardrailEntry:
     """Register an entry."""
-    made = GuardrailEntry(guardrail_name="role-guard", event_hook="pre_call", default_on=default_on)
+    made = GuardrailEntry(
+        guardrail_name="role-guard", event_hook=GuardrailEventHooks.pre_call, default_on=default_on
+    )
     litellm.callbacks.append(made)
     return made
 
@@ -40,7 +41,7 @@ def entry(*, default_on: bool = True) -> GuardrailEntry:
 )
 def test_an_entry_that_cannot_be_meant_stops_the_start(params: dict[str, Any], words: str) -> None:
     """It is no ValueError: of these LiteLLM writes a line, and starts without the guard."""
-    with pytest.raises(GuardrailError, match="must be|belongs") as raised:
+    with pytest.raises(GuardrailError, match=r"must be|belongs") as raised:
         RoleGuardrail(guardrail_name="g", **params)
     assert words in str(raised.value)
     assert not isinstance(raised.value, (TypeError, ValueError))
@@ -78,5 +79,7 @@ def test_two_entries_register_the_guard_once(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(role_guard, "entries", GuardrailEntries())
     for name in ("one", "two"):
-        litellm.callbacks.append(RoleGuardrail(guardrail_name=name, event_hook="pre_call"))
+        litellm.callbacks.append(
+            RoleGuardrail(guardrail_name=name, event_hook=GuardrailEventHooks.pre_call)
+        )
     assert sum(isinstance(each, RoleGuard) for each in litellm.callbacks) == 1
