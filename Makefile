@@ -12,8 +12,9 @@ AGENTS ?= codex claude-code
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser --ignore tests/agents
 # uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
+# Compiled at once as pip does: else each of the many processes of the tests would compile it again.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
-install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/python -e '.[$(1)]'; } \
+install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[$(1)]'; } \
   || $(PIP) -e '.[$(1)]'; } 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random

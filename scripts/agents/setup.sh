@@ -33,7 +33,7 @@ install_npm() {
 
 install_pypi() {
   quietly "$python" -m uv venv --quiet --clear --python "$python" "$1"
-  quietly "$python" -m uv pip install --quiet --python "$1/bin/python" "${@:2}"
+  quietly "$python" -m uv pip install --quiet --compile-bytecode --python "$1/bin/python" "${@:2}"
 }
 
 install() {
