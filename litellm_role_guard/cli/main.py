@@ -6,6 +6,7 @@ import click
 
 from .batch import batch
 from .check import check
+from .doctor import doctor
 from .profile import profile
 from .recent import recent
 from .relax import relax
@@ -18,5 +19,5 @@ def main() -> None:
     """Chat histories that a vLLM backend takes and reads."""
 
 
-for command in (simulate, profile, check, relax, repair, batch, recent):
+for command in (simulate, profile, check, doctor, relax, repair, batch, recent):
     main.add_command(command)

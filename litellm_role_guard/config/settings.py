@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from .yaml_file import KeyPath
 
 KEY = "role_guard"
 """Under which key the settings stand, in either place."""
@@ -212,46 +214,53 @@ def read_settings(written: object, path: str, model: type[_Settings]) -> _Settin
     Raises:
         SettingsError: A key is unknown or its value cannot be used.
     """
-    if written is None:
-        written = {}
-    if not isinstance(written, Mapping):
-        raise SettingsError(f"{path}: must be a mapping, not {written!r}")
-    try:
-        return model.model_validate(dict(written))
-    except ValidationError as error:
-        faults = [_fault(detail, path, model) for detail in error.errors()]
-        raise SettingsError("\n".join(faults)) from None
+    found = faults(written, model)
+    if found:
+        raise SettingsError("\n".join(f"{path}{_steps(where)}: {what}" for where, what in found))
+    return model.model_validate(dict(written) if isinstance(written, Mapping) else {})
 
 
-def misspelt(keys: Iterable[object], path: str) -> list[str]:
-    """Say of each key that is nearly, and not quite, `role_guard` that it is not read.
+def faults(written: object, model: type[DeploymentSettings]) -> list[tuple[KeyPath, str]]:
+    """Return what is wrong with settings as written in a config, each with its place in them.
 
     Args:
-        keys: The keys of a mapping that other plugins have settings in, too.
-        path: Where it stands.
+        written: What stands there, as YAML gives it; None counts as nothing set.
+        model: The settings that may stand there.
     """
-    return [
-        f"{path}.{key}: not read; did you mean {KEY!r}?"
-        for key in keys
-        if isinstance(key, str)
+    if written is None:
+        return []
+    if not isinstance(written, Mapping):
+        return [((), f"must be a mapping, not {written!r}")]
+    try:
+        model.model_validate(dict(written))
+    except ValidationError as error:
+        return [(detail["loc"], _fault(detail, model)) for detail in error.errors()]
+    return []
+
+
+def is_nearly(key: object) -> bool:
+    """Return whether a key is nearly, and not quite, `role_guard`."""
+    return (
+        isinstance(key, str)
         and key != KEY
-        and difflib.get_close_matches(key.lower(), [KEY], cutoff=0.7)
-    ]
-
-
-def _fault(detail: ErrorDetails, path: str, model: type[DeploymentSettings]) -> str:
-    where = path + "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"]
+        and bool(difflib.get_close_matches(key.lower(), [KEY], cutoff=0.7))
     )
+
+
+def _fault(detail: ErrorDetails, model: type[DeploymentSettings]) -> str:
     if detail["type"] != "extra_forbidden":
-        return f"{where}: {_expected(detail)}, not {detail['input']!r}"
+        return f"{_expected(detail)}, not {detail['input']!r}"
     name = str(detail["loc"][-1])
     if name in GuardSettings.model_fields:
-        return f"{where}: can only be set under callback_settings.role_guard"
+        return "can only be set under callback_settings.role_guard"
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"{where}: unknown setting; {guess}known are {', '.join(known)}"
+    return f"unknown setting; {guess}known are {', '.join(known)}"
+
+
+def _steps(where: KeyPath) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where)
 
 
 def _expected(detail: ErrorDetails) -> str:

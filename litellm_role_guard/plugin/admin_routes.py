@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..observability.log import log_failure, logger
-from .request import PROXY_MODULE
+from .litellm_internals import PROXY_MODULE
 
 PAGE, DATA = "/role_guard", "/role_guard/recent"
 

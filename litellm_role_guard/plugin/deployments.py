@@ -15,11 +15,9 @@ from ..config.settings import (
     DeploymentSettings,
     GuardSettings,
     SettingsError,
-    misspelt,
     read_settings,
 )
 from ..observability.counts import Counts
-from ..observability.log import logger
 from ..observability.metrics import OFF, DeploymentMetrics
 from ..profile.lessons import ConversationId, Lessons
 from ..profile.refusals import Lesson, with_lessons
@@ -189,8 +187,8 @@ class Deployments:
         self._unusable: set[str] = set()
         self._make(settings, path)
 
-    def check(self, configured: Iterable[object]) -> None:
-        """Read the deployments' own settings as a config has them.
+    def prepare(self, configured: Iterable[object]) -> None:
+        """Learn the templates that a config names, before the first request.
 
         Args:
             configured: The config's `model_list`.
@@ -200,13 +198,8 @@ class Deployments:
         """
         for position, entry in enumerate(configured):
             info = entry.get("model_info") if isinstance(entry, Mapping) else None
-            if not isinstance(info, Mapping):
-                continue
-            where = f"model_list[{position}].model_info"
-            for warning in misspelt(info, where):
-                logger.warning(warning)
-            if KEY in info:
-                where = f"{where}.{KEY}"
+            if isinstance(info, Mapping) and KEY in info:
+                where = f"model_list[{position}].model_info.{KEY}"
                 self._make(self._settings(info[KEY], where), where)
 
     def get(

@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import litellm
 from litellm.exceptions import BadRequestError
 from litellm.integrations.custom_logger import CustomLogger
 
-from ..config.settings import KEY, GuardSettings, SettingsError, misspelt, read_settings
+from ..config.settings import KEY, GuardSettings, SettingsError, read_settings
 from ..endpoints.chat import as_dicts
 from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
@@ -33,13 +32,20 @@ from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
 from .guardrail_entries import GuardrailEntries
 from .in_flight_stream import InFlightEnd
-from .litellm_internals import PROVIDER, has_prometheus, json_formatter, keep_late_system
+from .litellm_internals import (
+    PROVIDER,
+    PROXY_MODULE,
+    has_prometheus,
+    json_formatter,
+    keep_late_system,
+)
 from .observer import RequestObserver
 from .reports import Reports
-from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, endpoint_of
+from .request import ANTHROPIC, REQUEST_FIELD, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import RetryingClient, original_arguments
+from .start import StartReport, check_at_start, read_proxy_config
 from .steering import Steering, requested_settings, steering_of, without_settings
 
 
@@ -81,22 +87,25 @@ class RoleGuard(CustomLogger):
         Raises:
             SettingsError: A setting or a chat template, global or of a deployment, cannot be used.
         """
+        is_proxy = PROXY_MODULE in sys.modules
         # An application that uses LiteLLM as a library has logging of its own.
-        if PROXY_MODULE in sys.modules:
+        if is_proxy:
             show(level_named(os.environ.get("LITELLM_LOG")), json_formatter())
         guard = cls()
-        written = litellm.callback_settings or {}
-        if not isinstance(written, Mapping):
-            raise SettingsError(f"callback_settings: must be a mapping, not {written!r}")
-        for warning in misspelt(written, "callback_settings"):
-            logger.warning(warning)
-        guard._set_up(read_settings(written.get(KEY), GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
-        guard._deployments.check(_configured_deployments())
+        config = read_proxy_config()
+        check_at_start(config)
+        written = config.mapping("callback_settings").get(KEY)
+        guard._set_up(read_settings(written, GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
+        guard._deployments.prepare(config.entries("model_list"))
         add_routes(guard.shown)
+        if is_proxy:
+            guard._start = StartReport(guard.settings, config)
+            guard._start.say()
         return guard
 
     def _set_up(self, settings: GuardSettings, path: str) -> None:
         self.settings = settings
+        self._start: StartReport | None = None
         if settings.log_level is not None:
             logger.setLevel(settings.log_level)
         self.counts = Counts()
@@ -381,19 +390,6 @@ def _redis() -> Any:
     """Return the Redis of the proxy's router, where the config names one."""
     router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
     return None if router is None else router.cache.redis_cache
-
-
-def _configured_deployments() -> list[object]:
-    # At this point of its start the proxy has read its config, but has built no router yet.
-    server = sys.modules.get(PROXY_MODULE)
-    try:
-        config = server.proxy_config.get_config_state() if server else {}
-        listed = config.get("model_list")
-        return listed if isinstance(listed, list) else []
-    except AttributeError:
-        # Another version of LiteLLM: these settings are then read at the first request.
-        logger.warning("the deployments' own settings cannot be checked at start")
-        return []
 
 
 role_guard = RoleGuard.from_config()

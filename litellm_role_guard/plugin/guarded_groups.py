@@ -10,8 +10,9 @@ from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
 from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
+from .litellm_internals import PROXY_MODULE
 from .metric_labels import metric_labels
-from .request import ANTHROPIC, CHAT, PROXY_MODULE, RESPONSES, LiteLLMRequest
+from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
 from .steering import Steering
 

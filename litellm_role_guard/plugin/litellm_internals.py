@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from ..observability.log import log_failure
 __all__ = [
     "AVAILABLE",
     "PROVIDER",
+    "PROXY_MODULE",
     "SYSTEM_NOTE",
     "AsyncHTTPHandler",
     "caller_of",
@@ -23,6 +25,9 @@ __all__ = [
     "keep_late_system",
     "name_as_applied",
     "named_by_backend",
+    "proxy_config_path",
+    "proxy_config_state",
+    "router_model_list",
     "to_vllm_messages",
     "with_credential",
 ]
@@ -49,6 +54,8 @@ else:
 
 
 PROVIDER = "hosted_vllm"
+
+PROXY_MODULE = "litellm.proxy.proxy_server"
 
 
 def http_handler(kwargs: Mapping[str, Any]) -> Any:
@@ -189,3 +196,28 @@ def to_vllm_messages(messages: list[Any], model: str) -> list[Any]:
         return messages
     sent: list[Any] = body["messages"]
     return sent
+
+
+def proxy_config_state() -> Mapping[str, Any] | None:
+    """Return the config of the proxy with the values of its variables; None without a proxy."""
+    server = sys.modules.get(PROXY_MODULE)
+    try:
+        config = server.proxy_config.get_config_state() if server else {}
+    except AttributeError:
+        return None
+    return config if isinstance(config, Mapping) else None
+
+
+def proxy_config_path() -> str | None:
+    """Return the path of the proxy's config; None where it comes from elsewhere."""
+    if os.environ.get("LITELLM_CONFIG_BUCKET_NAME") is not None:
+        return None
+    path = getattr(sys.modules.get(PROXY_MODULE), "user_config_file_path", None)
+    return path if isinstance(path, str) else None
+
+
+def router_model_list() -> list[Any] | None:
+    """Return the deployments of the proxy's router; None as long as there is none."""
+    router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+    found = getattr(router, "model_list", None)
+    return list(found) if isinstance(found, list) else None

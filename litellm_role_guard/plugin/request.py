@@ -13,11 +13,16 @@ from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput
 from .backend_of import backend_of
-from .litellm_internals import PROVIDER, SYSTEM_NOTE, caller_of, named_by_backend, to_vllm_messages
+from .litellm_internals import (
+    PROVIDER,
+    PROXY_MODULE,
+    SYSTEM_NOTE,
+    caller_of,
+    named_by_backend,
+    to_vllm_messages,
+)
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
-
-PROXY_MODULE = "litellm.proxy.proxy_server"
 
 REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input"}
 """Where the conversation stands in the arguments, by the call type."""
