@@ -85,7 +85,7 @@ def _is_taken(item: Mapping[str, Any]) -> bool:
     if kind == "function_call":
         return item.get("arguments") is None or isinstance(item["arguments"], str)
     if kind == "reasoning":
-        return not item.get("encrypted_content") and _is_plain_reasoning(item)
+        return item.get("encrypted_content") in (None, "") and _is_plain_reasoning(item)
     if kind not in _MESSAGE_TYPES:
         return bool(kind == "function_call_output")
     if "role" not in item:
@@ -268,11 +268,16 @@ def _has_thoughts(item: Mapping[str, Any]) -> bool:
     return any(map(_is_thought, content))
 
 
+_STATUSES = (None, "in_progress", "completed", "incomplete")
+
+
 def _is_plain_reasoning(item: Mapping[str, Any]) -> bool:
     """Return whether reasoning is of the form that vLLM parses (`ResponseReasoningItem`)."""
     content, summary = item.get("content"), item.get("summary")
     return (
-        isinstance(summary, list)
+        isinstance(item.get("id", ""), str)
+        and item.get("status") in _STATUSES
+        and isinstance(summary, list)
         and all(_is_part(part, "summary_text") for part in summary)
         and (content is None or isinstance(content, list))
         and all(_is_part(part, "reasoning_text") for part in content or ())

@@ -155,10 +155,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
+HELD = "id call_id status output action summary content arguments name encrypted_content"
 fields = st.dictionaries(
-    st.sampled_from(
-        ["id", "call_id", "status", "output", "action", "summary", "content", "arguments", "name"]
-    ),
+    st.sampled_from(HELD.split()),
     json_values,
 )
 
