@@ -23,6 +23,7 @@ from ..profile.refusals import Lesson, with_lessons
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from .profile_cache import Cache, ProfileCache
+from .profile_files import ProfileFiles, default_folder
 from .profile_refresher import ProfileRefresher
 from .template_roles import TemplateRoles
 
@@ -152,6 +153,7 @@ class Deployments:
         self.settings = settings
         self._counts = Counts() if counts is None else counts
         self._cache = cache
+        self._files = ProfileFiles(_folder(settings.profile_cache))
         self._learning: set[ProfileRefresher] = set()
         self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
         self._read_at: dict[str, float] = {}
@@ -264,6 +266,14 @@ class Deployments:
                 metrics=metrics,
                 busy=self._learning,
                 shared=ProfileCache(self._cache, settings.learn_max_age),
+                files=self._files,
                 clock=self._clock,
             )
         return deployment
+
+
+def _folder(setting: str | None) -> Path | None:
+    """Return where profiles are kept; None for nowhere."""
+    if setting is None:
+        return default_folder()
+    return None if setting == "off" else Path(setting).expanduser()

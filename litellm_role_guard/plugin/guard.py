@@ -38,6 +38,7 @@ from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, end
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import RetryingClient, original_arguments
+from .warm_up import WarmUp
 
 
 class RoleGuard(CustomLogger):
@@ -89,6 +90,7 @@ class RoleGuard(CustomLogger):
             logger.warning(warning)
         guard._set_up(read_settings(written.get(KEY), GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
         guard._deployments.check(_configured_deployments())
+        guard._warm_up.start()
         return guard
 
     def _set_up(self, settings: GuardSettings, path: str) -> None:
@@ -101,6 +103,7 @@ class RoleGuard(CustomLogger):
         )
         self._metrics = Metrics(has_prometheus)
         self._groups = GuardedGroups(settings, self._deployments, self._metrics)
+        self._warm_up = WarmUp(self._groups, _router)
         self._observer = RequestObserver()
         self.entries = GuardrailEntries()
         self._reports = Reports()
@@ -328,9 +331,14 @@ def _has_our_client(arguments: Mapping[str, Any] | None) -> bool:
     return arguments is not None and isinstance(arguments.get("client"), RetryingClient)
 
 
+def _router() -> Any:
+    """Return the proxy's router; None where there is none, or none yet."""
+    return getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+
+
 def _redis() -> Any:
     """Return the Redis of the proxy's router, where the config names one."""
-    router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+    router = _router()
     return None if router is None else router.cache.redis_cache
 
 

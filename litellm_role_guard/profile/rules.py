@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .states import Kind
+from .states import KINDS, STATES, SYSTEM_RUNS, UNKNOWN, Kind
 
 Answer = Literal["accepted", "refused", "not_read", "unknown"]
 """`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
@@ -15,7 +16,25 @@ missing from the prompt, or stands elsewhere than where it was said. `unknown`: 
 there, in a turn that the template prints for any role, even for one that it does not know."""
 
 
-Follows = dict[str, dict[Kind, Answer]]
+def _one_of(*names: str) -> Any:
+    """Return the constraint that a key is one of these names, as a part of the JSON schema."""
+    # To a type checker they stay plain strings, which states are computed as.
+    return Field(pattern=f"^(?:{'|'.join(map(re.escape, names))})$")
+
+
+State = Annotated[str, _one_of(*STATES, UNKNOWN)]
+"""Where a conversation stands (`states.STATES`)."""
+
+
+SystemRun = Annotated[str, _one_of(*SYSTEM_RUNS)]
+"""A run of system and developer messages (`states.SYSTEM_RUNS`)."""
+
+
+Place = Annotated[str, _one_of(*KINDS, "late system")]
+"""A kind of message, or `late system`: a system message after the first turn."""
+
+
+Follows = dict[State, dict[Kind, Answer]]
 
 
 class Rules(BaseModel):
@@ -26,7 +45,7 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    leading_system: dict[str, Answer] = Field(
+    leading_system: dict[SystemRun, Answer] = Field(
         default_factory=dict,
         description="Runs of system and developer messages before the first turn, by their roles.",
     )
@@ -44,11 +63,11 @@ class Rules(BaseModel):
         description="What may follow several system messages at the front, though not a single "
         "one: some templates take the last of them for the first user turn.",
     )
-    ends: dict[str, Answer] = Field(
+    ends: dict[State, Answer] = Field(
         default_factory=dict,
         description="Where a conversation may stand when a reply is asked for.",
     )
-    ends_with_system: dict[str, Answer] = Field(
+    ends_with_system: dict[State, Answer] = Field(
         default_factory=dict,
         description="The same with a system message at the front, whose text may stand anywhere: "
         "some templates show it in the last user turn only.",
@@ -58,13 +77,16 @@ class Rules(BaseModel):
         description="A system message at the front of a conversation that ends with the opening "
         "of the reply, which is to be continued.",
     )
-    without_user: dict[str, Answer] = Field(
+    without_user: dict[
+        Annotated[str, _one_of("leading_system", "several_systems", "assistant", "led_assistant")],
+        Answer,
+    ] = Field(
         default_factory=dict,
         description="A conversation without any user turn: one system message (`leading_system`), "
         "several (`several_systems`), or one that the assistant opened (`assistant`), behind a "
         "system message (`led_assistant`).",
     )
-    ignored_empty: dict[str, dict[Kind, str]] = Field(
+    ignored_empty: dict[State, dict[Kind, State]] = Field(
         default_factory=dict,
         description="Where a conversation stands after an empty message of a kind that is not "
         "read there: mostly where it stood before.",
@@ -92,12 +114,12 @@ class Rules(BaseModel):
         description="An empty developer message after the first turn, where no other system text "
         "is that it would take along.",
     )
-    parts: dict[str, Answer] = Field(
+    parts: dict[Place, Answer] = Field(
         default_factory=dict,
         description="Content of several text parts, by the kind of message; `late system` is a "
         "system message after the first turn.",
     )
-    media: dict[str, Answer] = Field(
+    media: dict[Place, Answer] = Field(
         default_factory=dict,
         description="An image in the content, by the kind of message as for `parts`, where the "
         "template shows those of a user message.",
@@ -111,11 +133,11 @@ class Rules(BaseModel):
         description="A message with `reasoning`, which few templates show again: that of its "
         "content is what counts.",
     )
-    null: dict[str, Answer] = Field(
+    null: dict[Place, Answer] = Field(
         default_factory=dict,
         description="Content that is null, by the kind of message as for `parts`.",
     )
-    blank: dict[str, Answer] = Field(
+    blank: dict[Place, Answer] = Field(
         default_factory=dict,
         description="Content that is an empty string, by the kind of message as for `parts`.",
     )
@@ -134,7 +156,7 @@ class Rules(BaseModel):
         description="Results in another order than their calls, which the prompt has to tell "
         "apart by their ids.",
     )
-    stray_results: dict[str, Answer] = Field(
+    stray_results: dict[Annotated[str, _one_of("call", "tool")], Answer] = Field(
         default_factory=dict,
         description="A tool result that answers no open call, after a call or a result of another.",
     )
