@@ -128,7 +128,7 @@ class DeploymentSettings(BaseModel):
         "say how many they were: somebody may send many prompts in one list.",
     )
 
-        @field_validator("chat_template", "profile_cache", check_fields=False)
+    @field_validator("chat_template", "profile_cache", check_fields=False)
     @classmethod
     def _no_path(cls, path: str | None) -> str | None:
         if path is not None and (not path.strip() or "\0" in path):
