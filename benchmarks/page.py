@@ -1,4 +1,4 @@
-"""The measured parts of a page, each between two marks, written by what measured it."""
+"""The pages that are measured, and the forms of their tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from testing.pages import table as table
+from testing.pages import write_section
+
 REPOSITORY = Path(__file__).parents[1]
 FLEET = REPOSITORY / "docs" / "fleet.md"
 BENCHMARKS = REPOSITORY / "docs" / "benchmarks.md"
@@ -16,29 +19,8 @@ README = REPOSITORY / "README.md"
 
 
 def write(name: str, text: str, page: Path = FLEET) -> None:
-    """Put a text between the marks of a name.
-
-    Args:
-        name: What the marks are called.
-        text: What was measured, in Markdown.
-        page: The page that has them.
-
-    Raises:
-        ValueError: The page has no such marks.
-    """
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
-    before, found, rest = page.read_text().partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"{page}: no marks for {name}")
-    page.write_text(f"{before}{begin}{text}\n{end}{after}")
-
-
-def table(head: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    """Give a table in Markdown."""
-    lines = [list(map(str, head))]
-    lines += [["---"] * len(lines[0]), *(list(map(str, row)) for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    """Put a text between the marks of a name; see `write_section`."""
+    write_section(name, text, page)
 
 
 @dataclass(frozen=True)

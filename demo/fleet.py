@@ -1,4 +1,4 @@
-"""Two simulated GPUs behind a real LiteLLM proxy that runs config.example.yaml."""
+"""Two simulated GPUs behind a real LiteLLM proxy that runs config.example.yaml with both."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ MASTER_KEY = os.environ.get("LITELLM_MASTER_KEY", "sk-role-guard-demo")
 MODEL = "gemma3"
 
 # What takes the plugin out of the config, and leaves all else as it is.
+SECOND_GPU = "  # A second GPU:"
 PLUGIN_LINES = ("litellm_settings:", '  callbacks: ["litellm_role_guard.role_guard"]')
 
 
@@ -85,11 +86,11 @@ def fleet(folder: Path, *, guarded: bool = True, port: int | None = None) -> Ite
     """Run two backends and a proxy until the block is left.
 
     Args:
-        folder: Where to put the logs and, where the plugin is taken out, the config.
+        folder: Where to put the logs and the config.
         guarded: Whether the plugin's two lines stay in the config.
         port: Where the proxy is to listen; a free port by default.
     """
-    config = CONFIG if guarded else _unguarded(folder)
+    config = _config(folder, guarded=guarded)
     with ExitStack() as stack:
         backends = [stack.enter_context(simulator(folder, model=MODEL)) for _ in range(2)]
         environment = {f"GEMMA3_GPU_{at}": f"{url}/v1" for at, url in enumerate(backends)}
@@ -98,11 +99,14 @@ def fleet(folder: Path, *, guarded: bool = True, port: int | None = None) -> Ite
         yield Fleet(stack.enter_context(proxy(config, log, environment, port)), backends)
 
 
-def _unguarded(folder: Path) -> Path:
-    lines = CONFIG.read_text().splitlines()
-    kept = [line for line in lines if line not in PLUGIN_LINES]
-    if len(kept) != len(lines) - len(PLUGIN_LINES):
-        raise RuntimeError(f"{CONFIG}: the plugin's two lines are not what the demo takes out")
+def _config(folder: Path, *, guarded: bool) -> Path:
+    """Write the example config with its second GPU, and without the plugin if need be."""
+    first, second, rest = CONFIG.read_text().partition(SECOND_GPU)
+    block, _, rest = rest.partition("\n\n")
+    lines = (first + block.replace("\n  # ", "\n  ") + "\n\n" + rest).splitlines()
+    kept = [line for line in lines if guarded or line not in PLUGIN_LINES]
+    if not second or len(kept) != len(lines) - (0 if guarded else len(PLUGIN_LINES)):
+        raise RuntimeError(f"{CONFIG}: a line that the demo puts in or takes out is not there")
     config = folder / "config.yaml"
     config.write_text("\n".join(kept) + "\n")
     return config

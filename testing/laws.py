@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from litellm_role_guard.messages.message import is_empty
+from litellm_role_guard.messages.message import has_media, is_empty
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
 from litellm_role_guard.profile.states import Kind
@@ -18,9 +18,18 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import Repair, repair
 from litellm_role_guard.template.chat_template import ChatTemplate
 
-from .rightness import Renders, is_source_code, mispaired, misread, read
+from .rightness import (
+    Renders,
+    is_source_code,
+    mispaired,
+    misread,
+    read,
+    shows_images,
+    without_trace,
+)
 
 FRONT = ("system", "developer")
+IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
 
 @dataclass(frozen=True)
@@ -53,26 +62,29 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
 
     Args:
         draw: Hypothesis' source of choices.
-        rough: Whether some contents are null or empty, some speakers have names, some arguments
-            are cut short or no object, and some tool results answer no call, come in another order
-            or are missing.
+        rough: Whether some contents are null or empty, some hold an image, some speakers have
+            names, some arguments are cut short or no object, some calls share an id, and some tool
+            results answer no call, come in another order, behind the next message or are missing.
     """
     drawn = Conversation([], [])
     messages, mark = drawn.messages, drawn.new_mark
 
-    def content() -> Any:
+    def content(kind: str) -> Any:
         forms = ["text"] * 5 + ["parts", "spaced"] + (["", "null", "none"] if rough else [])
         form = draw(st.sampled_from(forms))
         if form == "parts":
-            return [{"type": "text", "text": mark()} for _ in range(draw(st.integers(1, 3)))]
+            said = [{"type": "text", "text": mark()} for _ in range(draw(st.integers(1, 3)))]
+            return said + [IMAGE] * (rough and kind == "user" and draw(st.integers(0, 3)) == 0)
         if form in ("text", "spaced"):
             return mark() if form == "text" else f" {mark()}\n"
         return {"": "", "null": None, "none": []}[form]
 
+    late: list[dict[str, Any]] = []  # results that come behind the next message
+
     kinds = ["user"] * 3 + ["assistant"] * 2 + ["call", "system", "developer", "function"]
     for kind in draw(st.lists(st.sampled_from(kinds + ["tool"] * rough), min_size=1, max_size=14)):
         if kind != "call":
-            message = {"role": kind, "content": content()}
+            message = {"role": kind, "content": content(kind)}
             if kind == "tool":
                 message["tool_call_id"] = "call_orphan"
             if kind == "function":
@@ -80,14 +92,19 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             if rough and kind in ("user", "assistant") and draw(st.integers(0, 5)) == 0:
                 message["name"] = draw(st.sampled_from(["ann", "bob"]))
             messages.append(message)
+            for result in late:
+                messages.append({**result, "content": mark()})
+            late.clear()
             continue
-        said = content() if draw(st.integers(0, 3)) == 0 else None
+        said = content(kind) if draw(st.integers(0, 3)) == 0 else None
         ids = [
             f"call_{len(messages)}_{position}"
             if draw(st.booleans())
             else f"aB{len(messages):02d}Z{position:04d}"
             for position in range(draw(st.sampled_from([1, 1, 1, 2, 3])))
         ]
+        if rough and len(ids) > 1 and draw(st.integers(0, 7)) == 0:
+            ids[1] = ids[0]
         calls = []
         for call_id in ids:
             odd = draw(st.integers(0, 19)) if rough else 19
@@ -102,9 +119,15 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
         answered = ids if draw(st.integers(0, 3)) else []
         if rough and len(answered) > 1 and draw(st.booleans()):
             answered = draw(st.permutations(answered))[draw(st.integers(0, 1)) :]
-        if answered:
-            for call_id in answered:
-                messages.append({"role": "tool", "tool_call_id": call_id, "content": mark()})
+        results = [{"role": "tool", "tool_call_id": call_id} for call_id in answered]
+        if rough and draw(st.integers(0, 7)) == 0:
+            late += results
+            continue
+        for result in draw(st.permutations(results + late)) if late else results:
+            said = {"type": "text", "text": mark()}
+            shows = rough and draw(st.integers(0, 9)) == 0
+            messages.append({**result, "content": [said, IMAGE] if shows else said["text"]})
+        late.clear()
     return drawn
 
 
@@ -138,7 +161,11 @@ def broken_laws(
         yield f"whole: {missing}"
     if found := list(misread(judge, repaired.messages, tools=tools)):
         yield f"right: {found} are printed as in a role that nobody knows"
-    if is_source_code(prompt or ""):
+    if found := list(without_trace(judge, repaired.messages, tools=tools)):
+        yield f"whole: the images of {found} leave no trace"
+    # A model without eyes cannot be shown an image: vLLM refuses the request for its own reasons.
+    is_blind = any(map(has_media, messages)) and not shows_images(judge, tools=tools)
+    if is_source_code(prompt or "") and not is_blind:
         yield "right: a list is printed as it is"
     if found := list(mispaired(judge, repaired.messages, tools=tools)):
         yield f"right: the results of {found} stand with another call"
@@ -169,6 +196,8 @@ def _is_misread(template: Renders, messages: Sequence[Any], *, tools: bool) -> b
         if message.get("tool_calls")
     ]
     if is_source_code(read(template, messages, tools=tools) or ""):
+        return True
+    if list(without_trace(template, messages, tools=tools)):
         return True
     return bool(list(mispaired(template, messages, tools=tools))) or any(
         list(misread(template, each, tools=tools, empty=True)) for each in [messages, *rounds]
@@ -248,7 +277,7 @@ def unstable_prefixes(
         return  # the template drops the text beside a call once an answer follows
     kinds: tuple[Kind, ...] = ("user", "assistant")
     pairs = rules.parallel_calls == rules.result_pairing == "accepted"
-    must_finish = not pairs or not all(
+    must_finish = not (pairs and rules.may_follow("user", "call")) or not all(
         rules.may_follow(f"{side}+call", kind) for side in kinds for kind in kinds
     )
     before: str | None = None
@@ -271,7 +300,7 @@ def unstable_prefixes(
             yield f"prefix-stable: lost at message {length - 1}"
         before = None if prompt is None else prompt[: _last_end(prompt, part)]
         earlier = repaired
-        if must_finish and _is_unfinished(part.messages):
+        if must_finish and _is_unfinished(part.messages, conversation.messages):
             before = None
 
 
@@ -304,14 +333,17 @@ def _last_end(prompt: str, conversation: Conversation) -> int:
     return max((prompt.rfind(mark) + len(mark) for _, mark in conversation.marks), default=0)
 
 
-def _is_unfinished(messages: Sequence[Any]) -> bool:
-    """Tell whether the last round of tool calls still lacks a result."""
-    waiting: set[str] = set()
+def _is_unfinished(messages: Sequence[Any], grown: Sequence[Any]) -> bool:
+    """Tell whether a round of tool calls still lacks a result that is to come, or may come."""
+    waiting: list[str] = []
+    coming = [each["tool_call_id"] for each in grown[len(messages) :] if each["role"] == "tool"]
     for message in messages:
         if message.get("tool_calls"):
-            waiting = {call["id"] for call in message["tool_calls"]}
+            waiting = [call_id for call_id in waiting if call_id in coming]
+            waiting += [call["id"] for call in message["tool_calls"]]
         elif message["role"] == "tool":
-            waiting.discard(message["tool_call_id"])
+            if message["tool_call_id"] in waiting:
+                waiting.remove(message["tool_call_id"])
         elif not is_empty(message):
-            waiting = set()
+            waiting = [call_id for call_id in waiting if call_id in coming]
     return bool(waiting)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from litellm_role_guard.messages.message import has_media, is_empty, plain_text
@@ -70,23 +70,125 @@ def misread(
 
 
 def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Iterator[int]:
-    """Yield the calls whose results come in another order, and in a prompt that shows no ids."""
+    """Yield the messages of whose calls one has a result that is read as that of another call.
+
+    Where a prompt shows no ids, a reader takes a result for that of the first call without one, of
+    the calls that were made last; a further result for that of the call before.
+    """
     prompt = read(template, messages, tools=tools)
     if prompt is None:
         return
+    calls, owners = _calls_and_owners(messages)
+    events: list[tuple[str, _Call | None, int]] = [(text, call, 0) for call, text in calls.items()]
+    events += [(plain_text(messages[at]), None, at) for at in owners]
+    shown = sorted(_places(prompt, events), key=lambda each: each[0])
+    if any(place < 0 for place, _, _ in shown):
+        return  # what is not shown, or without a text, tells nothing
+    found: set[int] = set()
+    waiting: list[_Call] = []
+    answered: _Call | None = None
+    for _, call, result in shown:
+        if call is not None:
+            waiting = [each for each in waiting if each[0] == call[0]] + [call]
+            answered = None
+            continue
+        owner, call_id = owners[result], str(messages[result]["tool_call_id"])
+        read_as = {waiting[0] if waiting else answered, answered if answered else None}
+        if owner not in read_as and not _tells(prompt, messages, call_id):
+            found.add(owner[0])
+        if owner in waiting:
+            waiting.remove(owner)
+        answered = owner
+    yield from sorted(found)
+
+
+def _places(
+    prompt: str, events: Iterable[tuple[str, _Call | None, int]]
+) -> Iterator[tuple[int, _Call | None, int]]:
+    """Yield the place of each text, of the same text's the first, the second, and so on."""
+    found: dict[str, int] = {}
+    for text, call, result in sorted(events, key=lambda each: each[1] or (each[2], 0)):
+        whole = re.compile(rf"(?<!\w){re.escape(text)}").search(prompt, found.get(text, -1) + 1)
+        found[text] = whole.start() if whole else -1
+        yield found[text], call, result
+
+
+_Call = tuple[int, int]
+"""The position of a message, and that of a call in it."""
+
+
+def _calls_and_owners(messages: Sequence[Any]) -> tuple[dict[_Call, str], dict[int, _Call]]:
+    """Return a text of each call, and the call that each result with a text answers."""
+    calls: dict[_Call, str] = {}
+    owners: dict[int, _Call] = {}
+    together: list[_Call] = []  # the last calls between which nothing was said
+    is_said = False
     for at, message in enumerate(messages):
-        calls = [call["id"] for call in message.get("tool_calls") or ()]
-        behind = itertools.takewhile(lambda each: each["role"] == "tool", messages[at + 1 :])
-        results = [each for each in behind if each.get("tool_call_id") in calls]
-        answered = [each["tool_call_id"] for each in results]
-        expected = list(dict.fromkeys(calls))[: len(set(answered))]
-        if list(dict.fromkeys(answered)) != expected and any(
-            prompt.count(call_id) < 2 for call_id in answered
-        ):
-            places = [prompt.find(str(each["content"])) for each in results]
-            # Some templates look a call's result up, wherever it stands.
-            if places == sorted(places):  # not behind its own call
-                yield at
+        if message["role"] == "tool":
+            named = [
+                call
+                for call in calls
+                if _id(messages, call) == str(message.get("tool_call_id"))
+                and (call in together or _is_alone(messages, call, together))
+            ]
+            free = [call for call in named if call in together and call not in owners.values()]
+            if named and plain_text(message):
+                owners[at] = (free or named[-1:])[0]
+            continue
+        is_said = is_said or not message.get("tool_calls")
+        if is_said and message.get("tool_calls"):
+            together, is_said = [], False
+        for number, call in enumerate(message.get("tool_calls") or ()):
+            calls[at, number] = _text(call)
+            together.append((at, number))
+    return calls, owners
+
+
+def _id(messages: Sequence[Any], call: _Call) -> str:
+    return str(messages[call[0]]["tool_calls"][call[1]].get("id"))
+
+
+def _is_alone(messages: Sequence[Any], call: _Call, together: Sequence[_Call]) -> bool:
+    return all(_id(messages, call) != _id(messages, each) for each in together)
+
+
+def _text(call: Any) -> str:
+    """Return what tells a call from others: the first value of its arguments, or its name."""
+    try:
+        values = list(json.loads(call["function"]["arguments"]).values())
+    except (AttributeError, TypeError, ValueError):
+        values = []
+    return str(values[0] if values else call["function"]["name"])
+
+
+def _tells(prompt: str, messages: Sequence[Any], call_id: str) -> bool:
+    """Return whether an id is shown beside a call and its result, and no other beside that."""
+    called = [[call.get("id") for call in each.get("tool_calls") or ()] for each in messages]
+    return prompt.count(call_id) > 1 and all(ids.count(call_id) < 2 for ids in called)
+
+
+def shows_images(template: Renders, *, tools: bool) -> bool:
+    """Return whether a user's image changes the prompt."""
+    text = {"type": "text", "text": "Look."}
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    shown, plain = (
+        read(template, [{"role": "user", "content": parts}], tools=tools)
+        for parts in ([text, image], [text])
+    )
+    return shown is not None and shown != plain
+
+
+def without_trace(template: Renders, messages: Sequence[Any], *, tools: bool) -> Iterator[int]:
+    """Yield the messages with an image that leaves no trace, where a user's image leaves one."""
+    with_images = [at for at, message in enumerate(messages) if has_media(message)]
+    prompt = read(template, messages, tools=tools) if with_images else None
+    if prompt is None or not shows_images(template, tools=tools):
+        return
+    for at in with_images:
+        text = [part for part in messages[at]["content"] if part["type"] == "text"]
+        without = [*messages[:at], {**messages[at], "content": text}, *messages[at + 1 :]]
+        if read(template, without, tools=tools) == prompt:
+            yield at
 
 
 def is_source_code(prompt: str) -> bool:

@@ -106,7 +106,7 @@ def test_the_guard_takes_the_settings_of_the_config(config: dict[str, Any]) -> N
     """The global ones and those of each deployment, as at the proxy's start."""
     written = config["callback_settings"][KEY]
     settings = read_settings(written, GLOBAL_PATH, GuardSettings)
-    Deployments(settings, GLOBAL_PATH).check(config["model_list"])
+    Deployments(settings, GLOBAL_PATH).prepare(config["model_list"])
     assert config["litellm_settings"]["callbacks"] == ["litellm_role_guard.role_guard"]
 
 

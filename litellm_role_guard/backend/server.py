@@ -84,6 +84,14 @@ class VllmServer:
             raise LearningFailed(f"{self.root}: /v1/models names no models; is it a vLLM?")
         return cards
 
+    async def response(self, path: str) -> httpx.Response:
+        """Return the response at a path, whatever its status.
+
+        Raises:
+            LearningFailed: The server cannot be reached.
+        """
+        return await self._send("GET", path)
+
     async def shown(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path; an empty one if the server does not show it."""
         response = await self._send("GET", path)

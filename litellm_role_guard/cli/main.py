@@ -6,7 +6,9 @@ import click
 
 from .batch import batch
 from .check import check
+from .doctor import doctor
 from .profile import profile
+from .recent import recent
 from .relax import relax
 from .repair import repair
 from .simulate import simulate
@@ -17,5 +19,5 @@ def main() -> None:
     """Chat histories that a vLLM backend takes and reads."""
 
 
-for command in (simulate, profile, check, relax, repair, batch):
+for command in (simulate, profile, check, doctor, relax, repair, batch, recent):
     main.add_command(command)

@@ -1,1 +1,1 @@
-"""A proxy's config.yaml: the guard's settings in it."""
+"""A proxy's config.yaml as LiteLLM reads it, and the guard's settings in it."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from .yaml_file import KeyPath
 
 KEY = "role_guard"
 """Under which key the settings stand, in either place."""
@@ -26,6 +28,17 @@ Routing = Literal["prefix_affinity", "off"]
 
 
 ErrorTurns = Literal["keep", "drop"]
+
+
+Owner = Literal["key", "team"]
+
+
+Override = Literal["mode", "error_turns", "remember_responses", "long_run"]
+"""What a client may be allowed to set for its own request: nothing that costs others, names a file
+or puts a text of the client's into another's turn."""
+
+
+LateSystem = Literal["auto", "in_place", "front"]
 
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -110,6 +123,13 @@ class DeploymentSettings(BaseModel):
         description="Whether the conversation behind a previous_response_id is kept for a backend "
         "that keeps none: in the memory of the proxy's process alone, for a day at most.",
     )
+    late_system: LateSystem = Field(
+        default="auto",
+        description="auto: a system message after the first turn stays one where the template is "
+        "known to read it there, and is else said by the user, labelled, where it stands. "
+        "in_place: it also stays one on a backend of which nothing is known yet. front: it moves "
+        "to the front, for models that heed no other; the prompt is then computed anew.",
+    )
     error_turns: ErrorTurns = Field(
         default="keep",
         description="drop: take errors that a client keeps as the assistant's words out of the "
@@ -151,6 +171,16 @@ class GuardSettings(DeploymentSettings):
         "Without it every hosted_vllm deployment is guarded.",
     )
 
+    metadata_override: list[Owner] = Field(
+        default=["key", "team"],
+        description="Whose metadata may hold settings under `role_guard`: those of the API key, "
+        "those of its team.",
+    )
+    request_override: list[Override] = Field(
+        default_factory=list,
+        description="Which settings a client may set for its own request, in the header "
+        "`x-role-guard: mode=observe` or the body's field `role_guard`.",
+    )
     log_level: LogLevel | None = Field(
         default=None,
         description="The level of the guard's logger. Without it that of the variable "
@@ -190,46 +220,53 @@ def read_settings(written: object, path: str, model: type[_Settings]) -> _Settin
     Raises:
         SettingsError: A key is unknown or its value cannot be used.
     """
-    if written is None:
-        written = {}
-    if not isinstance(written, Mapping):
-        raise SettingsError(f"{path}: must be a mapping, not {written!r}")
-    try:
-        return model.model_validate(dict(written))
-    except ValidationError as error:
-        faults = [_fault(detail, path, model) for detail in error.errors()]
-        raise SettingsError("\n".join(faults)) from None
+    found = faults(written, model)
+    if found:
+        raise SettingsError("\n".join(f"{path}{_steps(where)}: {what}" for where, what in found))
+    return model.model_validate(dict(written) if isinstance(written, Mapping) else {})
 
 
-def misspelt(keys: Iterable[object], path: str) -> list[str]:
-    """Say of each key that is nearly, and not quite, `role_guard` that it is not read.
+def faults(written: object, model: type[DeploymentSettings]) -> list[tuple[KeyPath, str]]:
+    """Return what is wrong with settings as written in a config, each with its place in them.
 
     Args:
-        keys: The keys of a mapping that other plugins have settings in, too.
-        path: Where it stands.
+        written: What stands there, as YAML gives it; None counts as nothing set.
+        model: The settings that may stand there.
     """
-    return [
-        f"{path}.{key}: not read; did you mean {KEY!r}?"
-        for key in keys
-        if isinstance(key, str)
+    if written is None:
+        return []
+    if not isinstance(written, Mapping):
+        return [((), f"must be a mapping, not {written!r}")]
+    try:
+        model.model_validate(dict(written))
+    except ValidationError as error:
+        return [(detail["loc"], _fault(detail, model)) for detail in error.errors()]
+    return []
+
+
+def is_nearly(key: object) -> bool:
+    """Return whether a key is nearly, and not quite, `role_guard`."""
+    return (
+        isinstance(key, str)
         and key != KEY
-        and difflib.get_close_matches(key.lower(), [KEY], cutoff=0.7)
-    ]
-
-
-def _fault(detail: ErrorDetails, path: str, model: type[DeploymentSettings]) -> str:
-    where = path + "".join(
-        f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"]
+        and bool(difflib.get_close_matches(key.lower(), [KEY], cutoff=0.7))
     )
+
+
+def _fault(detail: ErrorDetails, model: type[DeploymentSettings]) -> str:
     if detail["type"] != "extra_forbidden":
-        return f"{where}: {_expected(detail)}, not {detail['input']!r}"
+        return f"{_expected(detail)}, not {detail['input']!r}"
     name = str(detail["loc"][-1])
     if name in GuardSettings.model_fields:
-        return f"{where}: can only be set under callback_settings.role_guard"
+        return "can only be set under callback_settings.role_guard"
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"{where}: unknown setting; {guess}known are {', '.join(known)}"
+    return f"unknown setting; {guess}known are {', '.join(known)}"
+
+
+def _steps(where: KeyPath) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where)
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -24,6 +24,7 @@ class ChatConversation:
         is_vllm: Whether a vLLM is asked, for which LiteLLM changes messages itself: developer
             messages into system messages, and lists of content parts.
         to_vllm_messages: What LiteLLM makes of messages before it sends them.
+        note: The first part of a user message that LiteLLM has made of a system message.
 
     Attributes:
         messages: The messages as LiteLLM would send them; the client's own objects where it would
@@ -40,6 +41,7 @@ class ChatConversation:
         prefill: bool,
         is_vllm: bool,
         to_vllm_messages: Callable[[list[Any]], list[Any]],
+        note: str | None = None,
     ) -> None:
         self.messages = messages
         self._to_vllm_messages = to_vllm_messages
@@ -52,6 +54,10 @@ class ChatConversation:
         if is_vllm and any(map(_is_changed_by_litellm, messages)):
             self._read_as_sent()
         self._flatten_thoughts()
+        if note is not None:
+            self.labelled = {
+                at for at, message in enumerate(self.messages) if _begins_with(message, note)
+            }
         self.prefill = prefill
 
     def location(self, message: int) -> str:
@@ -113,6 +119,13 @@ def _is_changed_by_litellm(message: Message) -> bool:
     return message["role"] == "assistant" or any(
         isinstance(part, Mapping) and part.get("type") != "text" for part in content
     )
+
+
+def _begins_with(message: Message, note: str) -> bool:
+    content = message.get("content")
+    if message["role"] != "user" or not isinstance(content, list) or not content:
+        return False
+    return part_text(content[0]) == note
 
 
 def _has_nested_thought(message: Message) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..observability.report import Report
@@ -28,9 +28,9 @@ class CallPlan:
     policy: RetryPolicy | None = None
     parts: tuple[CallPart, ...] = ()
 
-    def with_part(self, part: CallPart) -> CallPlan:
-        """Return the plan with a further part."""
-        return replace(self, parts=(*self.parts, part))
+    def with_parts(self, *parts: CallPart) -> CallPlan:
+        """Return the plan with further parts."""
+        return CallPlan(self.report, self.replaced, self.policy, (*self.parts, *parts))
 
     def arguments(self, request: LiteLLMRequest) -> dict[str, Any] | None:
         """Return the call's arguments; None where nothing about it changes.

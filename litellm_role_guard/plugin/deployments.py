@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from ..backend.address import shown_address
 from ..config.settings import (
     KEY,
     DeploymentSettings,
     GuardSettings,
     SettingsError,
-    misspelt,
     read_settings,
 )
 from ..observability.counts import Counts
-from ..observability.log import logger
 from ..observability.metrics import OFF, DeploymentMetrics
 from ..profile.lessons import ConversationId, Lessons
 from ..profile.refusals import Lesson, with_lessons
@@ -25,6 +26,7 @@ from ..template.chat_template import ChatTemplate
 from .profile_cache import Cache, ProfileCache
 from .profile_files import ProfileFiles, default_folder
 from .profile_refresher import ProfileRefresher
+from .steering import SteeredSettings, Steering, tell_unusable
 from .template_roles import TemplateRoles
 
 GLOBAL_PATH = f"callback_settings.{KEY}"
@@ -36,6 +38,14 @@ MAX_DEPLOYMENTS = 4096
 """How many deployments are remembered, those used last. LiteLLM makes up a new one for every key
 or address that a client may bring along, and a wildcard one serves models of any name, so their
 number is not bounded by the config."""
+
+
+_TELLING = ("chat_template", "learn", "learn_max_age")
+"""The settings that say from whom it is known what a template takes."""
+
+
+MAX_SHOWN = 200
+"""How many deployments are shown to admins, those used last."""
 
 
 class Deployment:
@@ -88,6 +98,22 @@ class Deployment:
         self.metrics.lessons("dropped", len(unconfirmed))
         self._proven = ()
         self.profile = self.learnt
+
+    def shown(self, now: float) -> dict[str, Any]:
+        """Return from what it is known what its template takes, and since how many seconds.
+
+        Args:
+            now: The time in seconds since the epoch.
+        """
+        learnt_at = None if self.learner is None else self.learner.learnt_at
+        source = "template" if self.template is not None else "caution"
+        for_some = "some conversations" if self.lessons.are_remembered else "none"
+        return {
+            "source": source if learnt_at is None else "backend",
+            "age": None if learnt_at is None else max(0.0, now - learnt_at),
+            "lessons": "all" if self.profile != self.learnt else for_some,
+            "mode": self.settings.mode,
+        }
 
     def forget(self) -> None:
         """Stop its background work; nobody uses it any more."""
@@ -159,10 +185,12 @@ class Deployments:
         self._read_at: dict[str, float] = {}
         self._known: OrderedDict[Hashable, tuple[object, Deployment]] = OrderedDict()
         self._read: dict[str, DeploymentSettings] = {}
+        self._steered = SteeredSettings()
+        self._unusable: set[str] = set()
         self._make(settings, path)
 
-    def check(self, configured: Iterable[object]) -> None:
-        """Read the deployments' own settings as a config has them.
+    def prepare(self, configured: Iterable[object]) -> None:
+        """Learn the templates that a config names, before the first request.
 
         Args:
             configured: The config's `model_list`.
@@ -172,13 +200,8 @@ class Deployments:
         """
         for position, entry in enumerate(configured):
             info = entry.get("model_info") if isinstance(entry, Mapping) else None
-            if not isinstance(info, Mapping):
-                continue
-            where = f"model_list[{position}].model_info"
-            for warning in misspelt(info, where):
-                logger.warning(warning)
-            if KEY in info:
-                where = f"{where}.{KEY}"
+            if isinstance(info, Mapping) and KEY in info:
+                where = f"model_list[{position}].model_info.{KEY}"
                 self._make(self._settings(info[KEY], where), where)
 
     def get(
@@ -208,6 +231,66 @@ class Deployments:
                 oldest.forget()
         self._known.move_to_end(key)
         return deployment
+
+    def shown(self, now: float) -> list[dict[str, Any]]:
+        """Return what is known of each deployment, those used last first, without credentials.
+
+        Args:
+            now: The time in seconds since the epoch.
+        """
+        listed = []
+        for key, (_, deployment) in itertools.islice(reversed(self._known.items()), MAX_SHOWN):
+            told, model = key if isinstance(key, tuple) and len(key) == 2 else (key, "")
+            if isinstance(told, tuple):  # steered apart from the others by a key's metadata
+                told, model = told
+            name = shown_address(str(told))[:100]
+            listed.append({"deployment": name, "model": str(model)[:100], **deployment.shown(now)})
+        return listed
+
+    def steered(
+        self,
+        key: Hashable,
+        own: object,
+        steering: Steering,
+        metrics: Callable[[], DeploymentMetrics] = lambda: OFF,
+    ) -> tuple[Deployment, DeploymentSettings]:
+        """Return a deployment for a request, and the settings that hold for the request.
+
+        What is known of it is shared by all requests, but for those that are steered to another
+        template or to another way of learning it.
+
+        Args:
+            key: What tells this deployment from the others.
+            own: Its own settings as written, or None.
+            steering: What was written for the request.
+            metrics: Returns its metrics, where it is used for the first time.
+
+        Raises:
+            SettingsError: The deployment's own settings cannot be used.
+        """
+        deployment = self.get(key, own, metrics)
+        settings = self.steer(deployment.settings, steering)
+        if settings is deployment.settings:
+            return deployment, settings
+        usual, told = _telling(deployment.settings), _telling(settings)
+        if told != usual and repr(told) not in self._unusable:
+            try:
+                deployment = self.get((key, repr(told)), {**_as_written(own), **told}, metrics)
+            except SettingsError as error:
+                # What the admin wrote for this key is wrong; the deployment's own still holds.
+                tell_unusable("key", steering.alias, str(error).removeprefix("model_info."))
+                if len(self._unusable) >= MAX_DEPLOYMENTS:
+                    self._unusable.clear()
+                self._unusable.add(repr(told))
+        if repr(told) in self._unusable:
+            settings = settings.model_copy(update=usual)
+        if settings.verify and deployment.template is None:
+            settings = settings.model_copy(update={"verify": False})
+        return deployment, settings
+
+    def steer(self, settings: DeploymentSettings, steering: Steering) -> DeploymentSettings:
+        """Return a deployment's settings with what was written for a request."""
+        return self._steered.of(settings, steering)
 
     def settings_for(self, own: object) -> DeploymentSettings:
         """Return the settings that hold for a deployment.
@@ -255,7 +338,7 @@ class Deployments:
 
     def _untold(self, settings: DeploymentSettings, metrics: DeploymentMetrics) -> Deployment:
         """Return a deployment whose template nobody has named."""
-        cautious = TemplateProfile.cautious()
+        cautious = TemplateProfile.cautious(late_system=settings.late_system == "in_place")
         deployment = Deployment(settings, cautious, metrics=metrics, clock=self._clock)
         metrics.has_profile("cautious")
         if settings.learn:
@@ -277,3 +360,11 @@ def _folder(setting: str | None) -> Path | None:
     if setting is None:
         return default_folder()
     return None if setting == "off" else Path(setting).expanduser()
+
+
+def _telling(settings: DeploymentSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in _TELLING}
+
+
+def _as_written(own: object) -> Mapping[str, object]:
+    return own if isinstance(own, Mapping) else {}

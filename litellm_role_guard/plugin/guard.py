@@ -13,31 +13,40 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import litellm
 from litellm.exceptions import BadRequestError
 from litellm.integrations.custom_logger import CustomLogger
 
-from ..config.settings import KEY, GuardSettings, SettingsError, misspelt, read_settings
+from ..config.settings import KEY, GuardSettings, SettingsError, read_settings
 from ..endpoints.chat import as_dicts
 from ..endpoints.response_store import ResponseStore
 from ..observability.counts import Counts
 from ..observability.log import level_named, log_failure, logger, show
 from ..observability.metrics import Metrics
+from ..observability.recent import RecentRepairs
 from ..observability.report import HEADER
 from ..routing.affinity import PrefixAffinity
+from .admin_routes import add_routes
 from .call_plan import CallPlan
 from .deployments import GLOBAL_PATH, Deployments
 from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
 from .guardrail_entries import GuardrailEntries
 from .in_flight_stream import InFlightEnd
-from .litellm_internals import PROVIDER, has_prometheus, json_formatter
+from .litellm_internals import (
+    PROVIDER,
+    PROXY_MODULE,
+    has_prometheus,
+    json_formatter,
+    keep_late_system,
+)
 from .observer import RequestObserver
 from .reports import Reports
-from .request import ANTHROPIC, PROXY_MODULE, REQUEST_FIELD, LiteLLMRequest, endpoint_of
+from .request import ANTHROPIC, REQUEST_FIELD, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import RetryingClient, original_arguments
+from .start import StartReport, check_at_start, read_proxy_config
+from .steering import Steering, requested_settings, steering_of, without_settings
 from .warm_up import WarmUp
 
 
@@ -79,22 +88,26 @@ class RoleGuard(CustomLogger):
         Raises:
             SettingsError: A setting or a chat template, global or of a deployment, cannot be used.
         """
+        is_proxy = PROXY_MODULE in sys.modules
         # An application that uses LiteLLM as a library has logging of its own.
-        if PROXY_MODULE in sys.modules:
+        if is_proxy:
             show(level_named(os.environ.get("LITELLM_LOG")), json_formatter())
         guard = cls()
-        written = litellm.callback_settings or {}
-        if not isinstance(written, Mapping):
-            raise SettingsError(f"callback_settings: must be a mapping, not {written!r}")
-        for warning in misspelt(written, "callback_settings"):
-            logger.warning(warning)
-        guard._set_up(read_settings(written.get(KEY), GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
-        guard._deployments.check(_configured_deployments())
+        config = read_proxy_config()
+        check_at_start(config)
+        written = config.mapping("callback_settings").get(KEY)
+        guard._set_up(read_settings(written, GLOBAL_PATH, GuardSettings), GLOBAL_PATH)
+        guard._deployments.prepare(config.entries("model_list"))
+        add_routes(guard.shown)
+        if is_proxy:
+            guard._start = StartReport(guard.settings, config)
+            guard._start.say()
         guard._warm_up.start()
         return guard
 
     def _set_up(self, settings: GuardSettings, path: str) -> None:
         self.settings = settings
+        self._start: StartReport | None = None
         if settings.log_level is not None:
             logger.setLevel(settings.log_level)
         self.counts = Counts()
@@ -112,7 +125,14 @@ class RoleGuard(CustomLogger):
             lambda deployment: LiteLLMRequest.to_deployment(deployment, "").backend()
         )
         self._responses = ResponseStore()
-        self._requests = RequestGuard(self.counts, self._reports, self._responses, self._failed)
+        self._recent = RecentRepairs()
+        self._requests = RequestGuard(
+            self.counts, self._reports, self._responses, self._failed, self._recent.add
+        )
+
+    def shown(self) -> dict[str, Any]:
+        """Return what was done lately and what is known, as data for JSON; never message text."""
+        return {**self._recent.shown(), "profiles": self._deployments.shown(time.time())}
 
     async def async_filter_deployments(
         self,
@@ -128,13 +148,14 @@ class RoleGuard(CustomLogger):
         strategy have their say.
         """
         try:
-            if self._groups.are_routed(model, healthy_deployments):
+            steering = self._steering(request_kwargs or {})
+            if self._groups.are_routed(model, healthy_deployments, steering):
                 request = self._requests.with_stored_history(request_kwargs or {})
                 ranked = self._affinity.ranked(
                     healthy_deployments,
                     as_dicts(messages),
                     request,
-                    self._groups.dropped_errors(model, healthy_deployments),
+                    self._groups.dropped_errors(model, healthy_deployments, steering),
                 )
                 return healthy_deployments if ranked is None else ranked
         except Exception as error:
@@ -153,10 +174,9 @@ class RoleGuard(CustomLogger):
         self._reports.begin()
         try:
             is_on, entry = self.entries.switched_on(data)
-            reason = self._groups.find_proxy_error(data, call_type) if is_on else None
+            changed, reason = self._read_request(data, call_type, is_on=is_on)
             if reason is None:
-                is_anthropic = is_on and call_type == ANTHROPIC
-                return self._groups.with_system_for_developer(data) if is_anthropic else None
+                return changed
             refusal, header = self._requests.refusal_of_bad_input(LiteLLMRequest(data), reason)
             metrics = self._groups.metrics_of_group(data.get("model"))
             self._observer.blocked(data, refusal, metrics, started, entry)
@@ -185,6 +205,8 @@ class RoleGuard(CustomLogger):
         """
         endpoint = endpoint_of(call_type)
         if endpoint is None:
+            if getattr(call_type, "value", call_type) == ANTHROPIC:
+                self._keep_late_system(LiteLLMRequest(kwargs))
             return None
         started = time.perf_counter()
         given: Mapping[str, Any] = kwargs
@@ -194,7 +216,8 @@ class RoleGuard(CustomLogger):
             request = LiteLLMRequest(given)
             self._reports.forget(request.logging_object)
             if self._groups.guards(request):
-                plan = await self._plan(request, endpoint, started)
+                steering = self._steering(given)
+                plan = await self._plan(request, endpoint, steering, started)
                 changed = plan.arguments(request)
                 self._remember_unheard(request, plan, changed)
                 self._log_unless_told(request, changed)
@@ -281,19 +304,54 @@ class RoleGuard(CustomLogger):
         if report is not None:
             report.log()
 
-    async def _plan(self, request: LiteLLMRequest, endpoint: str, started: float) -> CallPlan:
+    def _read_request(
+        self, data: dict[str, Any], call_type: str, *, is_on: bool
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """Return a request's body without the guard's field, if changed, and what is wrong."""
+        changed = without_settings(data)
+        if not is_on or (endpoint_of(call_type) is None and call_type != ANTHROPIC):
+            return changed, None
+        try:
+            self._reports.request(requested_settings(data, self.settings))
+        except SettingsError as error:
+            return None, str(error)
+        body = data if changed is None else changed
+        steering = self._steering(data)
+        reason = self._groups.find_proxy_error(body, call_type, steering)
+        if reason is None and call_type == ANTHROPIC:
+            changed = self._groups.with_system_for_developer(body, steering) or changed
+        return changed, reason
+
+    def _steering(self, arguments: Mapping[str, Any]) -> Steering:
+        return steering_of(arguments, self.settings, self._reports.requested)
+
+    def _keep_late_system(self, request: LiteLLMRequest) -> None:
+        """Have LiteLLM keep the late system messages of /v1/messages, for the repair to place."""
+        try:
+            messages = request.arguments.get("messages")
+            roles = [message["role"] for message in messages or ()]
+            is_late = "system" in roles[1:] and set(roles) != {"system"}
+            if is_late and request.is_vllm and self._groups.repairs_all_of(request):
+                model = str(request.arguments["model"]).removeprefix(f"{PROVIDER}/")
+                keep_late_system(f"{PROVIDER}/{model}")
+        except Exception as error:
+            self._failed(error)
+
+    async def _plan(
+        self, request: LiteLLMRequest, endpoint: str, steering: Steering, started: float
+    ) -> CallPlan:
         """Return how a request is to be made, counted as in flight where its group is routed."""
-        deployment = self._groups.deployment(request)
+        deployment, settings = self._groups.deployment(request, steering)
         is_on, entry = self.entries.switched_on(request.arguments)
         plan = CallPlan()
         if is_on:
             try:
-                plan = await self._requests.plan(request, endpoint, deployment)
+                plan = await self._requests.plan(request, endpoint, deployment, settings)
             except DeliberateError as error:
                 self._observer.blocked(request.arguments, error, deployment.metrics, started, entry)
                 raise
         plan = self._observer.planned(request, plan, deployment.metrics, started, entry)
-        if request.logging_object is None or not self._groups.is_routed(request):
+        if request.logging_object is None or not self._groups.is_routed(request, steering):
             return plan
         in_flight, routed = self._affinity.sent(request.arguments)
         if routed is not None:
@@ -303,7 +361,7 @@ class RoleGuard(CustomLogger):
             if report is not None:
                 report.routed = routed
         # Without a client of ours it ends with LiteLLM's logging object.
-        return plan.with_part(InFlightEnd(in_flight))
+        return plan.with_parts(InFlightEnd(in_flight))
 
     def _remember_unheard(
         self, request: LiteLLMRequest, plan: CallPlan, changed: Mapping[str, Any] | None
@@ -340,19 +398,6 @@ def _redis() -> Any:
     """Return the Redis of the proxy's router, where the config names one."""
     router = _router()
     return None if router is None else router.cache.redis_cache
-
-
-def _configured_deployments() -> list[object]:
-    # At this point of its start the proxy has read its config, but has built no router yet.
-    server = sys.modules.get(PROXY_MODULE)
-    try:
-        config = server.proxy_config.get_config_state() if server else {}
-        listed = config.get("model_list")
-        return listed if isinstance(listed, list) else []
-    except AttributeError:
-        # Another version of LiteLLM: these settings are then read at the first request.
-        logger.warning("the deployments' own settings cannot be checked at start")
-        return []
 
 
 role_guard = RoleGuard.from_config()

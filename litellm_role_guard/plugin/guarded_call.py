@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..backend.backend import Backend
+from ..config.settings import DeploymentSettings
 from ..endpoints.conversation import RequestConversation
 from ..messages.client_words import client_words
 from ..messages.message import Message
@@ -20,6 +21,7 @@ from ..profile.template_profile import TemplateProfile
 from ..repair.chain import Repair, repair
 from ..repair.change import Change
 from ..repair.error_turns import WithoutErrors, without_errors
+from ..repair.late_system import with_system_in_front
 from ..template.rendering_fault import rendering_fault
 from .deployments import Deployment
 from .profile_refresher import ProfileRefresher
@@ -33,6 +35,7 @@ class GuardedCall:
     Args:
         conversation: The request as the client meant it.
         deployment: Who is to answer.
+        settings: Those that hold for the request.
         backend: Returns how the backend is asked; None where it is not to be asked.
         tools: The request's tool definitions.
         report: Where to write down what is done.
@@ -45,6 +48,7 @@ class GuardedCall:
         self,
         conversation: RequestConversation,
         deployment: Deployment,
+        settings: DeploymentSettings,
         *,
         backend: Callable[[], Backend | None] | None,
         tools: Sequence[Mapping[str, Any]] | None,
@@ -55,6 +59,7 @@ class GuardedCall:
     ) -> None:
         self._conversation = conversation
         self._deployment = deployment
+        self._settings = settings
         self._backend = backend
         self._tools = tools
         self._left_out = dict.fromkeys(("tools", "tool_choice")) if tools == [] else {}
@@ -68,13 +73,13 @@ class GuardedCall:
         self._adopt_profile()
         self._refusals = 0
         self._may_prove = True
-        self._meant = _meant(conversation, deployment)
+        self._meant = _meant(conversation, settings)
         self._labelled: Collection[int] = ()
         if conversation.labelled:
             origins = enumerate(self._meant.origins)
             self._labelled = {at for at, origin in origins if origin in conversation.labelled}
         self._sent: Sequence[Message] = conversation.messages
-        self._patience = deployment.settings.learn_wait
+        self._patience = settings.learn_wait
         self._has_confirmed = False
 
     async def arguments(self) -> dict[str, Any] | None:
@@ -136,8 +141,12 @@ class GuardedCall:
             # The answer is the client's, whatever goes wrong with what it teaches.
             log_failure("role guard failed to keep a lesson", error)
             self.failed()
-        if answered:
-            self._report.log()
+        try:
+            if answered:
+                self._report.log()
+        except Exception as error:  # a logging filter or handler of somebody else's
+            log_failure("role guard failed to write its log line", error)
+            self.failed()
 
     def refused_unheard(self, words: str, arguments: Mapping[str, Any]) -> None:
         """Have the next attempt at this conversation, LiteLLM's own, try what a refusal teaches.
@@ -255,7 +264,7 @@ class GuardedCall:
         """Repair the client's own messages; return whether there is anything new to send."""
         sent = self._sent
         self._repair_for(self._profile)
-        if self._deployment.settings.verify:
+        if self._settings.verify:
             self._verify()
         if self._report.changes:
             self._tell_roles()
@@ -271,8 +280,8 @@ class GuardedCall:
             len(change.messages)
             for change in report.changes
             if change.what == "merged"
-            and len(change.messages) >= self._deployment.settings.long_run
-            and all(before[at] == "user" for at in change.messages)
+            and len(change.messages) >= self._settings.long_run
+            and all(before[at : at + 1] == ["user"] for at in change.messages)
         ]
         report.long_run = max(runs, default=0)
 
@@ -292,8 +301,8 @@ class GuardedCall:
             self._meant.messages,
             profile,
             tools=self._tools,
-            separator=self._deployment.settings.separator,
-            placeholder=self._deployment.settings.placeholder,
+            separator=self._settings.separator,
+            placeholder=self._settings.placeholder,
             prefill=self._conversation.prefill,
             labelled=self._labelled,
         )
@@ -328,13 +337,24 @@ class GuardedCall:
         )
 
 
-def _meant(conversation: RequestConversation, deployment: Deployment) -> WithoutErrors:
-    """Return the conversation without the errors that are to be dropped."""
-    settings, messages = deployment.settings, conversation.messages
-    # An error is nothing that the backend would refuse, and no reason to reject a request.
-    if settings.error_turns == "keep" or settings.mode == "reject":
-        return WithoutErrors(messages, range(len(messages)))
-    return without_errors(messages, settings.error_patterns, prefill=conversation.prefill)
+def _meant(conversation: RequestConversation, settings: DeploymentSettings) -> WithoutErrors:
+    """Return the conversation as the settings want it: without errors, system text in front."""
+    messages = conversation.messages
+    meant = WithoutErrors(messages, range(len(messages)))
+    # Neither is anything that the backend would refuse, and no reason to reject a request.
+    if settings.mode == "reject":
+        return meant
+    if settings.error_turns == "drop":
+        meant = without_errors(messages, settings.error_patterns, prefill=conversation.prefill)
+    if settings.late_system != "front":
+        return meant
+    moved = with_system_in_front(meant.messages)
+    changes = (
+        change._replace(messages=tuple(meant.origins[at] for at in change.messages))
+        for change in moved.changes
+    )
+    origins = [meant.origins[at] for at in moved.origins]
+    return WithoutErrors(moved.messages, origins, (*meant.changes, *changes))
 
 
 def _holds(sent: Mapping[str, Any], meant: Mapping[str, Any]) -> bool:

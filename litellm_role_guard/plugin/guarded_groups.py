@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
 from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
+from .litellm_internals import PROXY_MODULE
 from .metric_labels import metric_labels
 from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
+from .steering import Steering
 
 
 class GuardedGroups:
@@ -34,14 +37,16 @@ class GuardedGroups:
             return request.is_vllm
         return any(map(self._settings.names, request.names))
 
-    def deployment(self, request: LiteLLMRequest) -> Deployment:
-        """Return what is known of a request's deployment.
+    def deployment(
+        self, request: LiteLLMRequest, steering: Steering
+    ) -> tuple[Deployment, DeploymentSettings]:
+        """Return what is known of a request's deployment, and the settings for the request.
 
         Raises:
             SettingsError: Its own settings cannot be used.
         """
-        return self._deployments.get(
-            request.key, request.own_settings, lambda: self.metrics(request)
+        return self._deployments.steered(
+            request.key, request.own_settings, steering, lambda: self.metrics(request)
         )
 
     def metrics(self, request: LiteLLMRequest) -> DeploymentMetrics:
@@ -59,31 +64,53 @@ class GuardedGroups:
         own = llm_router.get_deployment(model_id=listed[0]["model_info"]["id"]) if listed else None
         return self._metrics.of(OTHER if own is None else own.model_name)
 
-    def is_routed(self, request: LiteLLMRequest) -> bool:
-        """Return whether a request's deployment is one of a group with prefix affinity."""
+    def is_routed(self, request: LiteLLMRequest, steering: Steering) -> bool:
+        """Return whether a request's deployment is chosen from its group by prefix affinity."""
         settings = self._deployments.settings_for(request.own_settings)
+        settings = self._deployments.steer(settings, steering)
         return settings.routing == "prefix_affinity" and self.guards(request)
 
-    def are_routed(self, group: str, deployments: object) -> bool:
+    def are_routed(self, group: str, deployments: object, steering: Steering) -> bool:
         """Return whether all of these deployments are chosen from by prefix affinity."""
         if not isinstance(deployments, list) or not deployments:
             return False
         return all(
-            self.is_routed(LiteLLMRequest.to_deployment(deployment, group))
+            self.is_routed(LiteLLMRequest.to_deployment(deployment, group), steering)
             for deployment in deployments
         )
 
-    def dropped_errors(self, group: str, deployments: Sequence[Any]) -> Sequence[str] | None:
+    def repairs_all_of(self, request: LiteLLMRequest) -> bool:
+        """Return whether every deployment with the model of a request is repaired.
+
+        What LiteLLM knows of a model holds for all of them.
+        """
+        router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+        others = () if router is None else router.get_model_list() or ()
+        alike = [
+            LiteLLMRequest.to_deployment(each, str(each["model_name"]))
+            for each in others
+            if each["litellm_params"].get("model") == request.arguments.get("model")
+        ]
+        return all(
+            self.guards(each) and self._deployments.settings_for(each.own_settings).mode == "repair"
+            for each in (request, *alike)
+        )
+
+    def dropped_errors(
+        self, group: str, deployments: Sequence[Any], steering: Steering
+    ) -> Sequence[str] | None:
         """Return the patterns of the errors that all of these deployments drop; None for none."""
+        own = [LiteLLMRequest.to_deployment(each, group).own_settings for each in deployments]
         settings = [
-            self._deployments.settings_for(LiteLLMRequest.to_deployment(each, group).own_settings)
-            for each in deployments
+            self._deployments.steer(self._deployments.settings_for(each), steering) for each in own
         ]
         if any(each.error_turns == "keep" for each in settings):
             return None
         return settings[0].error_patterns
 
-    def find_proxy_error(self, body: Mapping[str, Any], call_type: str) -> str | None:
+    def find_proxy_error(
+        self, body: Mapping[str, Any], call_type: str, steering: Steering
+    ) -> str | None:
         """Return what is wrong with a request to the proxy; None where nothing is.
 
         Who is to answer is not chosen yet: it is wrong only if it is for all deployments.
@@ -94,11 +121,13 @@ class GuardedGroups:
             return None
         reasons = [
             _find_certain_error(body, call_type, settings)
-            for settings in self._settings_of_group(body.get("model"))
+            for settings in self._settings_of_group(body.get("model"), steering)
         ]
         return reasons[0] if reasons and all(reasons) else None
 
-    def with_system_for_developer(self, body: dict[str, Any]) -> dict[str, Any] | None:
+    def with_system_for_developer(
+        self, body: dict[str, Any], steering: Steering
+    ) -> dict[str, Any] | None:
         """Return a /v1/messages body with `system` for `developer`; None where it stays as it is.
 
         LiteLLM drops developer messages there before a deployment hook runs.
@@ -106,12 +135,14 @@ class GuardedGroups:
         messages = translatable(body.get("messages"))
         if messages is None:
             return None
-        settings = self._settings_of_group(body.get("model"))
+        settings = self._settings_of_group(body.get("model"), steering)
         if not settings or any(each is None or each.mode != "repair" for each in settings):
             return None
         return {**body, "messages": messages}
 
-    def _settings_of_group(self, group: object) -> list[DeploymentSettings | None]:
+    def _settings_of_group(
+        self, group: object, steering: Steering
+    ) -> list[DeploymentSettings | None]:
         """Return the settings of each deployment of a group; None for one that is not guarded."""
         from litellm.proxy.proxy_server import llm_router
 
@@ -128,6 +159,7 @@ class GuardedGroups:
             own_name = None if itself is None else itself.model_name
             request = LiteLLMRequest.to_deployment(deployment, group, own_name)
             settings = self._deployments.settings_for(request.own_settings)
+            settings = self._deployments.steer(settings, steering)
             found.append(settings if self.guards(request) else None)
         return found
 

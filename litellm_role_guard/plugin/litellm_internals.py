@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +15,19 @@ from ..observability.log import log_failure
 __all__ = [
     "AVAILABLE",
     "PROVIDER",
+    "PROXY_MODULE",
+    "SYSTEM_NOTE",
     "AsyncHTTPHandler",
     "caller_of",
     "has_prometheus",
     "http_handler",
     "json_formatter",
+    "keep_late_system",
     "name_as_applied",
     "named_by_backend",
+    "proxy_config_path",
+    "proxy_config_state",
+    "router_model_list",
     "to_vllm_messages",
     "with_credential",
 ]
@@ -35,7 +42,20 @@ else:
     AVAILABLE = True
 
 
+try:
+    from litellm.litellm_core_utils.prompt_templates.mid_conversation_system import (
+        CONVERTED_SYSTEM_NOTE,
+    )
+except ImportError:  # before 1.104 no such message became a note
+    SYSTEM_NOTE: str | None = None
+else:
+    SYSTEM_NOTE = CONVERTED_SYSTEM_NOTE
+"""How LiteLLM begins a user message that it has made of a late system message of /v1/messages."""
+
+
 PROVIDER = "hosted_vllm"
+
+PROXY_MODULE = "litellm.proxy.proxy_server"
 
 
 def http_handler(kwargs: Mapping[str, Any]) -> Any:
@@ -141,6 +161,24 @@ def named_by_backend(response_id: str) -> str:
         return response_id
 
 
+def keep_late_system(model: str) -> None:
+    """Have LiteLLM keep the late system messages of /v1/messages for a model (`register_model`).
+
+    It asks for the capability that a deployment's `model_info` can declare, too.
+
+    Args:
+        model: The model's name, with its provider.
+    """
+    name = "supports_mid_conversation_system"
+    try:
+        import litellm
+
+        if not (litellm.model_cost.get(model) or {}).get(name):
+            litellm.register_model({model: {name: True, "litellm_provider": PROVIDER}})
+    except Exception as error:
+        log_failure("LiteLLM cannot be told to keep system messages", error, logging.DEBUG)
+
+
 def to_vllm_messages(messages: list[Any], model: str) -> list[Any]:
     """Return messages as LiteLLM's hosted_vllm code would put them into the body.
 
@@ -158,3 +196,28 @@ def to_vllm_messages(messages: list[Any], model: str) -> list[Any]:
         return messages
     sent: list[Any] = body["messages"]
     return sent
+
+
+def proxy_config_state() -> Mapping[str, Any] | None:
+    """Return the config of the proxy with the values of its variables; None without a proxy."""
+    server = sys.modules.get(PROXY_MODULE)
+    try:
+        config = server.proxy_config.get_config_state() if server else {}
+    except AttributeError:
+        return None
+    return config if isinstance(config, Mapping) else None
+
+
+def proxy_config_path() -> str | None:
+    """Return the path of the proxy's config; None where it comes from elsewhere."""
+    if os.environ.get("LITELLM_CONFIG_BUCKET_NAME") is not None:
+        return None
+    path = getattr(sys.modules.get(PROXY_MODULE), "user_config_file_path", None)
+    return path if isinstance(path, str) else None
+
+
+def router_model_list() -> list[Any] | None:
+    """Return the deployments of the proxy's router; None as long as there is none."""
+    router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+    found = getattr(router, "model_list", None)
+    return list(found) if isinstance(found, list) else None

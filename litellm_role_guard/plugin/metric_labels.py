@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..observability.metrics import OTHER
-from .litellm_internals import PROVIDER
-from .request import PROXY_MODULE, LiteLLMRequest
+from .litellm_internals import PROVIDER, PROXY_MODULE
+from .request import LiteLLMRequest
 
 
 def metric_labels(request: LiteLLMRequest) -> tuple[str, str]:

@@ -64,8 +64,9 @@ class RequestObserver:
         retries = _Retries(
             report, metrics, lambda since: self._add(request.arguments, report, since, guardrail)
         )
-        plan = plan.with_part(retries)
-        return plan.with_part(InFlightEnd(_InFlight(metrics))) if metrics.is_on else plan
+        if not metrics.is_on:
+            return plan.with_parts(retries)
+        return plan.with_parts(retries, InFlightEnd(_InFlight(metrics)))
 
     def blocked(
         self,
@@ -130,7 +131,7 @@ class _Retries(CallPart):
         self._report = report
         self._metrics = metrics
         self._record = record
-        self._counted = Counter(report.kinds)
+        self._counted = report.kinds
         self._refusals = 0
         self._refused_at = 0.0
 
@@ -151,7 +152,7 @@ class _Retries(CallPart):
         else:
             outcome = "refused" if self._refusals > retried else "failed"
         self._metrics.retried(retried - 1, outcome)
-        self._metrics.changed(Counter(self._report.kinds) - self._counted, "repair")
+        self._metrics.changed(Counter(self._report.kinds) - Counter(self._counted), "repair")
         self._record(self._refused_at)
 
 

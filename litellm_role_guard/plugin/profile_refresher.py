@@ -117,6 +117,11 @@ class ProfileRefresher:
         """Whether the deployment's profile was learnt from the backend."""
         return self._known is not None
 
+    @property
+    def learnt_at(self) -> float | None:
+        """When its backend told what holds now, in seconds since the epoch; None for never."""
+        return None if self._known is None else self._known.learnt_at
+
     async def ready(self, backend: Callable[[], Backend | None], wait: float) -> None:
         """Ask where that is due, and wait for the first answer.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,6 +14,7 @@ class _Scope:
     """One request to the proxy. The tasks that LiteLLM makes for its attempts share it."""
 
     report: Report | None = None
+    requested: Mapping[str, object] | None = None
 
 
 class Reports:
@@ -29,6 +31,18 @@ class Reports:
     def begin(self) -> None:
         """Begin a request to the proxy, of whose end its hooks will tell."""
         self._scope.set(_Scope())
+
+    def request(self, settings: Mapping[str, object] | None) -> None:
+        """Keep the settings that a client has set for the request in hand."""
+        scope = self._scope.get()
+        if scope is not None:
+            scope.requested = settings
+
+    @property
+    def requested(self) -> Mapping[str, object] | None:
+        """The settings that a client has set for the request in hand; None for none."""
+        scope = self._scope.get()
+        return None if scope is None else scope.requested
 
     @property
     def will_end(self) -> bool:

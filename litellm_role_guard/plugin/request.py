@@ -13,11 +13,16 @@ from ..endpoints.chat import ChatConversation, as_dicts
 from ..endpoints.conversation import RequestConversation
 from ..endpoints.responses import ResponsesInput
 from .backend_of import backend_of
-from .litellm_internals import PROVIDER, caller_of, named_by_backend, to_vllm_messages
+from .litellm_internals import (
+    PROVIDER,
+    PROXY_MODULE,
+    SYSTEM_NOTE,
+    caller_of,
+    named_by_backend,
+    to_vllm_messages,
+)
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
-
-PROXY_MODULE = "litellm.proxy.proxy_server"
 
 REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input"}
 """Where the conversation stands in the arguments, by the call type."""
@@ -254,6 +259,7 @@ class LiteLLMRequest:
             prefill=last["role"] == "assistant" and bool(continued),
             is_vllm=self.is_sent_as_vllm,
             to_vllm_messages=lambda repaired: to_vllm_messages(repaired, model),
+            note=SYSTEM_NOTE,
         )
 
     def _extras(self, name: str) -> list[Any]:

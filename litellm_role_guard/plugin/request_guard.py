@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ..config.settings import DeploymentSettings
 from ..endpoints.response_store import PendingResponse, ResponseStore
 from ..observability.counts import Counts
 from ..observability.report import HEADER, Report, explain
@@ -53,7 +54,11 @@ class RequestGuard:
         self._on_logged = on_logged
 
     async def plan(
-        self, request: LiteLLMRequest, endpoint: str, deployment: Deployment
+        self,
+        request: LiteLLMRequest,
+        endpoint: str,
+        deployment: Deployment,
+        settings: DeploymentSettings,
     ) -> CallPlan:
         """Return how the request is to be made.
 
@@ -61,15 +66,15 @@ class RequestGuard:
             request: The request.
             endpoint: `CHAT` or `RESPONSES`.
             deployment: Who is to answer.
+            settings: Those that hold for the request.
 
         Raises:
             DeliberateError: The request is to be answered with a 400.
         """
-        settings = deployment.settings
         if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
             return CallPlan()  # positional arguments do not reach the hooks
         report = self._report(request, request.deployment_name, observed=settings.mode == "observe")
-        reason = await _find_error(request, endpoint, deployment)
+        reason = await _find_error(request, endpoint, deployment, settings)
         if reason is not None:
             self._report_bad_input(request, report, reason)
             return CallPlan(report)
@@ -92,6 +97,7 @@ class RequestGuard:
         call = GuardedCall(
             conversation,
             deployment,
+            settings,
             backend=request.backend if request.may_ask_backend else None,
             tools=request.arguments.get("tools"),
             report=report,
@@ -173,9 +179,11 @@ class RequestGuard:
         self._reports.keep(request.logging_object, report)
 
 
-async def _find_error(request: LiteLLMRequest, endpoint: str, deployment: Deployment) -> str | None:
+async def _find_error(
+    request: LiteLLMRequest, endpoint: str, deployment: Deployment, settings: DeploymentSettings
+) -> str | None:
     """Return what is wrong with a request, by what the template says of roles nobody knows."""
-    body, settings = request.arguments, deployment.settings
+    body = request.arguments
     reason = find_request_error(body, endpoint, settings)
     if reason is None or not (roles := askable_roles(body, endpoint, settings)):
         return reason

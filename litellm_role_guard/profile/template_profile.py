@@ -46,17 +46,21 @@ class TemplateProfile(Rules):
         return profile
 
     @classmethod
-    def cautious(cls) -> TemplateProfile:
+    def cautious(cls, *, late_system: bool = False) -> TemplateProfile:
         """Return the profile for a backend of which nothing is known.
 
         It is strict where a repair costs a lenient template nothing: turns alternate, and one
         system message stands first. It trusts the backend with tools, which a repair would degrade.
+
+        Args:
+            late_system: Whether to trust it with system messages after the first turn, too.
         """
+        late = [kind for kind in LATE_ROLES if not (late_system and kind == "system")]
         leading_system: dict[str, Answer] = dict.fromkeys(SYSTEM_RUNS, "not_read")
         return cls(
             # Not even an empty system message may stand beside the first one.
             leading_system={**leading_system, "system": "accepted", "system empty": "refused"},
-            follows=Rules(follows=strict_turns(Rules())).forbid(STATES, LATE_ROLES, "not_read"),
+            follows=Rules(follows=strict_turns(Rules())).forbid(STATES, late, "not_read"),
             without_user={"leading_system": "not_read", "assistant": "refused"},
             developer_then_system="not_read",
             parts={"system": "not_read"},

@@ -91,8 +91,9 @@ class _CallCheck:
     def _passes_result(self, call_id: object) -> bool:
         self.waiting.discard(call_id)
         if self.orders_results:
-            place = self.order.get(call_id, self.reached)
-            if not self.reached <= place <= self.reached + 1:
+            # The call of another result, or none, is for the steps to find.
+            place = self.order.get(call_id)
+            if place is None or not self.reached <= place <= self.reached + 1:
                 return False
             self.reached = place
         if self.takes_long and self.takes_repeated:

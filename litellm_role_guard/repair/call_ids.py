@@ -9,6 +9,7 @@ from typing import Any
 from ..messages.message import Message, is_empty, tool_calls
 from .change import Change
 from .context import RepairContext, StepResult
+from .pairing import CallPlace, pair
 from .policy import RepairPolicy
 from .turn import Turn
 
@@ -19,6 +20,37 @@ ID_PRIME = 61803398903
 
 A template can compute a remainder and no hash, and relax/relax.jinja gives the same ids.
 """
+
+
+def with_own_ids(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put an id of its own on a call that shares one with a call beside it, and on its result."""
+    owners, repeated = pair(turns)
+    if not repeated:
+        return StepResult(turns, [])
+    seen: set[object] = set()
+    new_ids = map("{:09x}".format, itertools.count(1))
+    own: dict[CallPlace | None, str] = {}
+    made: list[Turn] = []
+    changes: list[Change] = []
+    for at, (turn, owner) in enumerate(zip(turns, owners, strict=True)):
+        message: Message = turn.message
+        if turn.kind == "call":
+            calls = []
+            for number, call in enumerate(tool_calls(message)):
+                place = CallPlace(at, number)
+                if place in repeated:
+                    own[place] = next(new for new in new_ids if new not in seen)
+                    call = {**call, "id": own[place]}
+                seen.add(call.get("id"))
+                calls.append(call)
+            message = {**message, "tool_calls": calls}
+        elif owner in own:
+            message = {**message, "tool_call_id": own[owner]}
+        if message != turn.message:
+            changes.append(turn.change("tools", "two of the calls have the same id"))
+            turn = turn._replace(message=message)
+        made.append(turn)
+    return StepResult(made, changes)
 
 
 def with_short_ids(turns: list[Turn], context: RepairContext) -> StepResult:

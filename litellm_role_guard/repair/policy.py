@@ -243,11 +243,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         short_result_ids=rules.long_result_ids != "accepted",
         new_ids=rules.repeated_call_ids != "accepted",
         forgets_lone_ids=rules.repeated_lone_ids == "accepted",
-        # Where one call at a time is taken, each result comes to stand behind its own call anyway.
-        orders_results=(
-            not rules.may_follow("user", "call")
-            or (rules.result_pairing != "accepted" and rules.parallel_calls == "accepted")
-        ),
+        orders_results=(not rules.may_follow("user", "call") or rules.result_pairing != "accepted"),
         single_calls=rules.parallel_calls != "accepted",
         all_answered=rules.half_answered != "accepted" and rules.parallel_calls == "accepted",
         blank_call_content=rules.null.get("call", "accepted") != "accepted",

@@ -1,7 +1,8 @@
-"""The results of a round in the order of its calls, where the prompt shows no ids.
+"""The results of a round behind its calls and in their order, where the prompt shows no ids.
 
-A model takes the first result for that of the first call. Of weather(Oslo) and weather(Rome),
-answered in the other order, it would read that Oslo has the weather of Rome.
+A model takes the first result for that of the first call, and any result for that of the calls that
+it read last. Of weather(Oslo) and weather(Rome), answered in the other order, it would read that
+Oslo has the weather of Rome.
 """
 
 from __future__ import annotations
@@ -12,60 +13,96 @@ from ..messages.message import tool_calls
 from .change import Change
 from .context import RepairContext, StepResult
 from .labelled_text import tool_calls_as_text
+from .pairing import CallPlace, pair
+from .policy import RepairPolicy
 from .turn import Turn
+
+Owners = Sequence[CallPlace | None]
+"""The call that each turn answers; None for what is no result of a known call."""
 
 
 def order_results(turns: list[Turn], context: RepairContext) -> StepResult:
-    """Put the results right behind several calls in the order of these calls.
+    """Put each result behind the message that called for it, in the order of its calls.
 
-    Where a call without a result stands before one that has its result, no order tells which is
-    which. Then the round is written out: labels do.
+    Where no order tells which result is which, the calls are written out: labels do. So it is with
+    a call without a result before one that has its result, and with a result that comes after
+    other calls once something was said in between.
     """
+    owners = pair(turns).owners
+    if not any(owners):
+        return StepResult(turns, [])
+    order = list(_by_calls(turns, owners, sorts=context.policy.takes_calls))
+    untold: set[int] = set()
+    if context.policy.takes_calls:
+        untold = _told_by_no_order(turns, owners, order, context.policy)
+    why = "the template shows no ids that tell whose result it is"
     made: list[Turn] = []
     changes: list[Change] = []
-    at = 0
-    while at < len(turns):
-        call = turns[at]
-        made.append(call)
-        at += 1
-        if call.kind != "call" or len(tool_calls(call.message)) < 2:
-            continue
-        end = at
-        while end < len(turns) and turns[end].kind == "tool":
-            end += 1
-        results = turns[at:end]
-        why = "the template shows no ids that tell whose result it is"
-        if not context.policy.single_calls and _skips_a_call(call, results):
-            changes.append(call.change("tools", why))
-            made[-1:] = [tool_calls_as_text(call, context.separator), *results]
-            at = end
-            continue
-        ordered = list(_in_order(call, results))
-        changes += [
-            now.change("tools", why)
-            for before, now in zip(results, ordered, strict=True)
-            if now is not before
-        ]
-        made += ordered
-        at = end
+    for at, now in enumerate(order):
+        turn = turns[now]
+        if now in untold or (now != at and turn.kind == "tool"):
+            changes.append(turn.change("tools", why))
+        made.append(tool_calls_as_text(turn, context.separator) if now in untold else turn)
     return StepResult(made, changes)
 
 
-def _skips_a_call(call: Turn, results: Sequence[Turn]) -> bool:
-    """Return whether a call has no result, and a later one of the same message has."""
-    answered = {turn.message.get("tool_call_id") for turn in results}
-    are_answered = [each.get("id") in answered for each in tool_calls(call.message)]
-    return are_answered != sorted(are_answered, reverse=True)
+def _by_calls(turns: Sequence[Turn], owners: Owners, *, sorts: bool) -> Iterator[int]:
+    """Yield the positions of the turns, with results behind the message that called for them.
+
+    That is, where only calls and results stand between the two. A result of no known call keeps its
+    place behind the others.
+
+    Args:
+        turns: The turns.
+        owners: The call that each answers.
+        sorts: Whether the results of one message come in the order of its calls.
+    """
+    behind: dict[int, list[int]] = {}
+    first = last = len(turns)  # of the calls that stand together
+    for at, turn in enumerate(turns):
+        owner = owners[at]
+        if turn.kind == "call":
+            first, last = min(first, at), at
+            behind[at] = []
+        elif turn.kind != "tool":
+            first = last = len(turns)
+        elif last < at:
+            behind[owner.turn if owner and owner.turn >= first else last].append(at)
+    placed = {at for results in behind.values() for at in results}
+    for at in range(len(turns)):
+        if at not in placed:
+            yield at
+            results = behind.get(at, [])
+            yield from _in_order(results, owners, at) if sorts else results
 
 
-def _in_order(call: Turn, results: Sequence[Turn]) -> Iterator[Turn]:
-    """Yield the results, those of the calls in their order; others keep their places."""
-    places: dict[object, int] = {}
-    for each in tool_calls(call.message):
-        places.setdefault(each.get("id"), len(places))
-    own = [turn for turn in results if turn.message.get("tool_call_id") in places]
-    own.sort(key=lambda turn: places[turn.message.get("tool_call_id")])
-    remaining = iter(own)
-    for turn in results:
-        known = turn.message.get("tool_call_id") in places
-        yield next(remaining) if known else turn
+def _in_order(results: Sequence[int], owners: Owners, call: int) -> Iterator[int]:
+    """Yield the results of one message in the order of its calls; others keep their places."""
+    own = {at: owner.call for at in results if (owner := owners[at]) and owner.turn == call}
+    remaining = iter(sorted(own, key=own.__getitem__))
+    for at in results:
+        yield next(remaining) if at in own else at
+
+
+def _told_by_no_order(
+    turns: Sequence[Turn], owners: Owners, order: Sequence[int], policy: RepairPolicy
+) -> set[int]:
+    """Return the positions of the calls whose results would pass for those of other calls."""
+    untold: set[int] = set()
+    calls, expected = -1, 0  # what was called last, and the first call there without a result
+    is_round = False
+    for at in order:
+        owner = owners[at]
+        if turns[at].kind == "call":
+            calls, expected, is_round = at, 0, True
+        elif turns[at].kind != "tool":
+            is_round = False
+        elif owner is not None and owner.turn not in untold:
+            if policy.single_calls:  # each call comes to stand before its own results
+                is_told = is_round or owner.call == len(tool_calls(turns[calls].message)) - 1
+            else:
+                is_told = expected - 1 <= owner.call <= expected
+            if not is_told or owner.turn != calls:
+                untold.add(owner.turn)
+            expected = owner.call + 1
+    return untold

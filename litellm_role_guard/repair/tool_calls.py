@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from ..messages.message import Message, is_object, plain_text, tool_calls
-from .call_ids import with_short_ids, with_unrepeated_ids
+from ..messages.message import Message, is_empty, is_object, plain_text, tool_calls
+from .call_ids import with_own_ids, with_short_ids, with_unrepeated_ids
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .labelled_text import tool_calls_as_text
+from .pairing import pair
 from .policy import RepairPolicy
 from .result_order import order_results
 from .turn import Turn
@@ -34,10 +35,33 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.blank_call_content, _with_blank_content),
     ]
     if not policy.takes_calls:
-        return [_write_unshown_calls]  # in words, labels tell whose result it is
+        return [with_own_ids, order_results, _write_unshown_calls]
     needed = [step for is_needed, step in steps if is_needed]
+    own_ids: list[Step] = [with_own_ids] if policy.single_calls or policy.new_ids else []
     ordering: list[Step] = [order_results] if policy.orders_results else []
-    return [*ordering, _write_unshown_calls, *needed]
+    return [*own_ids, _write_late_rounds, *ordering, _write_unshown_calls, *needed]
+
+
+def _write_late_rounds(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Write out the calls of which a result comes where the template takes none: a round is one
+    thing, and the result will be words."""
+    policy = context.policy
+    late: set[int] = set()
+    said, takes_results = -1, True
+    for at, (turn, owner) in enumerate(zip(turns, pair(turns).owners, strict=True)):
+        if owner is not None and owner.turn < said and not takes_results:
+            late.add(owner.turn)
+        elif turn.kind not in ("call", "tool") and not is_empty(turn.message):
+            state = turn.kind if turn.kind in ("user", "assistant") else "user+system"
+            said, takes_results = at, policy.late_results or policy.may_follow(state, "tool")
+    why = "the template takes no result that comes so late"
+    return StepResult(
+        [
+            tool_calls_as_text(turn, context.separator) if at in late else turn
+            for at, turn in enumerate(turns)
+        ],
+        [turns[at].change("tools", why) for at in sorted(late)],
+    )
 
 
 def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResult:

@@ -1,6 +1,7 @@
 """A vLLM look-alike that renders a real chat template and refuses as vLLM refuses.
 
-It has no model: its answer says what the rendered prompt contains. Everything before the model is
+It has no model: its answer says what the rendered prompt contains, or what a script says to that
+prompt. Everything before the model is
 as in vLLM 0.32.0 (`entrypoints/openai`): the endpoints, the checks, their words, the JSON.
 
     client ─► FaultyApp ─► endpoint ─► Engine ─► ChatTemplate
@@ -31,6 +32,7 @@ from .faults import TRANSPORT, Control, FaultyApp
 from .model import decode, encode
 from .protocol import DetokenizeRequest, Refused, TokenizeChat, TokenizeText
 from .responses import answer_responses, no_response
+from .scripted import Script
 
 VLLM_VERSION = "0.32.0"
 """The imitated release, which `/version` returns."""
@@ -49,6 +51,7 @@ def create_app(
     enable_scale_out: bool = False,
     latency: float = 0.0,
     tokens_per_second: float | None = None,
+    script: Script | None = None,
 ) -> FastAPI:
     """Return the simulator as an ASGI app.
 
@@ -61,6 +64,7 @@ def create_app(
         enable_scale_out: Whether `/v1/chat/completions/render` tells the prompt of a request.
         latency: Time to the first token, in seconds.
         tokens_per_second: Speed of an answer; None for all at once.
+        script: What the model says; by default it tells what it has read, and calls no tool.
     """
     engine = Engine(
         template,
@@ -70,6 +74,7 @@ def create_app(
         enable_auto_tool_choice=enable_auto_tool_choice,
         latency=latency,
         tokens_per_second=tokens_per_second,
+        script=script,
     )
     control = Control()
     started = int(time.time())

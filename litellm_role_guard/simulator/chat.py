@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import TypeAdapter
 
 from ..messages.message import plain_text
-from .engine import Engine, Prompt, Reply, new_id
+from .engine import Engine, Reply, new_id
 from .protocol import ChatRequest, NamedTool
+from .scripted import Call, Prompt, new_call_id
 
 FINGERPRINT = "vllm-simulated"
 """The `system_fingerprint` of every answer."""
@@ -80,6 +81,8 @@ def _prompt(engine: Engine, body: ChatRequest) -> tuple[Prompt, int]:
     engine.check_tool_choice(choice.function.name if isinstance(choice, NamedTool) else choice)
     engine.check_limit(limit_name, limit)
     prompt = engine.prompt(body, _variables(body))
+    if choice in (None, "none"):
+        prompt = prompt._replace(tools=())
     return prompt, engine.room(prompt, limit)
 
 
@@ -105,7 +108,8 @@ def _echoed(body: ChatRequest, prompt: Prompt) -> str:
 
 
 def _usage(reply: Reply, choices: int) -> dict[str, Any]:
-    read, said = len(reply.prompt.tokens), len(reply.tokens) * choices
+    read, said = reply.usage
+    said *= choices
     return {"prompt_tokens": read, "total_tokens": read + said, "completion_tokens": said}
 
 
@@ -113,7 +117,7 @@ async def _completion(
     engine: Engine, body: ChatRequest, reply: Reply, choices: int
 ) -> dict[str, Any]:
     text = "".join([piece async for piece in engine.speak(reply)])
-    message = {
+    message: dict[str, Any] = {
         "role": _role(body, reply.prompt),
         "content": _echoed(body, reply.prompt) + text,
         "refusal": None,
@@ -122,6 +126,9 @@ async def _completion(
         "function_call": None,
         "reasoning": None,
     }
+    if reply.calls:
+        calls = [{"id": new_call_id(), **_call(call)} for call in reply.calls]
+        message |= {"content": message["content"] or None, "tool_calls": calls}
     rest = {"logprobs": None, "finish_reason": reply.finish_reason, "stop_reason": None}
     details = {"prompt_tokens_details": None, "completion_tokens_details": None}
     return {
@@ -147,7 +154,7 @@ async def _events(
     head |= {"created": int(time.time()), "model": engine.model}
     prompt_text = reply.prompt.text if body.return_prompt_text else None
 
-    def chunk(delta: dict[str, str], index: int, **rest: Any) -> str:
+    def chunk(delta: dict[str, Any], index: int, **rest: Any) -> str:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         choice |= {key: rest.pop(key) for key in ("finish_reason", "stop_reason") if key in rest}
         return _event({**head, "choices": [choice], **rest})
@@ -163,6 +170,14 @@ async def _events(
     async for piece in pieces:
         for index in range(choices):
             yield chunk({"content": piece}, index)
+    for at, call in enumerate(reply.calls):
+        opened = {"id": new_call_id(), "index": at, **_call(call._replace(arguments=""))}
+        half = len(call.arguments) // 2
+        for index in range(choices):
+            yield chunk({"tool_calls": [opened]}, index)
+            for part in (call.arguments[:half], call.arguments[half:]):
+                grown = {"index": at, "function": {"arguments": part}}
+                yield chunk({"tool_calls": [grown]}, index)
     with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
     over: dict[str, Any] = {"finish_reason": reply.finish_reason, "stop_reason": None}
     last = {"system_fingerprint": FINGERPRINT}
@@ -171,6 +186,10 @@ async def _events(
     if with_usage:
         yield _event({**head, "choices": [], "usage": _usage(reply, choices), **last})
     yield "data: [DONE]\n\n"
+
+
+def _call(call: Call) -> dict[str, Any]:
+    return {"type": "function", "function": call._asdict()}
 
 
 def _event(event: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid, TemplateRefused
 from .model import Metrics, answer, decode_stepwise, encode
 from .protocol import ModelRequest, Refused, RenderedRequest, read_body
+from .scripted import Call, Prompt, Said, Script
 
 _Body = TypeVar("_Body", bound=ModelRequest)
 
@@ -34,20 +35,6 @@ _OWN_VARIABLES = {
 }
 
 
-class Prompt(NamedTuple):
-    """A rendered conversation.
-
-    Attributes:
-        messages: The messages that were rendered.
-        text: The text that the model reads.
-        tokens: The text's tokens.
-    """
-
-    messages: Sequence[Message]
-    text: str
-    tokens: list[int]
-
-
 class Reply(NamedTuple):
     """The model's reply.
 
@@ -55,13 +42,21 @@ class Reply(NamedTuple):
         prompt: The prompt that it answers.
         cached_tokens: How many of the prompt's tokens an earlier prompt had left in the cache.
         tokens: The tokens of the reply.
-        finish_reason: "stop", or "length" if the limit cut it.
+        finish_reason: "stop", "tool_calls", or "length" if the limit cut it.
+        calls: The tools that it calls.
     """
 
     prompt: Prompt
     cached_tokens: int
     tokens: list[int]
     finish_reason: str
+    calls: Sequence[Call] = ()
+
+    @property
+    def usage(self) -> tuple[int, int]:
+        """How many tokens were read, and how many were said."""
+        said = sum(len(encode(call.name + call.arguments)) for call in self.calls)
+        return len(self.prompt.tokens), len(self.tokens) + said
 
 
 class Engine:
@@ -75,6 +70,7 @@ class Engine:
         enable_auto_tool_choice: Whether tools may be given without a `tool_choice` of "none".
         latency: Time to the first token, in seconds.
         tokens_per_second: Speed of an answer; None for all at once.
+        script: What the model says; None for what it has read.
     """
 
     def __init__(
@@ -87,6 +83,7 @@ class Engine:
         enable_auto_tool_choice: bool,
         latency: float,
         tokens_per_second: float | None,
+        script: Script | None,
     ) -> None:
         self.model = model
         self.max_model_len = max_model_len
@@ -95,6 +92,7 @@ class Engine:
         self._trust_request_chat_template = trust_request_chat_template
         self._enable_auto_tool_choice = enable_auto_tool_choice
         self._latency = latency
+        self._script = script or _tell
         self._seconds_per_token = 1 / tokens_per_second if tokens_per_second else 0.0
         self._compiled = lru_cache(maxsize=64)(self._compile)
 
@@ -180,7 +178,7 @@ class Engine:
             )
         except TemplateRefused as error:
             raise Refused(str(error)) from error
-        return Prompt(messages, text, encode(text))
+        return Prompt(messages, text, encode(text), tools or ())
 
     def room(self, prompt: Prompt, limit: int | None) -> int:
         """Return the number of tokens that a reply may have, at most `limit`."""
@@ -199,9 +197,15 @@ class Engine:
 
     def reply(self, prompt: Prompt, room: int, *, silent: bool) -> Reply:
         """Return the model's reply, of at most `room` tokens; a silent one has no text."""
-        tokens = [] if silent else encode(answer(prompt.messages, prompt.text))
-        reason = "length" if len(tokens) > room else "stop"
-        return Reply(prompt, self.metrics.cache.take(prompt.tokens), tokens[:room], reason)
+        said = Said("") if silent else self._script(prompt)
+        cached_tokens = self.metrics.cache.take(prompt.tokens)
+        tokens = encode(said.text)
+        if len(tokens) > room:
+            return Reply(prompt, cached_tokens, tokens[:room], "length")
+        # A model can call only what the request offers.
+        offered = {tool["function"]["name"] for tool in prompt.tools}
+        calls = [call for call in said.calls if call.name in offered]
+        return Reply(prompt, cached_tokens, tokens, "tool_calls" if calls else "stop", calls)
 
     async def speak(self, reply: Reply) -> AsyncIterator[str]:
         """Yield a reply at the model's speed, and count it.
@@ -227,6 +231,10 @@ class Engine:
             return ChatTemplate(text, special_tokens=self._template.special_tokens)
         except TemplateInvalid as error:
             raise Refused(getattr(error.__cause__, "message", str(error))) from error
+
+
+def _tell(prompt: Prompt) -> Said:
+    return Said(answer(prompt.messages, prompt.text))
 
 
 def new_id(prefix: str) -> str:

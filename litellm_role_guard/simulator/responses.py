@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from .engine import Engine, Reply, new_id
 from .input_items import is_reasoning
 from .protocol import Refused, ResponsesRequest
+from .response_tools import call_item, functions_of, opened
 
 _FORM: TypeAdapter[ResponsesRequest] = TypeAdapter(ResponsesRequest)
 _CALLS = ("function_call", "custom_tool_call")
@@ -52,7 +53,7 @@ async def answer_responses(engine: Engine, request: Request) -> Response:
     engine.check_limit("max_output_tokens", body.max_output_tokens)
     prompt = engine.render(
         messages,
-        tools=[{"type": "function", "function": tool} for tool in body.tools] or None,
+        tools=functions_of(body.tools) or None,
         add_generation_prompt=not unfinished,
         continue_final_message=unfinished,
         variables=body.chat_template_kwargs,
@@ -184,10 +185,12 @@ class _Answer:
         self._id = new_id("resp_")
         self._item_id = new_id("msg_")
         self._created = int(time.time())
+        self._calls: list[dict[str, Any]] = [call_item(call, body.tools) for call in reply.calls]
 
     async def response(self) -> dict[str, Any]:
         text = "".join([piece async for piece in self._engine.speak(self._reply)])
-        return self._response([self._item(text)], self._status(), self._usage())
+        said = [] if self._calls and not text else [self._item(text)]
+        return self._response([*said, *self._calls], self._status(), self._usage())
 
     async def events(self) -> AsyncIterator[str]:
         number = 0
@@ -218,6 +221,22 @@ class _Answer:
             yield event("content_part.done", **part, part=self._part(text))
             yield event("output_item.done", item=self._item(text), output_index=0)
         output = [self._item(text)] if text else []
+        for call in self._calls:
+            at: dict[str, Any] = {"output_index": len(output)}
+            yield event("output_item.added", item=opened(call), **at)
+            place = {**at, "item_id": call["id"]}
+            if call["type"] == "custom_tool_call":
+                yield event("custom_tool_call_input.delta", **place, delta=call["input"])
+                yield event("custom_tool_call_input.done", **place, input=call["input"])
+            else:
+                said = call["arguments"]
+                half = len(said) // 2
+                for part in (said[:half], said[half:]):
+                    yield event("function_call_arguments.delta", **place, delta=part)
+                name = {"name": call["name"]}
+                yield event("function_call_arguments.done", **place, **name, arguments=said)
+            yield event("output_item.done", item=call, **at)
+            output.append(call)
         response = self._response(output, self._status(), self._usage())
         yield event("completed", response=response)
 
@@ -232,7 +251,7 @@ class _Answer:
         return {**item, "role": "assistant", "status": "completed", "type": "message"}
 
     def _usage(self) -> dict[str, Any]:
-        read, said = len(self._reply.prompt.tokens), len(self._reply.tokens)
+        read, said = self._reply.usage
         return {
             "input_tokens": read,
             "input_tokens_details": {"cached_tokens": self._reply.cached_tokens},

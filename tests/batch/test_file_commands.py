@@ -83,6 +83,7 @@ def test_a_bad_line_ends_it_and_leaves_no_output() -> None:
     assert role_guard("check", "in.jsonl", *TEMPLATE, "--summary").exit_code == 2
 
 
+@pytest.mark.slow
 def test_many_lines_are_worked_on_by_several_processes_in_order() -> None:
     """Packed or not, and the sums are those of one process."""
     lines = [{"id": n, "messages": RUN if n % 10 == 0 else RUN[:3]} for n in range(1200)]

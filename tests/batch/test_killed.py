@@ -61,6 +61,7 @@ def test_killed_twenty_times_every_line_is_answered_once(tmp_path: Path) -> None
     assert again <= KILLS * CONCURRENT  # those that were under way
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_what_is_under_way_and_twice_does_not(tmp_path: Path) -> None:
     """Each answer on its way is kept; the second one ends it at once."""
     prompts(tmp_path / "in.jsonl", LINES)

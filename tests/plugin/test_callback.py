@@ -15,6 +15,7 @@ from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard
 from litellm_role_guard.plugin.request import LiteLLMRequest
+from litellm_role_guard.plugin.steering import NOT_STEERED
 from litellm_role_guard.profile.refusals import Refusal, teach
 from litellm_role_guard.simulator import create_app
 from testing.litellm_calls import (
@@ -211,7 +212,7 @@ async def test_the_models_of_a_wildcard_deployment_are_told_apart(guard: RoleGua
     calls = [
         call([SYSTEM, USER], model=f"hosted_vllm/{name}", model_info={"id": "d"}) for name in "ab"
     ]
-    first = guard._groups.deployment(LiteLLMRequest(calls[0]))
+    first, _ = guard._groups.deployment(LiteLLMRequest(calls[0]), NOT_STEERED)
     first.install(teach(first.profile, Refusal("system_role")))
     changed = [await guard.async_pre_call_deployment_hook(each, "acompletion") for each in calls]
     assert [len(each["messages"]) for each in changed if each is not None] == [1, 2]

@@ -88,7 +88,7 @@ def test_verify_needs_a_template(
 ) -> None:
     """It is named where it stands, before the first request."""
     with pytest.raises(SettingsError, match=words):
-        Deployments(GuardSettings(**settings)).check([{"model_info": {"role_guard": own}}])
+        Deployments(GuardSettings(**settings)).prepare([{"model_info": {"role_guard": own}}])
 
 
 def test_verify_and_the_template_may_stand_in_either_place() -> None:
@@ -97,7 +97,7 @@ def test_verify_and_the_template_may_stand_in_either_place() -> None:
     own = {"chat_template": str(STRICT), "verify": True}
     for settings, role_guard in ((with_template, {"verify": True}), (GuardSettings(), own)):
         known = Deployments(settings)
-        known.check([{"model_info": {"role_guard": role_guard}}])
+        known.prepare([{"model_info": {"role_guard": role_guard}}])
         held = known.settings_for(role_guard)
         assert (held.verify, held.chat_template) == (True, str(STRICT))
 

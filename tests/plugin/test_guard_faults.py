@@ -128,24 +128,6 @@ def test_callback_settings_that_are_no_mapping_are_named(
         RoleGuard.from_config()
 
 
-def test_a_misspelt_key_is_told_and_not_refused(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Keys near to `role_guard` may be another plugin's; the log asks whether ours was meant."""
-    monkeypatch.setattr(litellm, "callback_settings", {"role_gaurd": {"mode": "off"}})
-    entry = {"model_name": "m", "model_info": {"roleguard": {}}}
-    config = SimpleNamespace(get_config_state=lambda: {"model_list": [entry]})
-    proxy_server = SimpleNamespace(proxy_config=config)
-    monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", proxy_server)
-    monkeypatch.setattr("litellm_role_guard.plugin.guard.show", lambda *_: None)
-    assert RoleGuard.from_config().settings.mode == "repair"
-    told = [record.getMessage() for record in caplog.records]
-    assert told == [
-        "callback_settings.role_gaurd: not read; did you mean 'role_guard'?",
-        "model_list[0].model_info.roleguard: not read; did you mean 'role_guard'?",
-    ]
-
-
 @pytest.mark.parametrize("inside", [True, False])
 def test_the_log_is_shown_inside_the_proxy_only(
     monkeypatch: pytest.MonkeyPatch, inside: bool

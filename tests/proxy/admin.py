@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastapi import HTTPException
 from litellm.proxy._types import UserAPIKeyAuth
 
 ADMIN = "sk-role-guard-tests"
@@ -20,12 +21,12 @@ KEYS: dict[str, dict[str, Any]] = {
         "team_metadata": {"role_guard": {"mode": "off", "separator": " / "}},
     },
     "sk-wrong": {"key_alias": "wrong", "metadata": {"role_guard": {"mdoe": "off"}}},
-    "sk-template": {"metadata": {"role_guard": {"chat_template": "lenient.jinja"}}},
+    "sk-template": {"metadata": {"role_guard": {"chat_template": "strict.jinja"}}},
 }
 
 
 async def user_api_key_auth(request: Any, api_key: str) -> UserAPIKeyAuth:
     """Return the key's record, as the admin made it; raise for an unknown key."""
     if api_key not in KEYS:
-        raise ValueError("no such key")
+        raise HTTPException(401, "no such key")
     return UserAPIKeyAuth(api_key=api_key, **KEYS[api_key])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.managed import CRITICS, managed
 from testing.processes import simulator
 from testing.proxied import (
     LENIENT,
@@ -74,3 +75,27 @@ def bare_proxy(
     config = {"model_list": model_list(backends), "router_settings": ROUTER}
     with start_proxy(config, tmp_path_factory.mktemp("bare")) as url:
         yield Proxy(url)
+
+
+@pytest.fixture(scope="session")
+def managed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of the proxy that an admin has set up."""
+    return tmp_path_factory.mktemp("managed")
+
+
+@pytest.fixture(scope="session")
+def critics(managed_folder: Path) -> Iterator[Backend]:
+    """Run a backend whose template knows critics."""
+    template = managed_folder / "critics.jinja"
+    template.write_text(CRITICS)
+    with simulator(managed_folder, template) as url:
+        yield Backend(url)
+
+
+@pytest.fixture(scope="session")
+def managed_proxy(
+    backends: dict[str, Backend], critics: Backend, managed_folder: Path
+) -> Iterator[Proxy]:
+    """Run a proxy with keys of its own, JSON logs and credentials in addresses."""
+    with managed(backends["a"], critics, managed_folder) as proxy:
+        yield proxy

@@ -3,117 +3,41 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from testing.managed import KEY, PASSWORD, TOKEN, Log
 from testing.processes import free_port, launch
 from testing.proxied import (
     ENDPOINTS,
     RUN,
-    STRICT,
     USER,
     Backend,
     Proxy,
     answered,
     body_of,
-    deployment,
 )
-from testing.proxies import start_proxy
 
 TEXT = "a text that nobody may log"
-PASSWORD, TOKEN, KEY = "pa55word-of-the-url", "t0ken-of-the-url", "k3y-of-the-backend"
-
-
-def with_credentials(group: str, backend: Backend, **settings: Any) -> dict[str, Any]:
-    """Give a deployment whose address has a name, a password and a token in it."""
-    entry = deployment(group, backend, **settings)
-    host = backend.url.removeprefix("http://")
-    entry["litellm_params"] |= {
-        "api_base": f"http://ann:{PASSWORD}@{host}/v1?token={TOKEN}",
-        "api_key": KEY,
-    }
-    return entry
-
-
-@pytest.fixture(scope="module")
-def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of the proxy that writes JSON."""
-    return tmp_path_factory.mktemp("json")
-
-
-@pytest.fixture(scope="module")
-def json_proxy(backends: dict[str, Backend], log_folder: Path) -> Iterator[Proxy]:
-    """Run a proxy with `json_logs`, the guard at DEBUG, and a dead deployment before a live one."""
-    shutil.copy(Path(__file__).with_name("admin.py"), log_folder)
-    a = backends["a"]
-    dead = Backend(f"http://127.0.0.1:{free_port()}")
-    gone = deployment("gone", a, learn=False)
-    gone["litellm_params"] |= {"api_base": f"{dead.url}/v1", "max_retries": 0}
-    config = {
-        "model_list": [
-            deployment("strict", a, chat_template=str(STRICT)),
-            deployment("rejecting", a, mode="reject", chat_template=str(STRICT)),
-            deployment("unlearnt", a, learn=False),
-            with_credentials("secret", a, learn=False),
-            with_credentials("asked", a),
-            gone,
-        ],
-        "litellm_settings": {
-            "callbacks": ["litellm_role_guard.role_guard"],
-            "json_logs": True,
-        },
-        "callback_settings": {"role_guard": {"log_level": "DEBUG"}},
-        "router_settings": {
-            "num_retries": 2,
-            "retry_after": 0,
-            "fallbacks": [{"gone": ["strict"]}],
-            "disable_cooldowns": True,
-        },
-        "general_settings": {"custom_auth": "admin.user_api_key_auth"},
-    }
-    with start_proxy(config, log_folder) as url:
-        yield Proxy(url)
-
-
-class Log:
-    """What a proxy has written since a moment."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._from = len(path.read_text())
-
-    @property
-    def text(self) -> str:
-        """Everything."""
-        return self._path.read_text()[self._from :]
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """The guard's own lines, as data."""
-        found = [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
-        return [line for line in found if line.get("component") == "litellm_role_guard"]
 
 
 @pytest.fixture
-def log(json_proxy: Proxy, log_folder: Path) -> Log:
+def log(managed_proxy: Proxy, managed_folder: Path) -> Log:
     """Give the proxy's log from here on."""
-    return Log(log_folder / "proxy.log")
+    return Log(managed_folder / "proxy.log")
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_an_answered_request_is_one_line_of_fields(
-    json_proxy: Proxy, log: Log, backends: dict[str, Backend], endpoint: str, stream: bool
+    managed_proxy: Proxy, log: Log, backends: dict[str, Backend], endpoint: str, stream: bool
 ) -> None:
     """Who asked whom for what, what was changed and how long it took stand in fields."""
     headers = {"Authorization": "Bearer sk-plain"}
     body = body_of(endpoint, "strict", RUN, stream=stream)
-    response = json_proxy.post(endpoint, body, headers=headers)
+    response = managed_proxy.post(endpoint, body, headers=headers)
     assert answered(response)
     (line,) = log.lines
     assert line["level"] == "INFO"
@@ -129,9 +53,9 @@ def test_an_answered_request_is_one_line_of_fields(
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_failed_attempts_write_no_line(json_proxy: Proxy, log: Log, endpoint: str) -> None:
+def test_failed_attempts_write_no_line(managed_proxy: Proxy, log: Log, endpoint: str) -> None:
     """Three attempts at a dead deployment and a fallback are one line, of whoever answered."""
-    assert answered(json_proxy.ask(endpoint, "gone", RUN))
+    assert answered(managed_proxy.ask(endpoint, "gone", RUN))
     (line,) = [line for line in log.lines if "changes" in line]
     assert line["changes"] == {"merged": 1}
     assert line["address"].endswith("/v1")
@@ -139,39 +63,39 @@ def test_failed_attempts_write_no_line(json_proxy: Proxy, log: Log, endpoint: st
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_an_untouched_request_is_a_line_at_level_debug(
-    json_proxy: Proxy, log: Log, endpoint: str
+    managed_proxy: Proxy, log: Log, endpoint: str
 ) -> None:
     """Whoever sets `log_level: DEBUG` sees each request."""
-    assert answered(json_proxy.ask(endpoint, "strict", [USER]))
+    assert answered(managed_proxy.ask(endpoint, "strict", [USER]))
     (line,) = log.lines
     assert (line["level"], line["changes"]) == ("DEBUG", {})
     assert line["message"].startswith("untouched group=strict")
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_refusal_that_was_repaired_is_told(json_proxy: Proxy, log: Log, endpoint: str) -> None:
+def test_a_refusal_that_was_repaired_is_told(managed_proxy: Proxy, log: Log, endpoint: str) -> None:
     """A retry after a refusal is counted in the one line."""
     talk = [{"role": "user", "content": f"{endpoint} {len(log.text)}"}, *RUN[1:]]
-    assert answered(json_proxy.ask(endpoint, "unlearnt", talk))
+    assert answered(managed_proxy.ask(endpoint, "unlearnt", talk))
     (line,) = log.lines
     assert line["retried"] + line["changes"]["merged"] >= 1
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_rejected_request_is_one_line(json_proxy: Proxy, log: Log, endpoint: str) -> None:
+def test_a_rejected_request_is_one_line(managed_proxy: Proxy, log: Log, endpoint: str) -> None:
     """What mode reject answers with a 400 is in the log, once."""
-    assert json_proxy.ask(endpoint, "rejecting", RUN).status_code == 400
+    assert managed_proxy.ask(endpoint, "rejecting", RUN).status_code == 400
     (line,) = log.lines
     assert line["message"].startswith("reject; merged=1 group=rejecting deployment=")
     assert line["rejected"] is True
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_bad_input_is_one_line(json_proxy: Proxy, log: Log, endpoint: str) -> None:
+def test_bad_input_is_one_line(managed_proxy: Proxy, log: Log, endpoint: str) -> None:
     """What is no conversation is in the log, once, with the key that sent it and without a word."""
     bad = [{"role": "user", "content": TEXT}, {"content": TEXT}]
     body = body_of(endpoint, "strict", bad)
-    response = json_proxy.post(endpoint, body, headers={"Authorization": "Bearer sk-plain"})
+    response = managed_proxy.post(endpoint, body, headers={"Authorization": "Bearer sk-plain"})
     assert response.status_code == 400
     assert response.headers["x-role-guard"] == "bad_input=1"
     (line,) = log.lines
@@ -181,12 +105,12 @@ def test_bad_input_is_one_line(json_proxy: Proxy, log: Log, endpoint: str) -> No
 
 @pytest.mark.parametrize("group", ["secret", "asked"])
 def test_no_text_key_or_password_is_logged_at_any_level(
-    json_proxy: Proxy, log: Log, group: str
+    managed_proxy: Proxy, log: Log, group: str
 ) -> None:
     """At DEBUG neither a message nor what an address hides is in a line, whatever the outcome."""
     for talk in ([*RUN, {"role": "user", "content": TEXT}], [{"role": TEXT, "content": TEXT}]):
         for endpoint in ENDPOINTS:
-            json_proxy.ask(endpoint, group, talk)
+            managed_proxy.ask(endpoint, group, talk)
     lines = json.dumps(log.lines)
     assert len([line for line in log.lines if "changes" in line]) == 2 * len(ENDPOINTS)
     for hidden in (TEXT, PASSWORD, TOKEN, KEY):

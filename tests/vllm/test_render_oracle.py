@@ -296,7 +296,6 @@ def test_several_rounds_out_of_order_are_each_put_in_order_for_harmony(harmony: 
     assert degrees == ["12", "25", "3", "9", "5", "7"]
 
 
-@exempt("only results right behind one message are put in order")
 def test_results_of_calls_in_two_messages_are_put_in_order_for_harmony(harmony: Judge) -> None:
     """Harmony shows the calls as it shows those of one message."""
     messages = [QUESTION, asks(OSLO), asks(ROME), IN_ROME, IN_OSLO, THANKS]

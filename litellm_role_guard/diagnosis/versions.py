@@ -1,0 +1,49 @@
+"""Which releases are installed, and whether they go together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
+
+from .coverage import installed
+from .finding import Finding
+
+GUARD = "litellm-role-guard"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the guard and of LiteLLM where the command runs."""
+    return {
+        "role guard": installed(GUARD) or "not installed, only its files are here",
+        "LiteLLM": installed("litellm") or "not installed here",
+    }
+
+
+def version_faults(found: str | None, wanted: str | None = None) -> Iterator[Finding]:
+    """Yield why a LiteLLM is not to be used.
+
+    Args:
+        found: Its version; None where it is not installed here.
+        wanted: What the guard requires of it, as its package says; by default that.
+    """
+    wanted = _requirement() if wanted is None else wanted
+    if found is None:
+        return
+    for sign, version in re.findall(r"(!=|>=|<=|==|<|>)\s*([\w.]+)", wanted):
+        is_excluded = sign == "!=" and found == version
+        if is_excluded or (sign == ">=" and _order(found) < _order(version)):
+            what = f"LiteLLM {found} is not to be used: the guard wants {wanted}"
+            yield Finding("error", (), what, f"pip install '{wanted}'")
+
+
+def _requirement() -> str:
+    try:
+        listed = requires(GUARD) or []
+    except PackageNotFoundError:
+        return ""
+    return next((each for each in listed if re.match(r"litellm[!<>=\s]", each)), "")
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

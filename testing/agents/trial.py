@@ -1,0 +1,105 @@
+"""An agent tried on a template, with the guard and without, and what became of every request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from .judged import Judgement, counted, judge
+from .meaning import meant, roles
+from .story import Agent, Told, in_a_word, only_the_task, tell_the_story
+from .world import World
+
+NewAgent = Callable[[str, str, Path, Mapping[str, str]], Agent]
+"""Makes an agent of a proxy's address, a model group, a folder and variables."""
+
+
+class Client(NamedTuple):
+    """An agent on one endpoint.
+
+    Attributes:
+        name: Its name in scripts/agents/versions.txt.
+        title: Its name for people.
+        endpoint: "chat", "messages" or "responses".
+        new: Makes a chat with it.
+        breaks_on: The models on which it does not do its task without the guard.
+    """
+
+    name: str
+    title: str
+    endpoint: str
+    new: NewAgent
+    breaks_on: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.endpoint}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of an agent on a template.
+
+    Attributes:
+        client: The agent.
+        model: The model.
+        told: The whole chat, with the guard.
+        bare: Its task alone, without it.
+        guarded: What becomes of each request of the whole chat with the guard.
+        unguarded: The same without.
+    """
+
+    client: Client
+    model: str
+    told: Told
+    bare: Told
+    guarded: list[Judgement]
+    unguarded: list[Judgement]
+
+    @property
+    def touched(self) -> list[int]:
+        """The requests that were fine as they came, and did not go on as they came."""
+        pairs = zip(self.guarded, self.unguarded, strict=True)
+        return [
+            at
+            for at, (with_guard, without) in enumerate(pairs)
+            if without.outcome == "fine" and (with_guard.sent != without.sent or with_guard.changes)
+        ]
+
+    @property
+    def sends(self) -> str:
+        """The roles of its longest request."""
+        return max((roles(meant(each)) for each in self.told.exchanges), key=len, default="")
+
+    def cell(self) -> str:
+        """Return what became of it, for a table."""
+        repaired = sum(each.changes is not None for each in self.guarded)
+        without = f"{in_a_word(self.bare)}; {counted(self.unguarded)}"
+        return f"{without} → {in_a_word(self.told)}; {counted(self.guarded)}, {repaired} repaired"
+
+
+def try_agent(
+    client: Client, model: str, world: World, folder: Path, environment: Mapping[str, str]
+) -> Trial:
+    """Have an agent's whole chat with the guard, and its task done without.
+
+    Args:
+        client: The agent.
+        model: The model that answers it.
+        world: The backends and proxies.
+        folder: Where the agent's homes are put.
+        environment: Further variables of the agent.
+    """
+    backend = world.backends[model]
+    new = client.new
+    with closing(new(world.guarded.url, model, folder / "guarded", environment)) as agent:
+        told = tell_the_story(agent, backend, world.guarded)
+    with closing(new(world.bare.url, model, folder / "bare", environment)) as agent:
+        bare = only_the_task(agent, backend, world.bare)
+    with_guard, without = (
+        [judge(proxy.target, backend, backend.template, each) for each in told.exchanges]
+        for proxy in (world.guarded, world.bare)
+    )
+    return Trial(client, model, told, bare, with_guard, without)

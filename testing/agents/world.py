@@ -1,0 +1,116 @@
+"""Backends that follow a script, and a LiteLLM proxy in front with the guard and one without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from litellm_role_guard.simulator import create_app
+from litellm_role_guard.simulator.scripted import Prompt, Said, Script
+from litellm_role_guard.template.chat_template import ChatTemplate
+
+from ..proxied import Backend, deployment
+from ..proxies import start_proxy
+from ..real_templates import HOME
+from ..serving import serving
+from .recorder import MODEL_PATHS, Recorder, recording
+
+CONTEXT = 1_000_000
+"""The context length of the models, so that no agent's tools are too many for a simulated one."""
+
+_FILES = {
+    "gemma-3": "trl/chat_templates/gemma3.jinja",
+    "mistral-nemo": "axolotl/utils/chat_templates/templates/mistral_v3_tekken.jinja",
+    "llama3.1": "trl/chat_templates/llama3_1.jinja",
+    "qwen-3": "trl/chat_templates/qwen3.jinja",
+}
+MODELS = tuple(_FILES)
+"""The models, each served with its real chat template.
+
+Were there "llama-3" in a name, LiteLLM would look for a tokenizer at Hugging Face at each request.
+"""
+
+
+class ScriptedBackend(Backend):
+    """A simulated vLLM whose script can be changed.
+
+    Attributes:
+        template: Its chat template.
+        script: What it says.
+    """
+
+    template: ChatTemplate
+    script: Script
+
+    def say(self, prompt: Prompt) -> Said:
+        """Follow the script."""
+        return self.script(prompt)
+
+    def hang(self, *, on: bool) -> None:
+        """Answer nothing any more, or answer again."""
+        fault = {"fault": "hang" if on else None, "paths": list(MODEL_PATHS)}
+        httpx.post(f"{self.url}/control", json=fault).raise_for_status()
+
+
+@dataclass(frozen=True)
+class World:
+    """All that stands behind a client.
+
+    Attributes:
+        backends: The backends, by the names of their models.
+        guarded: The proxy with the guard.
+        bare: The same proxy without it.
+    """
+
+    backends: Mapping[str, ScriptedBackend]
+    guarded: Recorder
+    bare: Recorder
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Run all of it until the block is left.
+
+    Args:
+        folder: Where to put configs and logs.
+    """
+    with ExitStack() as stack:
+        backends = {name: stack.enter_context(_backend(name)) for name in MODELS}
+        recorders = []
+        for name, settings in (("guarded", _GUARD), ("bare", {})):
+            (folder / name).mkdir()
+            config = {
+                "model_list": [deployment(model, backends[model]) for model in MODELS],
+                "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+                **settings,
+            }
+            proxy = stack.enter_context(start_proxy(config, folder / name))
+            recorders.append(stack.enter_context(recording(proxy)))
+        yield World(backends, *recorders)
+
+
+# A first request that came before the backend has told would be repaired by the cautious default.
+_GUARD: dict[str, Any] = {
+    "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
+    "callback_settings": {"role_guard": {"learn_wait": 30.0}},
+}
+
+
+@contextmanager
+def _backend(name: str) -> Iterator[ScriptedBackend]:
+    backend = ScriptedBackend("")
+    backend.template = ChatTemplate.from_path(HOME / "templates" / _FILES[name])
+    app = create_app(
+        backend.template,
+        model=name,
+        max_model_len=CONTEXT,
+        enable_auto_tool_choice=True,
+        script=backend.say,
+    )
+    with serving(app) as backend.url:
+        yield backend

@@ -1,0 +1,68 @@
+"""The agents that are tried: those that ROLE_GUARD_AGENT_NAMES names, or all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testing.agents.clients import CLIENTS
+from testing.agents.table import Table
+from testing.agents.trap import Trap, trap
+from testing.agents.trial import Trial, try_agent
+from testing.agents.world import MODELS, World, world
+from testing.processes import REPOSITORY
+
+NAMES = os.environ.get("ROLE_GUARD_AGENT_NAMES", "").split() or {each.name for each in CLIENTS}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try each agent on each model."""
+    if "trial" in metafunc.fixturenames:
+        pairs = [
+            pytest.param((client, model), id=f"{client}-{model}")
+            for client in CLIENTS
+            if client.name in NAMES
+            for model in MODELS
+        ]
+        metafunc.parametrize("trial", pairs, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def the_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Run the backends and both proxies."""
+    with world(tmp_path_factory.mktemp("world")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def the_trap() -> Iterator[Trap]:
+    """Catch what an agent asks of other machines."""
+    with trap() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def the_table() -> Iterator[Table]:
+    """Write what was seen into docs/agents.md."""
+    table = Table(REPOSITORY / "docs" / "agents.md")
+    yield table
+    table.write()
+
+
+@pytest.fixture(scope="session")
+def trial(
+    request: pytest.FixtureRequest,
+    the_world: World,
+    the_trap: Trap,
+    the_table: Table,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Trial:
+    """Try one agent on one model."""
+    client, model = request.param
+    folder: Path = tmp_path_factory.mktemp(f"{client}-{model}")
+    tried = try_agent(client, model, the_world, folder, the_trap.environment())
+    the_table.add(tried)
+    return tried
