@@ -16,6 +16,7 @@ from .guarded_groups import GuardedGroups
 from .litellm_internals import PROVIDER
 from .profile_refresher import AT_ONCE, ProfileRefresher
 from .request import LiteLLMRequest
+from .steering import NOT_STEERED
 
 ROUTER_POLL_SECONDS = 0.02
 """How often to look whether the proxy has built its router, which it tells nobody."""
@@ -116,8 +117,8 @@ class WarmUp:
     def _target(self, request: LiteLLMRequest) -> _Target | None:
         if "*" in request.key[1]:
             return None
-        deployment = self._groups.deployment(request)
-        if deployment.learner is None or deployment.settings.mode == "off":
+        deployment, settings = self._groups.deployment(request, NOT_STEERED)
+        if deployment.learner is None or settings.mode == "off":
             return None
         return _Target(request, deployment.learner)
 
