@@ -22,7 +22,13 @@ from .turn import Turn
 
 def normalize_tool_calls(turns: list[Turn], context: RepairContext) -> StepResult:
     """Bring tool calls into a form that is read, or write them out as text."""
+    if not any(map(_is_of_a_round, turns)):
+        return StepResult(turns, [])  # as of most that need a repair
     return run_steps(_steps(context.policy), turns, context)
+
+
+def _is_of_a_round(turn: Turn) -> bool:
+    return turn.kind in ("call", "tool") or "function_call" in turn.message
 
 
 def _steps(policy: RepairPolicy) -> list[Step]:
@@ -68,8 +74,6 @@ def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResul
     """Write out the calls that no template is shown: vLLM drops malformed arguments."""
     made: list[Turn] = []
     changes: list[Change] = []
-    if not any(turn.kind == "call" or "function_call" in turn.message for turn in turns):
-        return StepResult(turns, changes)
     for turn in turns:
         why = _why_unshown(turn.message)
         if why is not None:
