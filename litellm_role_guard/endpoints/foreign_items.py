@@ -9,7 +9,7 @@ that are yet to come. So the fields of an item tell what it becomes, not a list 
     a call                  `call_id`, or a type that ends with `_call`: a function_call
     a call without call_id  the provider itself ran it: a function_call and its output
     an output               a type that ends with `_output`: a function_call_output
-    an item_reference       nothing; a known one was replaced before (`ResponseStore.resolved`)
+    an item_reference       nothing: the items it refers to are not kept
     any other               a user message, labelled with the item's type
     what nobody can read    nothing: encrypted content, and an item in which nothing else is
 """
@@ -125,7 +125,7 @@ class _Translator:
         elif "role" in item and ("content" in item or kind in _MESSAGE_TYPES):
             yield from self._message(at, item)
         elif is_reference(item):
-            self._leave_out(at, "neither the guard nor the backend knows the item it refers to")
+            self._leave_out(at, "the item it refers to is not known")
         elif str(kind).endswith("_output"):
             yield self._output(at, item)
         elif _string(item, "call_id") or str(kind).endswith("_call"):

@@ -42,7 +42,7 @@ def find_input_error(
             if reason is not None:
                 return f"input[{position}]: {reason}"
     conversation = ResponsesInput(request_input, instructions)
-    said = [_SAYS_SOMETHING] if continued or _has_reference(request_input) else []
+    said = [_SAYS_SOMETHING] if continued else []
     fault = find_validation_error([*conversation.messages, *said], extra_roles=extra_roles)
     if fault is None:
         return None
@@ -55,13 +55,6 @@ def find_input_error(
 def nothing_left(conversation: ResponsesInput) -> str:
     """Say why an input without any message is left with none."""
     return f"{conversation.changes[0].why}; nothing else is in the input"
-
-
-def _has_reference(request_input: str | Sequence[object]) -> bool:
-    # What it refers to is looked up once it is known who answers.
-    return not isinstance(request_input, str) and any(
-        is_reference(as_mapping(item)) for item in request_input
-    )
 
 
 def _item_fault(item: object, extra_roles: Iterable[str]) -> str | None:

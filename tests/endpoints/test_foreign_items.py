@@ -62,11 +62,21 @@ def test_what_no_model_can_read_is_left_out_and_reported(kind: str) -> None:
     assert explain([change], conversation.location).startswith("items: input[1] is left out")
 
 
-@pytest.mark.parametrize("kind", sorted(set(UNREADABLE) - {"item_reference", "a bare reference"}))
+REFERENCES = {"item_reference", "a bare reference"}
+
+
+@pytest.mark.parametrize("kind", sorted(set(UNREADABLE) - REFERENCES))
 def test_an_input_of_nothing_that_can_be_read_is_a_fault_that_says_so(kind: str) -> None:
     """There is nobody to answer."""
     fault = find_input_error([UNREADABLE[kind]], None)
     assert str(fault).startswith("input[0] is left out: no model can read")
+
+
+@pytest.mark.parametrize("kind", sorted(REFERENCES))
+def test_an_input_of_references_alone_is_a_fault_that_says_so(kind: str) -> None:
+    """The items that they refer to are not kept, and vLLM would be sent nothing."""
+    fault = find_input_error([UNREADABLE[kind]], None)
+    assert str(fault).startswith("input[0] is left out: the item it refers to is not known")
 
 
 def test_a_search_of_the_providers_own_is_a_call_with_its_output() -> None:
