@@ -82,7 +82,7 @@ async def check_up(config: ProxyConfig, path: Path, *, offline: bool) -> Checkup
     settings = global_settings(config)
     findings = [
         *version_faults(installed("litellm")),
-        *not_loaded(config, path.parent),
+        *not_loaded(config),
         *config_faults(config),
     ]
     about, backends = versions(), list[BackendReport]()

@@ -30,6 +30,7 @@ class ProxyConfig:
         files: The files that it was read from, the first is the one that was named.
         places: The file and the line of each key, as far as known.
         is_litellms: Whether LiteLLM itself has resolved it.
+        folder: Where the file that was named is; None for a config without files.
     """
 
     written: Mapping[str, Any]
@@ -37,6 +38,7 @@ class ProxyConfig:
     files: Sequence[YamlFile] = ()
     places: Mapping[KeyPath, tuple[str, int]] = field(default_factory=dict)
     is_litellms: bool = False
+    folder: Path | None = None
 
     @classmethod
     def of_data(cls, data: Mapping[str, Any]) -> ProxyConfig:
@@ -62,7 +64,7 @@ class ProxyConfig:
         """
         files, merged, places = _with_includes(path)
         known = dict(resolve(merged, variables.get)) if resolved is None else resolved
-        return cls(merged, known, files, places, resolved is not None)
+        return cls(merged, known, files, places, resolved is not None, path.parent)
 
     def mapping(self, *path: str | int) -> Mapping[str, Any]:
         """Return the mapping at a path of the resolved config; an empty one if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,18 +41,13 @@ def loading_faults(config: ProxyConfig) -> Iterator[Finding]:
             yield _elsewhere(path, bool(right))
 
 
-def not_loaded(config: ProxyConfig, folder: Path) -> Iterator[Finding]:
-    """Yield why the guard is not put in at all, for who is not the guard itself.
-
-    Args:
-        config: The config.
-        folder: Where its file is, whose modules come before installed ones.
-    """
-    shadow = folder / f"{PACKAGE}.py"
-    if shadow.exists():
-        what = f"{shadow.name} beside the config is loaded in place of the installed package"
+def not_loaded(config: ProxyConfig) -> Iterator[Finding]:
+    """Yield why the guard is not put in at all, for who is not the guard itself."""
+    if _is_beside(config, PACKAGE):
+        what = f"{PACKAGE}.py beside the config is loaded in place of the installed package"
         yield Finding("error", CALLBACKS, what, "another name for that file")
-    if not list(_named(config)) and not list(replaced_sections(config)):
+    is_put_in = bool(_named(config)) or _is_put_in_by_a_module(config)
+    if not is_put_in and not list(replaced_sections(config)):
         what = "no line puts the guard in, so that it does nothing"
         yield Finding("error", CALLBACKS, what, f"litellm_settings: {{{LINE}}}")
 
@@ -90,6 +86,7 @@ def _named(config: ProxyConfig) -> list[tuple[KeyPath, str]]:
         and path[:1] != (CALLBACK_SETTINGS,)
         and path[-1] != "guardrail_name"
         and _is_nearly_ours(value)
+        and not _is_their_own(value, config)
     ]
 
 
@@ -98,6 +95,34 @@ def _is_nearly_ours(name: str) -> bool:
         return False
     module = name.strip().partition(".")[0].replace("-", "_").lower()
     return bool(difflib.get_close_matches(module, [PACKAGE, KEY], cutoff=0.8))
+
+
+def _is_their_own(name: str, config: ProxyConfig) -> bool:
+    """Return whether a name leads to another module that is there: one of the operator's own."""
+    module = name.strip().rpartition(".")[0]
+    top = module.partition(".")[0]
+    if not top or top == PACKAGE:
+        return False
+    return _is_beside(config, module) or importlib.util.find_spec(top) is not None
+
+
+def _is_beside(config: ProxyConfig, module: str) -> bool:
+    """Return whether a module is a file beside the config, which comes before installed ones."""
+    return config.folder is not None and _file_of(config.folder, module).is_file()
+
+
+def _is_put_in_by_a_module(config: ProxyConfig) -> bool:
+    """Return whether a callback comes from a file beside the config that speaks of the guard."""
+    for name in _strings(at(config.written, CALLBACKS)):
+        if config.folder is not None and isinstance(name, str):
+            file = _file_of(config.folder, name.rpartition(".")[0])
+            if file.is_file() and PACKAGE in file.read_text(errors="replace"):
+                return True
+    return False
+
+
+def _file_of(folder: Path, module: str) -> Path:
+    return folder.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def _is_callback(path: KeyPath) -> bool:
