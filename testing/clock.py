@@ -50,3 +50,15 @@ class Clock:
     def put_forward(self, seconds: float = 1000.0) -> None:
         """Let time pass: by default more than any cooldown, and less than a profile's age."""
         self._ahead += seconds
+
+
+class StoppedClock(Clock):
+    """A time that passes only where a test lets it: how long things take makes no difference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self._now + self._ahead

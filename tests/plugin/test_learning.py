@@ -16,7 +16,7 @@ from litellm.exceptions import BadRequestError
 from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard, TemplateProfile
-from testing.clock import Clock
+from testing.clock import StoppedClock
 from testing.gpu import NO_TOOLS, PLAIN, RIDDLE, SHOUTING, STRICT, USER, WITH_TOOLS, Gpu, gpu
 
 REPLY = {"role": "assistant", "content": "hello"}
@@ -27,7 +27,7 @@ RUN = [USER, REPLY, USER, {"role": "user", "content": "still there?"}]
 def guard() -> Iterator[RoleGuard]:
     """Give a guard that LiteLLM calls, patient enough for slow machines."""
     before = litellm.callbacks
-    made = RoleGuard(clock=Clock(), learn_wait=30)
+    made = RoleGuard(clock=StoppedClock(), learn_wait=30)
     litellm.callbacks = [made]
     yield made
     litellm.callbacks = before
@@ -56,7 +56,7 @@ def profiles(guard: RoleGuard) -> list[TemplateProfile]:
 
 def rested(guard: RoleGuard) -> None:
     """Let the time pass in which a refusal is no reason to ask again."""
-    assert isinstance(guard._clock, Clock)
+    assert isinstance(guard._clock, StoppedClock)
     guard._clock.put_forward()
 
 
