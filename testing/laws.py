@@ -57,7 +57,7 @@ class Conversation:
 
 
 @st.composite
-def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
+def conversations(draw: st.DrawFn, *, rough: bool = False, images: bool = True) -> Conversation:
     """Give conversations of 1 to 14 messages, of all roles in any order.
 
     Args:
@@ -65,16 +65,18 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
         rough: Whether some contents are null or empty, some hold an image, some speakers have
             names, some arguments are cut short or no object, some calls share an id, and some tool
             results answer no call, come in another order, behind the next message or are missing.
+        images: Whether rough ones hold images, which a model without eyes refuses.
     """
     drawn = Conversation([], [])
     messages, mark = drawn.messages, drawn.new_mark
+    shows = rough and images
 
     def content(kind: str) -> Any:
         forms = ["text"] * 5 + ["parts", "spaced"] + (["", "null", "none"] if rough else [])
         form = draw(st.sampled_from(forms))
         if form == "parts":
             said = [{"type": "text", "text": mark()} for _ in range(draw(st.integers(1, 3)))]
-            return said + [IMAGE] * (rough and kind == "user" and draw(st.integers(0, 3)) == 0)
+            return said + [IMAGE] * (shows and kind == "user" and draw(st.integers(0, 3)) == 0)
         if form in ("text", "spaced"):
             return mark() if form == "text" else f" {mark()}\n"
         return {"": "", "null": None, "none": []}[form]
@@ -125,8 +127,8 @@ def conversations(draw: st.DrawFn, *, rough: bool = False) -> Conversation:
             continue
         for result in draw(st.permutations(results + late)) if late else results:
             said = {"type": "text", "text": mark()}
-            shows = rough and draw(st.integers(0, 9)) == 0
-            messages.append({**result, "content": [said, IMAGE] if shows else said["text"]})
+            has_image = shows and draw(st.integers(0, 9)) == 0
+            messages.append({**result, "content": [said, IMAGE] if has_image else said["text"]})
         late.clear()
     return drawn
 

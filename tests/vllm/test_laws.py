@@ -88,7 +88,9 @@ def learnt(path: Path) -> tuple[str, TemplateProfile]:
 @pytest.mark.parametrize("path", REAL, ids=name)
 @given(
     talks=st.lists(
-        st.tuples(conversations(rough=True), st.booleans()), min_size=AT_ONCE, max_size=AT_ONCE
+        st.tuples(conversations(rough=True, images=False), st.booleans()),
+        min_size=AT_ONCE,
+        max_size=AT_ONCE,
     )
 )
 @settings(
