@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 
-from litellm_role_guard.messages.message import has_media, is_empty, tool_calls
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
+from testing.exemptions import unexpected
 from testing.laws import Conversation, broken_laws, conversations, unstable_prefixes
 from testing.learnt import learnt
 from testing.real_templates import REAL, name
@@ -26,40 +25,6 @@ DIALOGUES = [path for path in OURS if path.stem != "last_words"]
 many = examples(quick=15, full=200)
 
 
-class Exemption(NamedTuple):
-    """A law that the repair of some conversations is known to break."""
-
-    law: str
-    holds_for: Callable[[list[dict[str, Any]]], bool]
-
-
-def _has_empty(messages: list[dict[str, Any]]) -> bool:
-    return any(is_empty(message) for message in messages)
-
-
-# Named exemptions of 2026-11-26, each of a template and a kind of conversation.
-EXEMPT = {
-    # No rule about what follows what tells which last message is shown alone.
-    "axolotl-last_words": Exemption("minimal", lambda messages: True),
-    # Of late system messages it reads one, and an empty one does not count.
-    "trl-cohere2": Exemption("minimal", _has_empty),
-    # A developer message behind an empty result alone is printed by its name.
-    "axolotl-gemma4": Exemption("right", lambda messages: is_empty(messages[0])),
-    "trl-gemma4": Exemption("right", lambda messages: is_empty(messages[0])),
-    # An empty developer message hides the result of no call behind it.
-    "trl-diffusion_gemma": Exemption("whole", _has_empty),
-    "axolotl-gemma4_v5": Exemption("whole", _has_empty),
-    # It refuses an image beside any system message, and writes results as JSON.
-    "axolotl-llama3_2_vision": Exemption("", lambda messages: any(map(has_media, messages))),
-    # It numbers the calls itself, whatever their ids are.
-    "axolotl-command_a_tool_use": Exemption(
-        "minimal", lambda messages: any(map(tool_calls, messages))
-    ),
-    # It takes a result across a user's words, which the profile does not ask about.
-    "trl-gptoss": Exemption("minimal", lambda messages: any(map(tool_calls, messages))),
-}
-
-
 @pytest.mark.parametrize("path", [*OURS, *REAL], ids=name)
 @given(conversation=conversations(rough=True))
 @many
@@ -69,12 +34,9 @@ def test_every_conversation_is_repaired_within_the_laws(
     """Accepted, whole, minimal, pure, idempotent, and no text in a turn of more authority."""
     assume(find_validation_error(conversation.messages) is None)
     template, profile = learnt(path)
-    exempt = EXEMPT.get(name(path))
     for tools in (False, True):
-        broken = list(broken_laws(template, profile, conversation, tools=tools))
-        if exempt and exempt.holds_for(conversation.messages):
-            broken = [law for law in broken if not law.startswith(exempt.law)]
-        assert broken == []
+        broken = broken_laws(template, profile, conversation, tools=tools)
+        assert list(unexpected(broken, name(path), conversation.messages)) == []
 
 
 @pytest.mark.parametrize("path", [*DIALOGUES, *REAL], ids=name)
