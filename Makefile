@@ -19,7 +19,7 @@ install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --compile-bytecode
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,9 @@ bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and sa
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory observing_time summary; do \
 	  echo "== $$part"; $(BIN)/python -m benchmarks.$$part || exit 1; done
+
+growth: $(BIN)/.ready  ## measure how time grows with a request's size, place by place (4 minutes)
+	@$(BIN)/python -m benchmarks.growth
 
 lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; the files' sizes
 	@$(BIN)/ruff check .

@@ -80,7 +80,7 @@ class ChatConversation:
 
     def _flatten_thoughts(self) -> None:
         """Write each thought in parts of its own as one text, the only form that vLLM takes."""
-        nested = [at for at, message in enumerate(self.messages) if _has_nested_thought(message)]
+        nested = {at for at, message in enumerate(self.messages) if _has_nested_thought(message)}
         if not nested:
             return
         self.messages = [
@@ -88,7 +88,7 @@ class ChatConversation:
             for at, message in enumerate(self.messages)
         ]
         why = "vLLM takes a thought as one text only"
-        self.changes = tuple(Change("content", (at,), why) for at in nested)
+        self.changes = tuple(Change("content", (at,), why) for at in sorted(nested))
 
     def _read_as_sent(self) -> None:
         """Read the messages that LiteLLM would make of these: pictures in a result move behind it.

@@ -8,7 +8,7 @@ they are there; a developer message reaches the template as one.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..messages.message import Message, call_arguments, has_media, plain_text, tool_calls
@@ -49,7 +49,7 @@ class ResponsesInput:
     """
 
     def __init__(self, request_input: str | Sequence[Any], instructions: str | None) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[dict[str, Any]] = []
         self.changes: tuple[Change, ...] = ()
         self.prefill = False
         self.labelled: set[int] = set()
@@ -59,6 +59,7 @@ class ResponsesInput:
         self._sources: list[list[int]] = []  # by message: the positions of its items
         self._rewritten: set[int] = set()  # messages that cannot be sent as their items are
         self._calls: dict[int, Any] = {}  # by identity of a call's function: the call's item
+        self._glued_calls: list[Any] = []  # those of the last message that were glued to it
         if instructions:
             self._add({"role": "system", "content": instructions})
         if isinstance(request_input, str):
@@ -74,12 +75,14 @@ class ResponsesInput:
             ]
             items = [made.item for made in translation.items]
         self.prefill = bool(items) and is_unfinished(items[-1])
+        changes: list[Change] = []
         for position, item in enumerate(items):
-            self._read(position, item)
+            changes += self._read(position, item)
             if translation is not None:
-                self._note_translation(translation.items[position])
+                changes += self._note_translation(translation.items[position])
         if translation is not None:
-            self.changes += tuple(Change("items", (), why) for why in translation.left_out)
+            changes += (Change("items", (), why) for why in translation.left_out)
+        self.changes = tuple(changes)
 
     def location(self, message: int) -> str:
         """Name the place in the request where a message comes from: its first item."""
@@ -131,15 +134,21 @@ class ResponsesInput:
         """Put a field into the last message, where vLLM would: it is an assistant's, without it."""
         if not self.messages or self.messages[-1].get("role") != "assistant":
             return False
+        last = self.messages[-1]
         if key == "tool_calls":
-            value = [*(self.messages[-1].get(key) or ()), *value]
-        elif self.messages[-1].get(key) is not None:
+            # Appended to: to copy the list for each call would take the square of their number.
+            if last.get(key) is not self._glued_calls:
+                self._glued_calls = list(last.get(key) or ())
+            self._glued_calls += value
+            value = self._glued_calls
+        elif last.get(key) is not None:
             return False
-        self.messages[-1] = {**self.messages[-1], key: value}
+        last[key] = value
         self._sources[-1].append(source)
         return True
 
-    def _read(self, position: int, item: Mapping[str, Any]) -> None:
+    def _read(self, position: int, item: Mapping[str, Any]) -> Iterator[Change]:
+        """Read an item; yield what has to change of it whatever the template is."""
         kind = item.get("type")
         if kind == CALL:
             call = call_of(item)
@@ -152,7 +161,7 @@ class ResponsesInput:
             why = why_rewritten(item)
             if why is not None:
                 self._rewritten.add(len(self.messages) - 1)
-                self._note("content", why)
+                yield self._change("content", why)
 
     def _read_message(self, position: int, item: Mapping[str, Any]) -> None:
         if item.get("role") == "assistant" and not is_own_message(item):
@@ -171,14 +180,14 @@ class ResponsesInput:
         if not self._extend(position, key, value):
             self._add({"role": "assistant", key: value}, position)
 
-    def _note(self, what: str, why: str) -> None:
-        self.changes += (Change(what, (len(self.messages) - 1,), why),)
+    def _change(self, what: str, why: str) -> Change:
+        return Change(what, (len(self.messages) - 1,), why)
 
-    def _note_translation(self, made: TranslatedItem) -> None:
-        if made.why is not None:
-            self._note("items", made.why)
+    def _note_translation(self, made: TranslatedItem) -> Iterator[Change]:
         if made.labelled:
             self.labelled.add(len(self.messages) - 1)
+        if made.why is not None:
+            yield self._change("items", made.why)
 
     def _written(self, message: Message, origin: int | None) -> list[Any]:
         """Write a message as items: those that it was read from, or new ones."""

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .rules import Rules, strict_turns
@@ -66,6 +67,11 @@ MAX_WORDS = 2000
 """How many characters of an error are read. The longest refusal of a template has some 200."""
 
 
+MAX_NAMED = 8
+"""In how many different words an error may name a fault; those behind are not looked for in what
+the client said, which may be long."""
+
+
 _WITH_PLAIN_TURNS = (
     "start",
     "leading_system",
@@ -89,8 +95,8 @@ def read_refusal(text: str, said: str = "") -> Refusal | None:
         return None
     said = said.casefold()
     for family, pattern in _PATTERNS.items():
-        named = {found.group().casefold() for found in pattern.finditer(text)}
-        if any(words not in said for words in named):
+        named = dict.fromkeys(found.group().casefold() for found in pattern.finditer(text))
+        if any(words not in said for words in islice(named, MAX_NAMED)):
             return Refusal(family)
     return None
 

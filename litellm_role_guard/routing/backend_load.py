@@ -47,7 +47,8 @@ MAX_BACKENDS = 4096
 """How many backends are remembered."""
 
 
-_LABELS = r"\{((?:[^}\"\\]|\"(?:[^\"\\]|\\.)*\")*)\}"
+# No label goes past its line: each line would else be read to the end of a hostile answer.
+_LABELS = r"\{((?:[^}\"\\\n]|\"(?:[^\"\\\n]|\\.)*\")*)\}"
 
 _REQUESTS = re.compile(
     rf"^vllm:num_requests_(?:running|waiting)(?:{_LABELS})?[ \t]+(\S+)", re.MULTILINE

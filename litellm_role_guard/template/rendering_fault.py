@@ -41,15 +41,55 @@ def rendering_fault(
         )
     except TemplateRefused as refusal:
         return str(refusal)
-    return None if all(_is_in(prompt, text) for text in _looked_for(meant)) else ""
+    search = _Search(prompt)
+    return None if all(map(search.finds, _looked_for(meant))) else ""
 
 
-def _is_in(prompt: str, text: str) -> bool:
-    # Templates write a tool's result, among others, as JSON or as Python writes it.
-    return text in prompt or any(
-        written[1:-1] in prompt
-        for written in (json.dumps(text, ensure_ascii=False), json.dumps(text), repr(text))
-    )
+MAX_READS = 256
+"""How many times its own length is read of a prompt, in search of texts that stand in another order
+than they were said in. What is looked for beyond that counts as found: a client that says thousands
+of texts for a template to move gets no time for it."""
+
+_FIRST_LOOK = 256
+
+
+class _Search:
+    """Looks for the texts of a conversation in its prompt, in time that grows with the prompt.
+
+    Most stand in order, so that each is looked for behind the one before. One that was moved is
+    looked for in all of the prompt, and the next one behind it.
+    """
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._at = 0
+        self._left = MAX_READS * len(prompt)
+
+    def finds(self, text: str) -> bool:
+        """Return whether a text is in the prompt; a template may write it as JSON or as Python."""
+        written = (json.dumps(text, ensure_ascii=False), json.dumps(text), repr(text))
+        forms = tuple(dict.fromkeys((text, *(form[1:-1] for form in written))))
+        if self._left <= 0 or self._finds(forms, self._at, len(self._prompt)):
+            return True
+        return self._finds(forms, 0, self._at)
+
+    def _finds(self, forms: Sequence[str], begin: int, last: int) -> bool:
+        """Look for a text that begins in a range, further and further: no form may be read to the
+        end where another one is near."""
+        size = _FIRST_LOOK
+        while begin < last:
+            size = min(size, last - begin)
+            found = []
+            for form in forms:
+                place = self._prompt.find(form, begin, begin + size + len(form))
+                self._left -= size if place < 0 else place - begin
+                if place >= 0:
+                    found.append(place + len(form))
+            if found:
+                self._at = min(found)
+                return True
+            begin, size = begin + size, 2 * size
+        return False
 
 
 def _looked_for(messages: Sequence[Message]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard.profile.refusals import read_refusal, teach
+from litellm_role_guard.profile.refusals import MAX_NAMED, Refusal, read_refusal, teach
 from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 
@@ -143,3 +143,12 @@ def test_tools_stay_tools_after_a_refusal_that_is_about_the_turn_after_a_result(
     roles = [message["role"] for message in repair(interrupted, profile).messages]
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
     assert repair(complete, profile).messages is complete
+
+
+def test_a_refusal_of_many_faults_is_compared_with_little_of_what_was_said() -> None:
+    """Of an error that names a fault in many words a few are looked for in the client's words,
+    which may be megabytes."""
+    words = " ".join(f"unexpected role x{at} after role" for at in range(50))
+    few = " ".join(f"unexpected role x{at} after role" for at in range(MAX_NAMED))
+    assert read_refusal(words, few) is None
+    assert read_refusal(words) == Refusal("turns")

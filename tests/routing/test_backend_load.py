@@ -63,6 +63,12 @@ class TestReading:
         """Another server's metrics, a page, or a value that is no number."""
         assert requests_of(text, "m") is None
 
+    def test_a_label_ends_with_its_line(self) -> None:
+        """What one line leaves open does not swallow the next, or each would be read to the end."""
+        open_line = 'vllm:num_requests_running{model_name="m'
+        told = 'vllm:num_requests_running{model_name="m"} 3'
+        assert requests_of(f"{open_line}\n{told}", "m") == 3
+
     @given(st.text(max_size=300))
     def test_any_text_can_be_read(self, text: str) -> None:
         """Whatever is there, it is a count or nothing, and nothing where no metric stands."""
