@@ -17,6 +17,12 @@ from ..template.errors import TemplateInvalid
 if TYPE_CHECKING:
     from ..backend.backend import Backend
 
+TEMPLATE_SOURCES = (
+    "a .jinja file, a tokenizer_config.json, a GGUF file, a model directory, or a model in the "
+    "Hugging Face cache (google/gemma-3-12b-it, or its folder)"
+)
+"""What `load_template` takes, for the help of a command."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -41,8 +47,7 @@ def template_or_backend(command: _Command) -> _Command:
         click.option(
             "--template",
             type=click.Path(path_type=Path),
-            help="The template to ask: a .jinja file, a tokenizer_config.json or a model "
-            "directory.",
+            help=f"The template to ask: {TEMPLATE_SOURCES}.",
         ),
     ):
         command = option(command)
@@ -88,8 +93,8 @@ def load_template(path: Path | None) -> ChatTemplate:
     """Return the chat template at a path.
 
     Args:
-        path: A .jinja file, a tokenizer_config.json or a model directory; None for the strict
-            template that ships with the package.
+        path: Where it is, see `ChatTemplate.from_path`; None for the strict template that ships
+            with the package.
 
     Raises:
         BadStart: There is no template that can be read.

@@ -15,6 +15,7 @@ from .simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="litellm-role-guard", message="%(package)s %(version)s")
 def main() -> None:
     """Chat histories that a vLLM backend takes and reads."""
 

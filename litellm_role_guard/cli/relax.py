@@ -10,6 +10,7 @@ import click
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
+from ..template.model_files import cached_model
 from .common import BadStart, backend_at, load_template
 
 
@@ -20,40 +21,78 @@ from .common import BadStart, backend_at, load_template
 )
 @click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The backend's API key.")
 @click.option(
+    "--hf-cache",
+    metavar="NAME",
+    help="The name of a model in the Hugging Face cache instead; nothing is downloaded.",
+)
+@click.option(
+    "--named",
+    type=click.Choice(["default", "tool_use"]),
+    help="Which one, where the model has a second template for requests with tools.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
-    required=True,
-    help="The file to write; - for the standard output.",
+    default="-",
+    help="The file to write.  [default: the standard output]",
 )
-def relax(template: Path | None, backend: str | None, api_key: str | None, output: Path) -> None:
+def relax(
+    template: Path | None,
+    backend: str | None,
+    api_key: str | None,
+    hf_cache: str | None,
+    named: str | None,
+    output: Path,
+) -> None:
     """Write a lenient template for `vllm serve --chat-template`.
 
-    TEMPLATE is a .jinja file, a tokenizer_config.json or a model directory. The result makes the
-    repairs that this template needs, then renders as it does.
+    TEMPLATE is a .jinja file, a tokenizer_config.json, a GGUF file, a model directory, or a model
+    in the Hugging Face cache by its name or folder. The result makes the repairs that this
+    template needs, then renders as it does.
 
     \b
       role-guard relax /models/gemma-3 -o relaxed.jinja
-      vllm serve /models/gemma-3 --chat-template relaxed.jinja
+      role-guard relax --hf-cache google/gemma-3-12b-it -o relaxed.jinja
+      vllm serve google/gemma-3-12b-it --chat-template relaxed.jinja
     """
     from ..relax.relax import NotRelaxable
     from ..relax.relax import relax as relaxed
 
-    if (template is None) == (backend is None):
-        raise click.UsageError("give either TEMPLATE or --backend")
+    if [template, backend, hf_cache].count(None) != 2:
+        raise click.UsageError("give one of TEMPLATE, --hf-cache and --backend")
     if backend is not None:
         original, source = asyncio.run(_shown_template(backend, api_key)), backend
+    elif hf_cache is not None:
+        original, source = load_template(_cached(hf_cache)), hf_cache
     else:
         original, source = load_template(template), template.name if template is not None else ""
+    if named is not None:
+        original, source = _named(original, named, source), f"{source}, {named}"
     try:
         text = relaxed(original, TemplateProfile.learn(original), source=source)
     except NotRelaxable as error:
-        raise BadStart(f"{template or backend}: {error}") from error
+        raise BadStart(f"{source}: {error}") from error
     try:
         with click.open_file(str(output), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise BadStart(f"{output}: {error.strerror}") from error
+
+
+def _cached(name: str) -> Path:
+    try:
+        return cached_model(name)
+    except OSError as error:
+        raise BadStart(f"--hf-cache {name}: {error.strerror}") from error
+
+
+def _named(template: ChatTemplate, name: str, source: str) -> ChatTemplate:
+    if template.tool_use is None:
+        raise BadStart(f"{source}: has one template only, so that --named names none")
+    if name == "tool_use":
+        return template.tool_use
+    return ChatTemplate(template.text, special_tokens=template.special_tokens)
 
 
 async def _shown_template(backend: str, api_key: str | None) -> ChatTemplate:

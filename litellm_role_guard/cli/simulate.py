@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from .common import BadStart, load_template
+from .common import TEMPLATE_SOURCES, BadStart, load_template
 
 
 @click.command()
 @click.option(
     "--chat-template",
     type=click.Path(path_type=Path),
-    help="The template to render: a .jinja file, a tokenizer_config.json or a model directory."
-    "  [default: a strict one that ships with the package]",
+    help=f"The template to render: {TEMPLATE_SOURCES}.  [default: a strict one that ships with the "
+    "package]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(

@@ -78,8 +78,9 @@ class DeploymentSettings(BaseModel):
     )
     chat_template: str | None = Field(
         default=None,
-        description="Path of the backend's chat template: a .jinja file, a "
-        "tokenizer_config.json or a model directory. Without it the guard is cautious.",
+        description="Where the backend's chat template is: a .jinja file, a tokenizer_config.json, "
+        "a GGUF file, a model directory, or a model in the Hugging Face cache by its name or "
+        "folder. Without it the backend is asked.",
     )
     separator: str = Field(
         default="\n\n", description="What stands between the texts of messages that are joined."

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -198,7 +197,7 @@ class _Examination:
         seconds = time.perf_counter() - started
         self._facts["profile"] = f"{summary(live)} (asked in {seconds:.1f} s)"
         if name is not None and not backend.fields:
-            local = learn_from_template(ChatTemplate.from_path(Path(name).expanduser()))
+            local = learn_from_template(ChatTemplate.from_path(name))
             if _without_media(local) != _without_media(live):
                 what = f"{name} is not the template that the backend renders"
                 path = (*self._path, "model_info", KEY, "chat_template")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from ..config.deployment import ConfiguredDeployment
 from ..config.proxy_config import ProxyConfig
@@ -116,7 +115,7 @@ def _unusable(written: object, path: KeyPath, model: type[DeploymentSettings]) -
     name = written.get("chat_template")
     if isinstance(name, str):
         try:
-            ChatTemplate.from_path(Path(name).expanduser())
+            ChatTemplate.from_path(name)
         except (OSError, RuntimeError, ValueError) as error:
             # RuntimeError: no such user's home. ValueError: TemplateInvalid, or no UTF-8.
             yield Finding("fatal", (*path, "chat_template"), f"{name}: {error}")

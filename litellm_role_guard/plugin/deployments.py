@@ -6,7 +6,6 @@ import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ..backend.address import shown_address
@@ -324,7 +323,7 @@ class Deployments:
             return self._untold(settings, metrics)
         if name not in self._templates:
             try:
-                template = ChatTemplate.from_path(Path(name).expanduser())
+                template = ChatTemplate.from_path(name)
             except (OSError, RuntimeError, ValueError) as error:
                 # RuntimeError: no such user's home. ValueError: TemplateInvalid, or no UTF-8.
                 raise SettingsError(f"{path}.chat_template: {name}: {error}") from None

@@ -48,7 +48,9 @@ def relax(template: ChatTemplate, profile: TemplateProfile, *, source: str) -> s
     if MADE_BY in template.text:
         raise NotRelaxable(f"was {MADE_BY} already")
     if template.tool_use is not None:
-        raise NotRelaxable("has a second template for tools; relax each as a .jinja file")
+        raise NotRelaxable(
+            "has a second template for tools; relax each, with --named default and --named tool_use"
+        )
     policies = [RepairPolicy.of(profile.rules(tools=tools)) for tools in (False, True)]
     tables = [_table(policy) for policy in policies]
     written = json.dumps(tables[0], indent=1)

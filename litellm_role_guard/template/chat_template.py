@@ -22,7 +22,14 @@ from .content_format import ContentFormat, detect_content_format
 from .environment import ENVIRONMENT, compile_template, error_reason
 from .errors import TemplateInvalid, TemplateRefused
 from .final_message import cut_at_mark, mark_final_message
-from .tokenizer_config import read_json_object, special_tokens_beside, special_tokens_of
+from .gguf_file import gguf_tokenizer
+from .model_files import NAMED_TEMPLATES, template_file
+from .tokenizer_config import (
+    named_templates,
+    read_json_object,
+    special_tokens_beside,
+    special_tokens_of,
+)
 from .vllm_messages import (
     as_tool,
     fold_developer,
@@ -74,29 +81,35 @@ class ChatTemplate:
 
     @classmethod
     def from_path(cls, path: str | Path) -> ChatTemplate:
-        """Load a template from a .jinja file, a tokenizer_config.json or a model directory.
+        """Load a template from where people have it. Nothing is downloaded.
 
-        A model directory is read in transformers' order: `chat_template.jinja`,
-        `chat_template.json`, `tokenizer_config.json`. Special tokens come from the
-        `tokenizer_config.json` beside the template, where there is one.
+        Special tokens come from the `tokenizer_config.json` beside the template, where there is
+        one. A template named `tool_use`, in the same file or in `additional_chat_templates/`, is
+        for requests with tools, as in transformers.
+
+        Args:
+            path: A .jinja file, a tokenizer_config.json, a GGUF file, a model directory, or a
+                model in the Hugging Face cache by its folder or its name
+                (`google/gemma-3-12b-it`); see `template_file`.
 
         Raises:
             OSError: The path cannot be read.
             TemplateInvalid: There is no template in it, or it does not compile.
         """
-        path = Path(path)
-        if path.is_dir():
-            names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
-            found = [path / name for name in names if (path / name).is_file()]
-            for candidate in found:
-                if candidate.suffix == ".jinja" or read_json_object(candidate).get("chat_template"):
-                    return cls.from_path(candidate)
-            raise TemplateInvalid(f"{path}: no chat template in this directory")
-        tokens = special_tokens_beside(path.parent / "tokenizer_config.json")
+        path = template_file(path)
         try:
-            if path.suffix != ".json":
-                return cls(path.read_text(encoding="utf-8"), special_tokens=tokens)
-            return cls.from_config(read_json_object(path), special_tokens=tokens)
+            if path.suffix == ".gguf":
+                return cls.from_config(gguf_tokenizer(path))
+            tokens = special_tokens_beside(path.parent / "tokenizer_config.json")
+            if path.suffix == ".json":
+                return cls.from_config(read_json_object(path), special_tokens=tokens)
+            beside = path.parent / NAMED_TEMPLATES / "tool_use.jinja"
+            named = path.name == "chat_template.jinja" and beside.is_file()
+            return cls(
+                path.read_text(encoding="utf-8"),
+                tool_use=beside.read_text(encoding="utf-8") if named else None,
+                special_tokens=tokens,
+            )
         except (TemplateInvalid, UnicodeDecodeError) as error:
             raise TemplateInvalid(f"{path}: {error}") from error
 
@@ -117,15 +130,11 @@ class ChatTemplate:
         named = config.get("chat_template")
         if isinstance(named, str):
             return cls(named, special_tokens=tokens)
-        by_name = {
-            entry.get("name"): entry.get("template")
-            for entry in (named if isinstance(named, list) else [])
-            if isinstance(entry, dict)
-        }
-        default = by_name.get("default")
-        if not isinstance(default, str):
-            raise TemplateInvalid("no chat_template in it")
-        return cls(default, tool_use=by_name.get("tool_use"), special_tokens=tokens)
+        by_name = named_templates(named)
+        if "default" not in by_name:
+            others = f", only templates named {', '.join(sorted(by_name))}" if by_name else ""
+            raise TemplateInvalid(f"no chat_template in it{others}")
+        return cls(by_name["default"], tool_use=by_name.get("tool_use"), special_tokens=tokens)
 
     def render(
         self,

@@ -41,3 +41,20 @@ def special_tokens_of(config: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(token, str):
             tokens[key] = token
     return tokens
+
+
+def named_templates(value: object) -> dict[str, str]:
+    """Return the several templates of a tokenizer's config, by their names.
+
+    Args:
+        value: Its `chat_template`: a list of objects with `name` and `template`, as transformers
+            writes it, or an object of templates by name, as it holds it.
+    """
+    if isinstance(value, Mapping):
+        pairs = list(value.items())
+    else:
+        entries = value if isinstance(value, list) else []
+        pairs = [
+            (each.get("name"), each.get("template")) for each in entries if isinstance(each, dict)
+        ]
+    return {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}

@@ -140,7 +140,9 @@ def _without(example: Example, template: ChatTemplate) -> str:
         return f"an answer from a model that never read “{'” and “'.join(unread)}”."
     places = [prompt.index(text) for text in said]
     if places != sorted(places):
-        return "an answer, but vLLM has moved the message to the front, before what was said earlier."
+        return (
+            "an answer, but vLLM has moved the message to the front, before what was said earlier."
+        )
     return "an answer; the template takes it and reads all of it."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -240,7 +241,7 @@ def _shows(template: ChatTemplate) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-o", "x"], "give either TEMPLATE or --backend"),
+        (["-o", "x"], "give one of TEMPLATE, --hf-cache and --backend"),
         (["nothing.jinja", "-o", "x"], "nothing.jinja"),
         (["--backend", "http://127.0.0.1:9", "-o", "x"], "127.0.0.1:9"),
         ([str(STRICT), "-o", "/no/such/folder/x"], "/no/such/folder/x"),
@@ -251,3 +252,32 @@ def test_a_bad_start_is_one_clear_line(arguments: list[str], said: str) -> None:
     done = CliRunner().invoke(main, ["relax", *arguments])
     assert done.exit_code == 2
     assert said in done.output.splitlines()[-1]
+
+
+def test_the_command_takes_a_model_of_the_hugging_face_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--hf-cache NAME` reads what is there, and writes to the standard output by default."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    files = tmp_path / "models--google--gemma-3-12b-it" / "snapshots" / "a1"
+    files.mkdir(parents=True)
+    (files / "chat_template.jinja").write_text(STRICT.read_text())
+    done = CliRunner().invoke(main, ["relax", "--hf-cache", "google/gemma-3-12b-it"])
+    assert done.exit_code == 0
+    assert "from google/gemma-3-12b-it (sha256 " in done.output
+    missing = CliRunner().invoke(main, ["relax", "--hf-cache", "google/gemma-2-9b-it"])
+    assert missing.exit_code == 2
+    assert f"no such model in the Hugging Face cache {tmp_path}" in missing.output
+
+
+@pytest.mark.parametrize("named", ["default", "tool_use"])
+def test_the_command_relaxes_each_of_two_templates(tmp_path: Path, named: str) -> None:
+    """`--named` says which; without it the error says so."""
+    config = tmp_path / "tokenizer_config.json"
+    texts = {"default": f"plain{STRICT.read_text()}", "tool_use": f"tools{STRICT.read_text()}"}
+    config.write_text(json.dumps({"chat_template": texts}))
+    done = CliRunner().invoke(main, ["relax", str(config), "--named", named])
+    assert done.exit_code == 0
+    assert done.output.endswith(texts[named])
+    both = CliRunner().invoke(main, ["relax", str(config)])
+    assert (both.exit_code, "--named tool_use" in both.output) == (2, True)
