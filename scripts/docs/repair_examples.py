@@ -1,4 +1,4 @@
-"""The examples of docs/how-it-works.md: each repair on one small chat, made by running the guard."""
+"""The examples of docs/how-it-works.md: each repair on one small chat, as the guard makes it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from litellm_role_guard.config.settings import (
     is_nearly,
     read_settings,
 )
+from scripts.docs import settings_table
+from testing.pages import read_section
 
 PATH = "callback_settings.role_guard"
 
@@ -151,3 +153,9 @@ def test_a_deployments_own_settings_win_key_by_key(
 def test_model_groups_are_names_and_globs(group: str, named: bool) -> None:
     """A group is guarded when a name equals it or a glob matches it, in the same case."""
     assert read({"model_groups": ["gemma", "qwen-*"]}).names(group) is named
+
+
+@pytest.mark.parametrize("name", settings_table.SECTIONS)
+def test_the_page_of_the_settings_is_made_from_them(name: str) -> None:
+    """`python -m scripts.docs` writes docs/settings.md anew after a change."""
+    assert read_section(name, settings_table.PAGE).strip() == settings_table.SECTIONS[name]()
