@@ -19,7 +19,7 @@ install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --compile-bytecode
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth docs dist sbom lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,12 +101,25 @@ lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; 
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/check_files.py
 
+docs: $(BIN)/.docs  ## the docs as a site, in .site; every link is checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict && echo "docs: .site/index.html"
+
+dist: $(BIN)/.release  ## wheel and sdist in dist/, checked in a clean environment
+	@rm -rf dist
+	@$(BIN)/python -m build --quiet --outdir dist
+	@$(BIN)/python -m twine check --strict dist/*
+	@$(BIN)/python -m scripts.release.check_wheel dist/*.whl
+
+sbom: $(BIN)/.release  ## what the wheel brings along, of the environment of `make dist`, as CycloneDX
+	@$(BIN)/cyclonedx-py environment build/clean --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json
+	@echo "sbom: build/sbom.cdx.json"
+
 format: $(BIN)/.ready  ## bring the code into ruff's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .site build dist *.egg-info
 
 $(BIN)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -118,6 +131,16 @@ $(BIN)/.ready: pyproject.toml
 # What the benchmarks compare with, and draw with.
 $(BIN)/.bench: $(BIN)/.ready
 	@$(call install,bench)
+	@touch $@
+
+# mkdocs, and its theme.
+$(BIN)/.docs: $(BIN)/.ready
+	@$(call install,docs)
+	@touch $@
+
+# What builds and checks a release.
+$(BIN)/.release: $(BIN)/.ready
+	@$(call install,release)
 	@touch $@
 
 # Playwright without a browser of its own, which only the browser's tests, and their types, need.
