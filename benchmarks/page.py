@@ -15,7 +15,6 @@ from testing.pages import write_section
 REPOSITORY = Path(__file__).parents[1]
 FLEET = REPOSITORY / "docs" / "fleet.md"
 BENCHMARKS = REPOSITORY / "docs" / "benchmarks.md"
-README = REPOSITORY / "README.md"
 
 
 def write(name: str, text: str, page: Path = FLEET) -> None:

@@ -1,11 +1,11 @@
-"""All targets of docs/benchmarks.md in one table, at its top and in the README.
+"""All targets of docs/benchmarks.md in one table, at its top.
 
 python -m benchmarks.summary
 """
 
 from __future__ import annotations
 
-from .page import BENCHMARKS, README, TARGETS, table, write
+from .page import BENCHMARKS, TARGETS, table, write
 
 
 def main() -> None:
@@ -21,8 +21,7 @@ def main() -> None:
                 break
             rows.append(row)
     text = "\n".join([*head, *rows])
-    for page in (BENCHMARKS, README):
-        write("summary", text, page)
+    write("summary", text, BENCHMARKS)
     print(text)
 
 

@@ -34,4 +34,4 @@ def faults(tag: str, address: str, folder: Path = REPOSITORY) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(faults(*sys.argv[1:])))
+    sys.exit("\n".join(faults(sys.argv[1], sys.argv[2])))

@@ -31,11 +31,8 @@ assert all(hasattr(litellm_role_guard, name) for name in litellm_role_guard.__al
 def readme_config() -> str:
     """Return the README's whole config.yaml."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return next(
-        text
-        for text in re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-        if text.startswith("model_list")
-    )
+    texts: list[str] = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    return next(text for text in texts if text.startswith("model_list"))
 
 
 def extras() -> list[str]:

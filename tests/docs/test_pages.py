@@ -39,7 +39,7 @@ NOT_RUN = {
 BLOCKS = list(blocks())
 
 
-def of_language(language: str) -> Any:
+def of_language(language: str) -> pytest.MarkDecorator:
     """Give a parametrisation over the blocks of a language."""
     found = [block for block in BLOCKS if block.language == language]
     return pytest.mark.parametrize("block", found, ids=lambda block: block.name)
