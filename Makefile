@@ -102,7 +102,7 @@ lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; 
 	@$(BIN)/python scripts/check_files.py
 
 docs: $(BIN)/.docs  ## the docs as a site, in .site; every link is checked
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict && echo "docs: .site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 dist: $(BIN)/.release  ## wheel and sdist in dist/, checked in a clean environment
 	@rm -rf dist
