@@ -99,7 +99,7 @@ lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python scripts/check_files.py
+	@$(BIN)/python -m scripts.check_files
 
 docs: $(BIN)/.docs  ## the docs as a site, in .site; every link is checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -1,7 +1,8 @@
-"""What `make lint` holds every Python file to, beside ruff, mypy and import-linter.
+"""What `make lint` holds every file to, beside ruff, mypy and import-linter.
 
 A file has at most `MOST_LINES` lines. A docstring of the package opens with what the thing does or
-returns, and with none of `OPENERS`, which say nothing or need a second reading.
+returns, and with none of `OPENERS`, which say nothing or need a second reading. On a page of README
+and docs every link leads somewhere, and a mark before each shell block says whether a test runs it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from testing import documents
 
 MOST_LINES = 400
 OPENERS = re.compile(r"(Give|Gives|Tell|Tells|Take note)\b")
@@ -47,6 +50,7 @@ def main() -> int:
     found = [
         fault for path in listed.stdout.split() if Path(path).is_file() for fault in faults(path)
     ]
+    found += documents.faults()
     print("\n".join(found) or "files: all at most 400 lines, no docstring opens oddly")
     return 1 if found else 0
 

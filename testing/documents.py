@@ -14,6 +14,20 @@ PAGES = [
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 
+LANGUAGES = {"sh", "text", "yaml", "python", "json", "toml", "mermaid", "dockerfile"}
+RUN = {"alone", "a vLLM", "a proxy"}
+"""What a shell block may be run with, by tests/docs/test_shell.py."""
+NOT_RUN = {
+    "GPU",
+    "Docker",
+    "installs",
+    "takes minutes, CI runs it",
+    "needs a database",
+    "an agent",
+    "a fragment",
+}
+"""Why a shell block may not be run."""
+
 _FENCE = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- ((?:not )?run): (.+?) -->\s*\Z")
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\[\]]*\]|!\[[^\]]*\]\([^)]*\))*\]\(([^)\s]+)\)")
@@ -62,6 +76,29 @@ def blocks() -> Iterator[Block]:
                 run=why if what == "run" else None,
                 not_run=why if what == "not run" else None,
             )
+
+
+def faults() -> Iterator[str]:
+    """Yield what is wrong with the pages: dead links, and blocks that nobody knows how to run."""
+    for page in PAGES:
+        for link in links(page):
+            if not _leads_somewhere(page, link):
+                yield f"{page.name}: the link {link} leads nowhere"
+    for block in blocks():
+        if block.language not in LANGUAGES:
+            yield f"{block.name}: a block begins with ```text, ```sh or another language's name"
+        elif block.language == "sh" and block.run not in RUN and block.not_run not in NOT_RUN:
+            marks = [*(f"run: {each}" for each in RUN), *(f"not run: {each}" for each in NOT_RUN)]
+            yield f"{block.name}: a line before it says one of <!-- {' | '.join(sorted(marks))} -->"
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    """Return whether a link leads to a file and a heading; addresses on the web are not tried."""
+    if "://" in link:
+        return True
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    return target.exists() and (not anchor or anchor in anchors(target))
 
 
 def links(page: Path) -> list[str]:

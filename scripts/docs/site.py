@@ -27,6 +27,14 @@ def on_config(config: Any) -> Any:
     return config
 
 
+def on_nav(nav: Any, config: Any, files: Any) -> Any:
+    """Put the pages that the navigation does not name at its end, instead of hiding them."""
+    named = {page.file.src_uri for page in nav.pages}
+    rest = [file for file in files.documentation_pages() if file.src_uri not in named]
+    nav.items += [file.page for file in rest if file.page is not None]
+    return nav
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links that leave docs/ at the repository, where the file is there.
 

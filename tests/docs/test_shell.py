@@ -1,7 +1,8 @@
 """The shell blocks of README and docs, run as they stand.
 
-Only addresses and the places of models differ, since there is no `gpu-0` here. A block whose mark
-says `run: a proxy` or `run: a vLLM` is run beside the README's own proxy; all blocks share it.
+Only addresses and the places of models differ, since there is no `gpu-0` here. The mark before a
+block says what it is run with: alone, a simulated vLLM, or the README's own proxy, which all such
+blocks share.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PROXY, LOCAL_VLLM, VLLM = "http://localhost:4000", "http://localhost:8000", "htt
 SERVE = "litellm --config config.yaml"
 """How a block starts a proxy, which runs until it is stopped."""
 
-SHELL = [block for block in blocks() if block.language == "sh" and block.not_run is None]
+SHELL = [block for block in blocks() if block.language == "sh" and block.run is not None]
 QUICK = ("vllm-only.md",)
 """Whose blocks `make test` runs, too: one command each. The others take half a minute."""
 
