@@ -123,7 +123,7 @@ def test_the_examples_of_repairs_are_what_the_guard_does(example: repair_example
 FIGURES = [
     (r"answers (0\.\d+ ± 0\.\d+) times", "benchmarks.md", r"that without the guard \|.*\| {} \|"),
     (r"On (\d+) real templates", "shapes.md", r"on the {} chat templates"),
-    (r"and (\d+) odd conversations", "shapes.md", r"\n\n{} conversations of"),
+    (r"and (\d+) conversations such as these", "shapes.md", r"\n\n{} conversations of"),
     (r"none of the ([\d,]+) do", "shapes.md", r"this guard \| 0\.0 \(0\) \| .* 100\.0 \({}\) \|\n"),
 ]
 

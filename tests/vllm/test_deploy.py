@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from testing.deployment_files import COMPOSE_FILES, MODEL, vllm_commands
+from testing.documents import blocks
 from testing.vllm import PYTHON, SCRIPTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
@@ -41,6 +42,31 @@ def test_vllm_takes_the_flags_of_the_compose_files(gemma_3: Path) -> None:
     ]
     assert len(commands) == 4
     assert faults(commands) == [None] * len(commands)
+
+
+def shown_commands() -> list[list[str]]:
+    """Give each `vllm serve` that README and docs show, and what they give vLLM's image to run."""
+    commands = []
+    for block in blocks():
+        lines = block.text.replace("\\\n", " ").splitlines() if block.language == "sh" else []
+        for line in lines:
+            if line.startswith("vllm serve"):
+                commands.append(shlex.split(line, comments=True))
+            elif "vllm-openai:" in line:
+                arguments = line.partition("vllm-openai:")[2].split(maxsplit=1)[1]
+                commands.append(["vllm", "serve", *shlex.split(arguments)])
+    return commands
+
+
+def test_vllm_takes_the_flags_of_the_docs(gemma_3: Path) -> None:
+    """Each command that a page shows can be copied, with some template as the relaxed one."""
+    commands = [
+        [str(gemma_3) if part.endswith("relaxed.jinja") else part for part in command]
+        for command in shown_commands()
+    ]
+    assert len(commands) >= 4
+    said = faults(commands)
+    assert {" ".join(c): f for c, f in zip(commands, said, strict=True) if f is not None} == {}
 
 
 def test_the_page_tells_which_old_flags_are_gone() -> None:
