@@ -1,9 +1,10 @@
-"""What metrics, LiteLLM's record and a `guardrails:` entry cost a clean request.
+"""What being seen and steered costs a clean request: metrics, record, log, `guardrails:` entry.
 
     python -m benchmarks.observing_time    writes its part of docs/benchmarks.md
 
-The guard's hook before the call and what it does when the answer has come run in turns, with
-observation taken out, off (no `prometheus`), and on; the rest of the proxy is not in the way.
+The guard's hooks before the call and behind it, and what it does when the answer has come, run in
+turns: with all of it taken out, without metrics (no `prometheus`), and with them; the rest of the
+proxy is not in the way.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import litellm
+from litellm.proxy._types import UserAPIKeyAuth
 from litellm.types.guardrails import GuardrailEventHooks
 
 from litellm_role_guard import RoleGuard
+from litellm_role_guard.config.settings import GuardSettings
 from litellm_role_guard.observability.metrics import Metrics
 from litellm_role_guard.plugin.guardrail_entries import GuardrailEntry
 from litellm_role_guard.plugin.observer import RequestObserver
+from litellm_role_guard.plugin.reports import Reports
+from litellm_role_guard.plugin.steering import NOT_STEERED, Steering
 from testing.templates import TEMPLATES
 
 from .page import BENCHMARKS, Target, machine, table, targets, write
@@ -54,12 +59,41 @@ class _NoObserver(RequestObserver):
         return plan
 
 
+class _NoReports(Reports):
+    """Knows of no request."""
+
+    def begin(self) -> None:
+        """Begin nothing."""
+
+    def forget(self, logging_object: Any) -> None:
+        """Forget nothing."""
+
+
+class _Bare(RoleGuard):
+    """Repairs, and nobody sees or steers it."""
+
+    def _set_up(self, settings: GuardSettings, path: str) -> None:
+        super()._set_up(settings, path)
+        self._observer = _NoObserver()
+        self._reports = self._requests._reports = _NoReports()
+
+    def _steering(self, arguments: Mapping[str, Any]) -> Steering:
+        return NOT_STEERED
+
+    def _read_request(
+        self, data: dict[str, Any], call_type: str
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        return None, self._groups.find_proxy_error(data, call_type, NOT_STEERED)
+
+
 class _LoggingObject:
     """Stands for LiteLLM's."""
 
 
-def _guard(*, metrics: bool = False, entry: bool = False) -> RoleGuard:
-    guard = RoleGuard(chat_template=str(TEMPLATES / "alternating.jinja"))
+def _guard(
+    kind: type[RoleGuard] = RoleGuard, *, metrics: bool = False, entry: bool = False
+) -> RoleGuard:
+    guard = kind(chat_template=str(TEMPLATES / "alternating.jinja"))
     known = Metrics(lambda: metrics)
     guard._metrics = guard._groups._metrics = known
     if entry:
@@ -68,26 +102,43 @@ def _guard(*, metrics: bool = False, entry: bool = False) -> RoleGuard:
 
 
 def _request(guard: RoleGuard) -> Callable[[], None]:
-    """Return a call that is one clean request: the hook, and the end of its answer."""
+    """Return a call that is one clean request: the hooks, and the end of its answer."""
     logging_object = _LoggingObject()
+    caller = UserAPIKeyAuth(api_key="sk-1", key_alias="chat", metadata={"team": "a"})
+    headers = {"user-agent": "curl", "content-type": "application/json"}
 
     def request() -> None:
-        kwargs = {
-            "model": "hosted_vllm/gemma3",
-            "api_base": "http://127.0.0.1:1/v1",
+        metadata = {"user_api_key_auth": caller, "model_group": "gemma3"}
+        body = {
+            "model": "gemma3",
             "messages": CLEAN,
-            "model_info": {"id": "gpu-0"},
-            "metadata": {"model_group": "gemma3", "deployment_model_name": "gemma3"},
+            "metadata": metadata,
+            "proxy_server_request": {"headers": headers},
             "litellm_logging_obj": logging_object,
         }
-        try:
-            # It has nothing to wait for, so that its first step is its last.
-            guard.async_pre_call_deployment_hook(kwargs, "acompletion").send(None)
-        except StopIteration as done:
-            for part in done.value["client"]._parts:
-                part.on_end(ANSWER)
+        _run(guard.async_pre_call_hook(caller, None, body, "acompletion"))
+        kwargs = {
+            **body,
+            "model": "hosted_vllm/gemma3",
+            "api_base": "http://127.0.0.1:1/v1",
+            "model_info": {"id": "gpu-0"},
+            "metadata": {**metadata, "deployment_model_name": "gemma3"},
+        }
+        sent = _run(guard.async_pre_call_deployment_hook(kwargs, "acompletion"))
+        for part in sent["client"]._parts:
+            part.on_end(ANSWER)
+        _run(guard.async_post_call_response_headers_hook(body, caller, None))
 
     return request
+
+
+def _run(hook: Coroutine[Any, Any, Any]) -> Any:
+    """Run a hook that has nothing to wait for, so that its first step is its last."""
+    try:
+        hook.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits")
 
 
 def measure() -> dict[str, float]:
@@ -97,10 +148,8 @@ def measure() -> dict[str, float]:
             guardrail_name="role-guard", event_hook=GuardrailEventHooks.pre_call, default_on=True
         )
     ]
-    without = _guard()
-    without._observer = _NoObserver()
     guards = {
-        WITHOUT: without,
+        WITHOUT: _guard(_Bare),
         OFF: _guard(),
         ON: _guard(metrics=True),
         ENTRY: _guard(metrics=True, entry=True),
@@ -135,7 +184,7 @@ def report(alone: dict[str, float], workers: dict[str, float]) -> str:
         for name in alone
     ]
     target = Target(
-        "metrics, LiteLLM's record and a `guardrails:` entry, of a clean request",
+        "metrics, record, log, steering and a `guardrails:` entry, of a clean request",
         "under 30 µs",
         _microseconds(worst),
         worst < LIMIT_SECONDS,

@@ -27,6 +27,7 @@ _EXEMPT = {
     "trl-cohere2": _Exemption("minimal", _has_empty),
     # A developer message behind an empty result alone is printed by its name.
     "axolotl-gemma4": _Exemption("right", lambda messages: is_empty(messages[0])),
+    "axolotl-gemma4_unified": _Exemption("right", lambda messages: is_empty(messages[0])),
     "trl-gemma4": _Exemption("right", lambda messages: is_empty(messages[0])),
     # An empty developer message hides the result of no call behind it.
     "trl-diffusion_gemma": _Exemption("whole", _has_empty),

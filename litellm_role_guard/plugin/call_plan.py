@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..observability.report import Report
 from .call_part import CallPart
@@ -12,8 +12,7 @@ from .request import LiteLLMRequest
 from .retrying_client import NoRetry, RetryPolicy, retrying_client
 
 
-@dataclass(frozen=True)
-class CallPlan:
+class CallPlan(NamedTuple):
     """A call as it is to be made.
 
     Attributes:
@@ -24,7 +23,7 @@ class CallPlan:
     """
 
     report: Report | None = None
-    replaced: Mapping[str, Any] = field(default_factory=dict)
+    replaced: Mapping[str, Any] = MappingProxyType({})
     policy: RetryPolicy | None = None
     parts: tuple[CallPart, ...] = ()
 

@@ -170,9 +170,11 @@ class RoleGuard(CustomLogger):
         started = time.perf_counter()
         self._reports.begin()
         try:
-            is_on, entry = self.entries.switched_on(data)
-            changed, reason = self._read_request(data, call_type, is_on=is_on)
+            changed, reason = self._read_request(data, call_type)
             if reason is None:
+                return changed
+            is_on, entry = self.entries.switched_on(data)
+            if not is_on:
                 return changed
             refusal, header = self._requests.refusal_of_bad_input(LiteLLMRequest(data), reason)
             metrics = self._groups.metrics_of_group(data.get("model"))
@@ -302,20 +304,20 @@ class RoleGuard(CustomLogger):
             report.log()
 
     def _read_request(
-        self, data: dict[str, Any], call_type: str, *, is_on: bool
+        self, data: dict[str, Any], call_type: str
     ) -> tuple[dict[str, Any] | None, str | None]:
         """Return a request's body without the guard's field, if changed, and what is wrong."""
         changed = without_settings(data)
-        if not is_on or (endpoint_of(call_type) is None and call_type != ANTHROPIC):
+        if endpoint_of(call_type) is None and call_type != ANTHROPIC:
             return changed, None
         try:
             self._reports.request(requested_settings(data, self.settings))
         except SettingsError as error:
-            return None, str(error)
+            return changed, str(error)
         body = data if changed is None else changed
         steering = self._steering(data)
         reason = self._groups.find_proxy_error(body, call_type, steering)
-        if reason is None and call_type == ANTHROPIC:
+        if reason is None and call_type == ANTHROPIC and self.entries.switched_on(data)[0]:
             changed = self._groups.with_system_for_developer(body, steering) or changed
         return changed, reason
 

@@ -87,7 +87,7 @@ def caller_of(arguments: Mapping[str, Any]) -> Any:
         return None
     for name in ("metadata", "litellm_metadata"):
         metadata = arguments.get(name)
-        caller = metadata.get("user_api_key_auth") if isinstance(metadata, Mapping) else None
+        caller = metadata.get("user_api_key_auth") if isinstance(metadata, dict) else None
         if isinstance(caller, kind):
             return caller
     return None

@@ -15,6 +15,8 @@ from ..observability.log import logger
 from ..observability.report import HEADER
 from .litellm_internals import caller_of
 
+_NESTED = (("extra_body", KEY), ("headers", HEADER), ("extra_headers", HEADER))
+
 MAX_REMEMBERED = 4096
 """How many metadata are remembered as read."""
 
@@ -79,10 +81,10 @@ def requested_settings(
     if not allowed:
         return None
     request = body.get("proxy_server_request")
-    headers = request.get("headers") if isinstance(request, Mapping) else None
-    written = _pairs(headers.get(HEADER)) if isinstance(headers, Mapping) else {}
+    headers = request.get("headers") if isinstance(request, dict) else None
+    written = _pairs(headers.get(HEADER)) if isinstance(headers, dict) else {}
     in_body = body.get(KEY)
-    if isinstance(in_body, Mapping):
+    if isinstance(in_body, dict):
         written.update(in_body)
     elif in_body is not None:
         raise SettingsError(f"{KEY}: must be an object")
@@ -102,12 +104,12 @@ def without_settings(body: dict[str, Any]) -> dict[str, Any] | None:
 
     LiteLLM sends on what it does not know, and under `forward_client_headers_to_llm_api` headers.
     """
-    kept = _without(body, KEY)
-    for name, key in (("extra_body", KEY), ("headers", HEADER), ("extra_headers", HEADER)):
-        nested = body.get(name)
-        if isinstance(nested, Mapping) and key in nested:
-            kept[name] = _without(nested, key)
-    return None if kept == body else kept
+    nested = {
+        name: _without(inner, key)
+        for name, key in _NESTED
+        if isinstance(inner := body.get(name), dict) and key in inner
+    }
+    return _without(body, KEY) | nested if nested or KEY in body else None
 
 
 class SteeredSettings:
