@@ -81,7 +81,7 @@ class Writer:
         elif kind == "function":
             message["name"] = "look_up"
         elif kind == "assistant":
-            rare = {"reasoning_content": "a thought", "refusal": next(self._marks)}
+            rare: dict[str, Any] = {"reasoning_content": "a thought", "refusal": next(self._marks)}
             rare["function_call"] = {"name": "look_up", "arguments": "{}"}
             if self._choices.random() < 0.1:
                 key = self._choices.choice(list(rare))
