@@ -21,6 +21,7 @@ from ..profile.states import KINDS, Kind
 from ..profile.template_profile import TemplateProfile
 from ..repair.call_ids import ID_PRIME
 from ..repair.chain import SEPARATOR
+from ..repair.labels import MARK, MAX_NAME, NOT_IN_NAMES, SEAM, WORDS
 from ..repair.policy import RepairPolicy
 from ..template.chat_template import ChatTemplate
 from ..template.content_format import detect_content_format
@@ -66,6 +67,11 @@ def relax(template: ChatTemplate, profile: TemplateProfile, *, source: str) -> s
         kinds=json.dumps(KINDS),
         separator=json.dumps(SEPARATOR),
         prime=ID_PRIME,
+        label_words=json.dumps(WORDS),
+        label_mark=json.dumps(MARK),
+        not_in_names=json.dumps(NOT_IN_NAMES),
+        max_name=MAX_NAME,
+        seam=SEAM,
     )
     # After the preamble's last tag comes one line break, which is left out (`trim_blocks`), and
     # behind which the original stands as at the beginning of a file.

@@ -1,7 +1,8 @@
 """`repair(messages, profile)`: change a conversation only where its template would not read it.
 
-A fast scan finds most conversations sound. The others take the chain of steps, from the least
-invasive to the most:
+A fast scan finds most conversations sound. Client text that looks like a label is made inert
+(`inert_labels.py`): always where the template needs labels, elsewhere once one is written. Then
+comes the chain of steps, from the least invasive to the most:
 
     mirror_system_hoisting  system text with nothing said before it
     merge_leading_system    system and developer text before the first turn
@@ -24,6 +25,8 @@ from ..profile.template_profile import TemplateProfile
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .ending import ensure_valid_ending
+from .inert_labels import with_inert_labels, with_own_labels, writes_labels
+from .labels import DEFAULT_FORM, LabelForm
 from .leading_system import merge_leading_system, mirror_system_hoisting
 from .policy import RepairPolicy
 from .scan import needs_no_repair
@@ -68,6 +71,7 @@ def repair(
     placeholder: str = "",
     prefill: bool = False,
     labelled: Collection[int] = (),
+    label_form: LabelForm = DEFAULT_FORM,
 ) -> Repair:
     """Return a conversation that the template reads whole; the one given where it does already.
 
@@ -81,11 +85,12 @@ def repair(
         prefill: Whether the last message is the opening of the reply, to be left alone.
         labelled: The positions of user messages whose text begins with a label that tells what it
             is. Where the user's words are joined behind one, these get a label, too.
+        label_form: How labels are written.
     """
     policy = RepairPolicy.of(profile.rules(tools=bool(tools)))
-    if not prefill and needs_no_repair(messages, policy):
+    if not prefill and needs_no_repair(messages, policy, label_form):
         return Repair(messages, ())
-    context = RepairContext(policy, separator, placeholder, prefill, labelled)
+    context = RepairContext(policy, separator, placeholder, prefill, labelled, label_form)
     return repair_by_steps(messages, context)
 
 
@@ -100,13 +105,26 @@ def repair_by_steps(messages: Sequence[Message], context: RepairContext) -> Repa
         Turn.of(message, index, labelled=index in context.labelled)
         for index, message in enumerate(messages)
     ]
-    merged = as_merged_by_server(turns, context.policy)
+    inert = with_inert_labels(turns, context)
+    if context.policy.needs_labels:
+        result = _repaired(inert, context)
+    else:
+        result = _repaired(StepResult(turns, []), context)
+        if inert.changes and writes_labels(result.turns):
+            result = _repaired(inert, context)
+    if not result.changes:
+        return Repair(messages, ())
+    repaired = with_own_labels(result.turns, set(map(id, messages)))
+    return Repair([turn.message for turn in repaired], tuple(result.changes))
+
+
+def _repaired(given: StepResult, context: RepairContext) -> StepResult:
+    """Return what the chain makes of turns, after the changes that were made already."""
+    merged = as_merged_by_server(given.turns, context.policy)
     if merged is not None and not _run_chain(merged, context).changes:
-        return Repair(messages, ())
-    repaired, changes = _run_chain(turns, context)
-    if not changes:
-        return Repair(messages, ())
-    return Repair([turn.message for turn in repaired], tuple(changes))
+        return given
+    turns, changes = _run_chain(given.turns, context)
+    return StepResult(turns, [*given.changes, *changes])
 
 
 def _run_chain(turns: list[Turn], context: RepairContext) -> StepResult:

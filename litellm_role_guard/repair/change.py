@@ -10,9 +10,10 @@ class Change(NamedTuple):
 
     Attributes:
         what: `merged`, `system`, `developer`, `function`, `tools`, `content`, `filled`,
-            `transcript`, `error`, `items` of /v1/responses that the backend takes in another
-            form or not at all, `verify` or `unverified` of rendered results, or `bad_input`
-            where mode observe lets a request pass.
+            `transcript`, `labels` in client text made inert, `error`, `items` of
+            /v1/responses that the backend takes in another form or not at all, `verify` or
+            `unverified` of rendered results, or `bad_input` where mode observe lets a request
+            pass.
         messages: The positions of the input messages concerned, counted from 0.
         why: The reason, in words that hold no message text.
     """

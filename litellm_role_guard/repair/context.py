@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..profile.states import Kind
 from .change import Change
+from .labels import DEFAULT_FORM, LabelForm
 from .policy import RepairPolicy
 from .turn import Turn
 
@@ -22,6 +23,7 @@ class RepairContext:
         placeholder: The text of an invented turn; empty for what the policy says.
         prefill: Whether the last message is the opening of the reply.
         labelled: The positions of messages whose text begins with a label.
+        label_form: How labels are written.
     """
 
     policy: RepairPolicy
@@ -29,6 +31,7 @@ class RepairContext:
     placeholder: str
     prefill: bool
     labelled: Collection[int] = ()
+    label_form: LabelForm = DEFAULT_FORM
 
     def filler(self, kind: Kind, beside: Turn) -> tuple[Turn, Change]:
         """Return an invented turn of this kind, and its record at the turn beside it."""

@@ -33,7 +33,7 @@ def ensure_valid_ending(turns: list[Turn], context: RepairContext) -> StepResult
         and not policy.may_follow(state, "user")
     ):
         why = "the template wants a result after each tool call"
-        written = tool_calls_as_text(turns[-1], context.separator)
+        written = tool_calls_as_text(turns[-1], context)
         changes.append(turns[-1].change("tools", why))
         turns, changed = place_turns([*turns[:-1], written], context)
         changes += changed

@@ -25,8 +25,8 @@ def media_as_user(turn: Turn, label: str) -> Turn:
 
     Args:
         turn: A turn that holds some.
-        label: The label that its text would have.
+        label: The label.
     """
     media = [part for part in content_parts(turn.message) if part_text(part) is None]
     shown = turn._replace(message={**turn.message, "content": media})
-    return labelled_user(shown, f"Media of {label[:1].lower()}{label[1:]}")
+    return labelled_user(shown, label)

@@ -16,6 +16,9 @@ from ..profile.states import KINDS, SYSTEM_KINDS, Kind
 from ..profile.states import after as next_state
 from .scan_table import ScanTable
 
+_ORDINARY: tuple[Kind, ...] = ("user", "assistant", "call", "system")
+"""Kinds that a template without labels takes everywhere behind the first turn."""
+
 FORMS: tuple[str, ...] = (*KINDS, "late system")
 """Kinds of messages as the forms of content know them; a `late system` follows a turn."""
 
@@ -67,6 +70,7 @@ class RepairPolicy:
         needs_user: Openings that need a user turn: `leading_system`, `several_systems`,
             `assistant`, `led_assistant`.
         knows_several_systems: Whether `several_systems` was asked about.
+        needs_labels: Some order of ordinary messages has to be written with labels.
     """
 
     not_taken: Mapping[str, tuple[Kind, ...]]
@@ -108,6 +112,7 @@ class RepairPolicy:
     hides_system_before_prefill: bool
     needs_user: tuple[str, ...]
     knows_several_systems: bool
+    needs_labels: bool
 
     @classmethod
     def of(cls, rules: Rules) -> RepairPolicy:
@@ -258,6 +263,12 @@ def _compile(rules: Rules) -> RepairPolicy:
         hides_system_before_prefill=rules.prefill_with_system == "not_read",
         needs_user=_unread(rules.without_user),
         knows_several_systems="several_systems" in rules.without_user,
+        needs_labels=any(
+            not rules.may_follow(state, kind)
+            for state in rules.follows
+            if state not in ("start", "leading_system")
+            for kind in _ORDINARY
+        ),
     )
 
 

@@ -42,7 +42,7 @@ def order_results(turns: list[Turn], context: RepairContext) -> StepResult:
         turn = turns[now]
         if now in untold or (now != at and turn.kind == "tool"):
             changes.append(turn.change("tools", why))
-        made.append(tool_calls_as_text(turn, context.separator) if now in untold else turn)
+        made.append(tool_calls_as_text(turn, context) if now in untold else turn)
     return StepResult(made, changes)
 
 

@@ -11,17 +11,21 @@ from collections.abc import Iterator, Sequence
 
 from ..messages.message import Message, is_empty, part_text, tool_calls
 from .call_check import tool_calls_are_clean
+from .labels import DEFAULT_FORM, LabelForm
 from .policy import RepairPolicy
 from .scan_table import CALL, RESULT, ScanState, ScanTable
 from .turn import REASONING
 
 
-def needs_no_repair(messages: Sequence[Message], policy: RepairPolicy) -> bool:
+def needs_no_repair(
+    messages: Sequence[Message], policy: RepairPolicy, form: LabelForm = DEFAULT_FORM
+) -> bool:
     """Return whether it is sure at little cost that the template reads a conversation as it is.
 
     Args:
         messages: A conversation in which `find_validation_error` finds nothing.
         policy: What its template needs.
+        form: How labels are written.
     """
     if not messages:
         return True
@@ -31,18 +35,30 @@ def needs_no_repair(messages: Sequence[Message], policy: RepairPolicy) -> bool:
     if not table.opens or (has_leading_system and not _opens(next(ahead), table)):
         return False
     called: list[Message] = []
+    doubtful: list[Message] = [messages[0]] if has_leading_system else []
+    opening = form.opening[0] if policy.needs_labels else _NO_OPENING
     begin = table.states["leading_system" if has_leading_system else "start"]
-    end = scan(ahead, begin, table, called)
+    end = scan(ahead, begin, table, called, doubtful, opening)
     return (
         end is not None
         and end.ends
         and (end.state.startswith("user") or any(each["role"] == "user" for each in messages))
         and (not called or tool_calls_are_clean(messages, called, policy))
+        and not (policy.needs_labels and form.is_in(called + doubtful))
     )
 
 
+_NO_OPENING = "\ud800"
+"""Half a character, which hardly any text holds, and which costs nothing to look for."""
+
+
 def scan(
-    ahead: Iterator[Message], state: ScanState, table: ScanTable, called: list[Message]
+    ahead: Iterator[Message],
+    state: ScanState,
+    table: ScanTable,
+    called: list[Message],
+    doubtful: list[Message],
+    opening: str,
 ) -> ScanState | None:
     """Return the state after all messages, None where one of them needs a closer look.
 
@@ -54,6 +70,8 @@ def scan(
         state: Where the conversation stands.
         table: What is let through.
         called: Takes the messages with tool calls and results.
+        doubtful: Takes those of the others that may hold a label.
+        opening: The character with which labels begin.
     """
     # This loop is what every request pays for, so that it is written for speed.
     parts, answering = table.parts, table.answering
@@ -68,6 +86,8 @@ def scan(
                     and not _has_text_parts(content, message["role"], table)
                 ):
                     return None
+                if opening in content or type(content) is not str:
+                    doubtful.append(message)
                 state = state[message["role"]]
             elif message["role"] == "tool":
                 if len(message) != 3 and (len(message) != 4 or "name" not in message):
@@ -89,6 +109,7 @@ def scan(
                 if answering:
                     open_calls = {call.get("id") for call in tool_calls(message)}
             else:
+                doubtful.append(message)
                 state = state[message["role"]]
     except KeyError:
         return None

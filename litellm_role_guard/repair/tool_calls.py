@@ -63,7 +63,7 @@ def _write_late_rounds(turns: list[Turn], context: RepairContext) -> StepResult:
     why = "the template takes no result that comes so late"
     return StepResult(
         [
-            tool_calls_as_text(turn, context.separator) if at in late else turn
+            tool_calls_as_text(turn, context) if at in late else turn
             for at, turn in enumerate(turns)
         ],
         [turns[at].change("tools", why) for at in sorted(late)],
@@ -78,7 +78,7 @@ def _write_unshown_calls(turns: list[Turn], context: RepairContext) -> StepResul
         why = _why_unshown(turn.message)
         if why is not None:
             changes.append(turn.change("tools", why))
-            turn = tool_calls_as_text(turn, context.separator)
+            turn = tool_calls_as_text(turn, context)
         made.append(turn)
     return StepResult(made, changes)
 
@@ -152,7 +152,7 @@ def _write_unanswered_calls(turns: list[Turn], context: RepairContext) -> StepRe
         calls = tool_calls(turn.message) if turn.kind == "call" else ()
         if len(calls) > 1 and not {call.get("id") for call in calls} <= _answered(turns, at + 1):
             changes.append(turn.change("tools", "the template wants a result for each tool call"))
-            turn = tool_calls_as_text(turn, context.separator)
+            turn = tool_calls_as_text(turn, context)
         made.append(turn)
     return StepResult(made, changes)
 

@@ -11,7 +11,13 @@ from .change import Change
 from .content import content_form, normalize_content
 from .context import RepairContext, StepResult
 from .hidden_media import media_as_user, without_media
-from .labelled_text import labelled_user, message_label, told_apart, tool_calls_as_text
+from .labelled_text import (
+    labelled_user,
+    message_label,
+    message_words,
+    told_apart,
+    tool_calls_as_text,
+)
 from .policy import is_rejected
 from .turn import Turn, as_role, join
 
@@ -42,6 +48,7 @@ class TurnPlacer:
     def __init__(self, context: RepairContext) -> None:
         self._context = context
         self._policy = context.policy
+        self._form = context.label_form
         self.changes: list[Change] = []
         # Each a turn to be, of the messages that are joined in it; joined once, at the end, since
         # joining one by one would copy the text again for each.
@@ -121,7 +128,8 @@ class TurnPlacer:
             self.put(turn)
             return
         self._note("content", turn, f"the template shows no media of a {form} message")
-        self._media.append(media_as_user(turn, self._label(turn)))
+        shown = f"Media of {self._words(turn).lower()}"
+        self._media.append(media_as_user(turn, self._form.label(shown, self._name(turn))))
         text = without_media(turn)
         if text is not None:
             # Results stand together behind their calls, and system messages at the front.
@@ -137,13 +145,18 @@ class TurnPlacer:
 
     def _label(self, turn: Turn) -> str:
         """Return the label of a turn's text where it is said by the user."""
-        if turn.kind not in ("tool", "function"):
-            return message_label(turn)
-        name, call_id = turn.message.get("name"), turn.message.get("tool_call_id")
+        return self._form.label(self._words(turn), self._name(turn))
+
+    def _words(self, turn: Turn) -> str:
+        if turn.kind in ("tool", "function"):
+            return f"{turn.kind.capitalize()} result"
+        return message_words(turn)
+
+    def _name(self, turn: Turn) -> str:
+        name, call_id = self._form.clean(turn.message.get("name")), turn.message.get("tool_call_id")
         if turn.kind == "tool" and (call_id in self._written or not name):
             name = self._names.get(call_id) or name
-        kind = "Tool" if turn.kind == "tool" else "Function"
-        return f"{kind} result: {name}" if name else f"{kind} result"
+        return name
 
     def _put_plain(self, turn: Turn) -> bool:
         """Put a turn of plain text where the scan would pass over it, as over most; say whether."""
@@ -178,7 +191,7 @@ class TurnPlacer:
 
     def _note_calls(self, turn: Turn) -> None:
         if turn.kind == "call":
-            names = {call.get("id"): call_name(call) for call in _calls(turn)}
+            names = {call.get("id"): self._form.clean(call_name(call)) for call in _calls(turn)}
             self._names.update(names)
             self._written.difference_update(names)
         elif turn.written_calls:
@@ -240,7 +253,7 @@ class TurnPlacer:
             last = self.last
         if last is not None and last.kind == turn.kind not in ("call", "tool"):
             if turn.kind == "user" and self._has_transcript:
-                turn = _as_labelled(turn)
+                turn = self._as_labelled(turn)
             self._append(turn)
         else:
             self._PLACES.get(turn.kind, TurnPlacer.put)(self, turn)
@@ -249,7 +262,7 @@ class TurnPlacer:
         """Join a turn to the last one."""
         group = self._groups[-1]
         if group[-1].kind == turn.kind:
-            turn = told_apart(group[-1], turn)
+            turn = told_apart(group[-1], turn, self._form)
         group.append(turn)
 
     def _place_user(self, turn: Turn) -> None:
@@ -261,7 +274,7 @@ class TurnPlacer:
             if last is None or last.kind != "tool" or not self._policy.fillers["assistant"]:
                 self._fill("assistant", turn)
             else:  # words that the assistant never said are worse than a boundary within a turn
-                self._append(_as_labelled(turn))
+                self._append(self._as_labelled(turn))
         elif last is not None and last.kind != "user":
             self._transcribe(self._pop())
             self.place(turn)
@@ -282,7 +295,7 @@ class TurnPlacer:
             self._fill("user", turn)
         else:
             self._note("tools", turn, "the template does not read a tool call there")
-            self.place(tool_calls_as_text(turn, self._context.separator))
+            self.place(tool_calls_as_text(turn, self._context))
 
     def _place_tool(self, turn: Turn) -> None:
         why = "the template does not read a tool result there"
@@ -306,7 +319,7 @@ class TurnPlacer:
         # In place and as the user's: at the front it would hold for turns that it came after, and
         # the backend would compute the whole prompt again.
         self._note(turn.kind, turn, f"the template reads no {turn.kind} message there")
-        label = f"{turn.kind.capitalize()} message"
+        label = self._form.label(message_words(turn))
         self.place(labelled_user(without_billing_line(turn), label))
 
     def _bridges(self, filler: Kind, kind: Kind) -> bool:
@@ -326,14 +339,17 @@ class TurnPlacer:
     def _transcribe(self, turn: Turn) -> None:
         """Write a turn as text of the user's: the last resort, which every template can show."""
         self._note("transcript", turn, f"the template reads no {turn.kind} turn there")
-        self.place(labelled_user(turn, message_label(turn)))
+        self.place(labelled_user(turn, message_label(turn, self._form)))
         self._has_transcript = True
 
     def _write_last_call(self) -> None:
         """Write out the last call: it has no result, and the template wants one."""
         call = self._pop()
         self._note("tools", call, "the template wants a result after each tool call")
-        self.place(tool_calls_as_text(call, self._context.separator))
+        self.place(tool_calls_as_text(call, self._context))
+
+    def _as_labelled(self, turn: Turn) -> Turn:
+        return turn if turn.labelled else labelled_user(turn, message_label(turn, self._form))
 
     _PLACES: Mapping[str, Callable[[TurnPlacer, Turn], None]] = {
         "user": _place_user,
@@ -344,10 +360,6 @@ class TurnPlacer:
         "developer": _place_developer,
         "system": _place_late_system,
     }
-
-
-def _as_labelled(turn: Turn) -> Turn:
-    return turn if turn.labelled else labelled_user(turn, message_label(turn))
 
 
 def _calls(turn: Turn) -> Sequence[Message]:

@@ -23,6 +23,7 @@ from litellm_role_guard.simulator import create_app
 from litellm_role_guard.template.chat_template import ChatTemplate
 from testing.cases import CASES
 from testing.conversations import Message, assistant, calls, developer, result, system, user
+from testing.forged_labels import hostile
 from testing.further_cases import FURTHER
 from testing.laws import Conversation, conversations
 from testing.real_templates import REAL, name
@@ -102,6 +103,20 @@ def test_every_conversation_is_rendered_as_its_repair(
     known = as_known(template, conversation.messages)
     assume(find_validation_error(known) is None)
     prompt = rendered(lenient, conversation.messages, tools=tools)
+    assert prompt == expected(template, profile, known, tools=tools)
+
+
+@each_template
+@given(conversation=hostile(), tools=st.sampled_from([None, TOOLS]))
+@examples(quick=1, full=6)
+def test_labels_in_client_text_are_inert_alike(
+    path: Path, conversation: Conversation, tools: Any
+) -> None:
+    """Whole or in pieces, in texts, names and arguments."""
+    template, profile, lenient = made(path)
+    known = as_known(template, conversation.messages)
+    assume(find_validation_error(known) is None)
+    prompt = rendered(lenient, known, tools=tools)
     assert prompt == expected(template, profile, known, tools=tools)
 
 
