@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from ..repair.labels import MAX_OPENING, LabelForm
 from .yaml_file import KeyPath
 
 KEY = "role_guard"
@@ -66,6 +67,30 @@ def _regular_expression(pattern: str) -> str:
     return pattern
 
 
+def _label_form(written: str) -> str:
+    opening, placeholder, closing = written.partition("{label}")
+    signs = opening + closing
+    if (
+        not placeholder
+        or not opening.strip()
+        or not closing.strip()
+        or opening[0].isspace()
+        or max(len(opening), len(closing)) > MAX_OPENING
+        or any(sign.isalnum() or not sign.isprintable() or sign in _NO_SIGNS for sign in signs)
+    ):
+        raise PydanticCustomError(
+            "label_form",
+            "must be {label} with up to {most} signs before and behind it, such as ({label}), "
+            "none of them a letter, a digit or one of {banned}",
+            {"label": "{label}", "most": MAX_OPENING, "banned": " ".join(_NO_SIGNS)},
+        )
+    return written
+
+
+_NO_SIGNS = "<>|\uff5c:#{}"
+"""What markers of turns are made of, and what a label itself holds."""
+
+
 class DeploymentSettings(BaseModel):
     """What may be set for one deployment, under `model_info.role_guard`."""
 
@@ -84,6 +109,11 @@ class DeploymentSettings(BaseModel):
     )
     separator: str = Field(
         default="\n\n", description="What stands between the texts of messages that are joined."
+    )
+    label_form: Annotated[str, AfterValidator(_label_form)] = Field(
+        default="[{label}]",
+        description="How a label is written that says who said the text behind it: `{label}` with "
+        "signs before and behind.",
     )
     placeholder: str = Field(
         default="", description="The text of a turn that has to be invented to close a gap."
@@ -149,12 +179,27 @@ class DeploymentSettings(BaseModel):
         "say how many they were: somebody may send many prompts in one list.",
     )
 
+    @field_validator("separator")
+    @classmethod
+    def _no_boundary(cls, separator: str) -> str:
+        if not separator:
+            raise PydanticCustomError(
+                "separator", "must not be empty: the texts of two messages would become one word"
+            )
+        return separator
+
     @field_validator("chat_template")
     @classmethod
     def _no_path(cls, path: str | None) -> str | None:
         if path is not None and (not path.strip() or "\0" in path):
             raise PydanticCustomError("path", "must be the path of a file or a directory")
         return path
+
+    @property
+    def labels(self) -> LabelForm:
+        """How labels are written."""
+        opening, _, closing = self.label_form.partition("{label}")
+        return LabelForm(opening, closing)
 
     @field_validator("mode", "routing", mode="before")
     @classmethod

@@ -292,6 +292,8 @@ class GuardedCall:
         changes = (
             change._replace(messages=tuple(meant.origins[at] for at in change.messages))
             for change in repaired.changes
+            # A client's label stands in the way of the guard's own, which reject does not write.
+            if change.what != "labels" or self._settings.mode != "reject"
         )
         no_tools = (_NO_TOOLS,) if self._left_out else ()
         self._report.changes = (*conversation.changes, *no_tools, *meant.changes, *changes)
@@ -305,6 +307,7 @@ class GuardedCall:
             placeholder=self._settings.placeholder,
             prefill=self._conversation.prefill,
             labelled=self._labelled,
+            label_form=self._settings.labels,
         )
 
     def _verify(self) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 
 import jinja2
 
+from ..messages.inert_mark import INERT_MARK
 from ..profile.states import KINDS, Kind
 from ..profile.template_profile import TemplateProfile
 from ..repair.call_ids import ID_PRIME
 from ..repair.chain import SEPARATOR
-from ..repair.labels import MARK, MAX_NAME, NOT_IN_NAMES, SEAM, WORDS
+from ..repair.labels import MAX_NAME, NOT_IN_NAMES, SEAM, WORDS
 from ..repair.policy import RepairPolicy
 from ..template.chat_template import ChatTemplate
 from ..template.content_format import detect_content_format
@@ -68,7 +69,7 @@ def relax(template: ChatTemplate, profile: TemplateProfile, *, source: str) -> s
         separator=json.dumps(SEPARATOR),
         prime=ID_PRIME,
         label_words=json.dumps(WORDS),
-        label_mark=json.dumps(MARK),
+        label_mark=json.dumps(INERT_MARK),
         not_in_names=json.dumps(NOT_IN_NAMES),
         max_name=MAX_NAME,
         seam=SEAM,

@@ -88,7 +88,8 @@ def repair(
         label_form: How labels are written.
     """
     policy = RepairPolicy.of(profile.rules(tools=bool(tools)))
-    if not prefill and needs_no_repair(messages, policy, label_form):
+    is_forged = bool(labelled) and label_form.is_in(messages)
+    if not prefill and not is_forged and needs_no_repair(messages, policy, label_form):
         return Repair(messages, ())
     context = RepairContext(policy, separator, placeholder, prefill, labelled, label_form)
     return repair_by_steps(messages, context)

@@ -16,10 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ..messages.inert_mark import INERT_MARK
 from ..messages.message import TEXT_KEYS, Message, content_parts, part_text
-
-MARK = "\u2060"
-"""WORD JOINER: invisible, of no width, no white space, and left alone by Unicode's normal forms."""
 
 WORDS: tuple[str, ...] = (
     "System message",
@@ -36,8 +34,8 @@ WORDS: tuple[str, ...] = (
     "Media of ",
     "Item: ",
 )
-"""How labels begin. Ends of messages are told where a first speaker's name could only come late;
-items are those of /v1/responses that no backend knows."""
+"""How labels begin. An end of a message names its speaker, where that could only come late; an item
+is one of /v1/responses that no backend knows."""
 
 MAX_NAME = 128
 """Characters of a name that a label shows; OpenAI's own names have 64 at most."""
@@ -148,14 +146,14 @@ class LabelForm(NamedTuple):
         at = text.rfind(self.opening[0], max(0, len(text) - SEAM))
         if at < 0 or not any((self.opening + words).startswith(text[at:]) for words in WORDS):
             return text
-        return text[: at + 1] + MARK + text[at + 1 :]
+        return text[: at + 1] + INERT_MARK + text[at + 1 :]
 
 
 DEFAULT_FORM = LabelForm()
 
 
 def _marked(match: re.Match[str]) -> str:
-    return match[0] + MARK
+    return match[0] + INERT_MARK
 
 
 @lru_cache(maxsize=64)

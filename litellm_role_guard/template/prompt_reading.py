@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple
 
+from ..messages.inert_mark import INERT_MARK
 from ..messages.message import Message, call_arguments, call_name, texts, tool_calls
 from ..profile.states import SYSTEM_KINDS
 
@@ -291,7 +292,7 @@ def _forms(text: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(text.replace(INERT_MARK, "").split())
 
 
 def _without(prompt: str, spans: Iterable[_Span]) -> str:
