@@ -10,8 +10,8 @@ import litellm
 
 from ..backend.backend import Backend
 from . import litellm_internals
+from .borrowing_client import original_arguments
 from .litellm_internals import PROVIDER, http_handler, with_credential
-from .retrying_client import original_arguments
 
 
 def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> Backend | None:

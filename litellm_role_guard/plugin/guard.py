@@ -26,6 +26,7 @@ from ..observability.recent import RecentRepairs
 from ..observability.report import HEADER
 from ..routing.affinity import PrefixAffinity
 from .admin_routes import add_routes
+from .borrowing_client import original_arguments
 from .call_plan import CallPlan
 from .deployments import GLOBAL_PATH, Deployments
 from .guarded_call import GuardedCall
@@ -44,7 +45,7 @@ from .reports import Reports
 from .request import ANTHROPIC, REQUEST_FIELD, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
-from .retrying_client import RetryingClient, original_arguments
+from .retrying_client import RetryingClient
 from .start import StartReport, check_at_start, read_proxy_config
 from .steering import Steering, requested_settings, steering_of, without_settings
 

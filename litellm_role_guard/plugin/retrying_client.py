@@ -9,7 +9,6 @@ keeps the lesson for LiteLLM's own retry.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ import httpx
 from ..observability.log import log_failure
 from ..profile.refusals import is_about_conversation
 from . import litellm_internals
+from .borrowing_client import BorrowingClient, original_arguments, replaced
 from .call_part import CallPart
 from .error_body import error_body, error_message
 from .litellm_internals import AsyncHTTPHandler, http_handler
@@ -40,14 +40,13 @@ class RetryPolicy(Protocol):
         """Count an error of the guard's own."""
 
 
-class RetryingClient(AsyncHTTPHandler):
+class RetryingClient(BorrowingClient):
     """A handler that sends a refused call again, repaired, through another handler's connections.
 
     Args:
-        inner: The handler that holds the connections; it stays its owner's.
+        inner: As for `BorrowingClient`.
         policy: What to send after a refusal.
-        given: The arguments of LiteLLM's call that were replaced when this client was put in, as
-            they were; None for what was not there.
+        given: As for `BorrowingClient`.
         parts: What else goes along with the call.
     """
 
@@ -58,39 +57,18 @@ class RetryingClient(AsyncHTTPHandler):
         given: Mapping[str, Any] | None = None,
         parts: Sequence[CallPart] = (),
     ) -> None:
-        # The base's constructor would open a connection pool of its own.
-        self._inner = inner
+        super().__init__(inner, given)
         self._policy = policy
         self._parts = parts
-        self.given = {} if given is None else given
 
     @property
     def learns(self) -> bool:
         """Whether the policy of this client learns from a refusal."""
         return not isinstance(self._policy, NoRetry)
 
-    def __getattr__(self, name: str) -> Any:
-        # The base's attributes (timeout, ...) are the inner handler's. Dunder names are left out:
-        # copying asks for them on an instance that has no inner handler yet.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.__dict__["_inner"], name)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RetryingClient:
-        # LiteLLM copies a call's arguments for each fallback. Connections cannot be copied.
-        given = {
-            name: value if name == "client" else copy.deepcopy(value, memo)
-            for name, value in self.given.items()
-        }
+    def copied(self, given: Mapping[str, Any]) -> RetryingClient:
+        """Return a client for a copy of the arguments; the parts stay with this call."""
         return RetryingClient(self._inner, self._policy, given)
-
-    def __del__(self) -> None:
-        # The base's finalizer closes the connections that this client only borrows, and with them
-        # every stream that still reads from them.
-        pass
-
-    async def close(self) -> None:
-        """Close nothing: the connections are the inner handler's."""
 
     async def post(self, url: str, **kwargs: Any) -> httpx.Response:
         """Post, and after a refusal that teaches something post once more, up to `MAX_LESSONS`.
@@ -175,12 +153,6 @@ def _rewritten(kwargs: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any
     return {**kwargs, "data": json.dumps(body)}
 
 
-def replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body with other fields; None removes one."""
-    merged = {**body, **fields}
-    return {key: value for key, value in merged.items() if value is not None or key not in fields}
-
-
 def retrying_client(
     kwargs: Mapping[str, Any],
     policy: RetryPolicy,
@@ -218,16 +190,3 @@ def observing_client(
         parts: What goes along with the call.
     """
     return retrying_client(kwargs, NoRetry(), changes, parts)
-
-
-def original_arguments(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a call's arguments as they were before `retrying_client` was put into them.
-
-    LiteLLM hands the arguments of a call that failed on to its own retries and fallbacks, to other
-    providers' as well. Where there is nothing to take back, the very same object is returned.
-
-    Args:
-        kwargs: The arguments of LiteLLM's call.
-    """
-    client = kwargs.get("client")
-    return replaced(kwargs, client.given) if isinstance(client, RetryingClient) else kwargs

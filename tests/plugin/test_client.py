@@ -13,12 +13,12 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
+from litellm_role_guard.plugin.borrowing_client import original_arguments
 from litellm_role_guard.plugin.litellm_internals import to_vllm_messages
 from litellm_role_guard.plugin.retrying_client import (
     MAX_LESSONS,
     RetryingClient,
     observing_client,
-    original_arguments,
     retrying_client,
 )
 from litellm_role_guard.plugin.unknown_response import UnknownResponse

@@ -9,8 +9,9 @@ import pytest
 from litellm.exceptions import BadRequestError
 
 from litellm_role_guard import RoleGuard
+from litellm_role_guard.plugin.borrowing_client import original_arguments
 from litellm_role_guard.plugin.response_capture import ResponseListener
-from litellm_role_guard.plugin.retrying_client import RetryingClient, original_arguments
+from litellm_role_guard.plugin.retrying_client import RetryingClient
 from testing.litellm_calls import USER, Backend, ask, call
 
 
