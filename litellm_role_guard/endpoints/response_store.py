@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from .foreign_items import is_reference
+from .stored_turn import AskedItems, StoredTurn
 
 MAX_BYTES = 64_000_000
 """How much is kept of all conversations together, as UTF-8 JSON."""
@@ -31,32 +32,7 @@ MAX_AGE = 24 * 3600.0
 """For how many seconds a response can be gone on from."""
 
 
-TURN_BYTES = 1_000
-"""What a turn counts beside its text, so that many small ones are not free."""
-
-
 _OVER = ("completed", "incomplete")
-
-
-class StoredTurn:
-    """What was asked and answered in one request, behind the turns that it goes on from.
-
-    Args:
-        before: The turn that it goes on from; None for the first.
-        items: Its own items as JSON: the request's `input`, then the response's `output`.
-    """
-
-    __slots__ = ("before", "items", "users")
-
-    def __init__(self, before: StoredTurn | None, items: Sequence[bytes]) -> None:
-        self.before = before
-        self.items = items
-        self.users = 0  # response ids and later turns that need it
-
-    @property
-    def size(self) -> int:
-        """How much it counts, in bytes."""
-        return TURN_BYTES + sum(map(len, self.items))
 
 
 class PendingResponse:
@@ -65,12 +41,12 @@ class PendingResponse:
     Args:
         memory: Where to keep it.
         owner: Who asks.
-        asked: The items of the request's own `input`, as JSON.
+        asked: The items of the request's own `input`.
         before: The turn that it goes on from, or None.
     """
 
     def __init__(
-        self, memory: ResponseStore, owner: Hashable, asked: bytes, before: StoredTurn | None
+        self, memory: ResponseStore, owner: Hashable, asked: AskedItems, before: StoredTurn | None
     ) -> None:
         self._memory = memory
         self._owner = owner
@@ -84,9 +60,8 @@ class PendingResponse:
 
     def items(self) -> list[Any]:
         """Return the whole conversation as the items of an `input`, the question at its end."""
-        turns = reversed(list(_chain(self._before)))
-        told = [*(part for turn in turns for part in turn.items), self._asked]
-        return [item for part in told for item in json.loads(part)]
+        turns = () if self._before is None else reversed(list(self._before.chain))
+        return [*(item for turn in turns for item in turn.items()), *json.loads(self._asked.text)]
 
     def answered(self, response: Mapping[str, Any]) -> None:
         """Remember the question and its answer.
@@ -98,7 +73,7 @@ class PendingResponse:
         if not isinstance(response_id, str) or not isinstance(output, list):
             return
         if response.get("status") in _OVER:
-            turn = StoredTurn(self._before, (self._asked, _json(_without_nulls(output))))
+            turn = StoredTurn(self._before, response_id, self._asked, response)
             self._memory.put(self._owner, response_id, turn)
 
 
@@ -131,6 +106,9 @@ class ResponseStore:
         # In the order of their age: by owner and response id, since when, and what.
         self._known: OrderedDict[tuple[Hashable, str], tuple[float, StoredTurn]] = OrderedDict()
         self._names: dict[Hashable, OrderedDict[str, None]] = {}  # the same ids, by owner
+        # By owner and an item's id: the latest turn that holds the item, and where.
+        self._items: dict[tuple[Hashable, str], tuple[StoredTurn, int]] = {}
+        self._deleted: OrderedDict[tuple[Hashable, str], float] = OrderedDict()  # since when
         self._held: Counter[Hashable] = Counter()  # bytes by owner
         self._size = 0
 
@@ -157,13 +135,77 @@ class ResponseStore:
         Raises:
             TypeError: The input cannot be written as JSON.
         """
-        self._forget_old()
         turn = None
         if before is not None:
-            if (owner, before) not in self._known:
+            turn = self.turn(owner, before)
+            if turn is None:
                 return None
-            _, turn = self._known[owner, before]
-        return PendingResponse(self, owner, _json(_as_items(request_input)), turn)
+        return PendingResponse(self, owner, AskedItems(request_input), turn)
+
+    def turn(self, owner: Hashable, response_id: str) -> StoredTurn | None:
+        """Return the turn that a response ends; None where it is not known.
+
+        Args:
+            owner: Who asks.
+            response_id: The response's id, as the backend gave it.
+        """
+        self._forget_old()
+        found = self._known.get((owner, response_id))
+        return None if found is None else found[1]
+
+    def delete(self, owner: Hashable, response_id: str) -> bool:
+        """Forget a response for good; return whether it was known.
+
+        What later responses go on from stays for them alone.
+
+        Args:
+            owner: Who asks.
+            response_id: The response's id, as the backend gave it.
+        """
+        if self.turn(owner, response_id) is None:
+            return False
+        self._forget((owner, response_id))
+        # A backend with a store of its own would know it still.
+        self._deleted[owner, response_id] = self._clock()
+        if len(self._deleted) > self._max_responses:
+            self._deleted.popitem(last=False)
+        return True
+
+    def is_deleted(self, owner: Hashable, response_id: str) -> bool:
+        """Return whether a response was deleted, as far as that is still known."""
+        self._forget_old()
+        return (owner, response_id) in self._deleted
+
+    def with_references(self, owner: Hashable, request_input: object) -> list[Any] | None:
+        """Return an input with the items that its references stand for.
+
+        Each is put in once, however often it is referred to, so that an input cannot grow beyond
+        what is held. References to unknown items stay as they are.
+
+        Args:
+            owner: Who asks.
+            request_input: The request's `input`, whatever the client has sent.
+
+        Returns:
+            None where there is nothing to put in.
+        """
+        if not isinstance(request_input, list):
+            return None
+        self._forget_old()
+        items, used = list(request_input), set[str]()
+        read: dict[StoredTurn, list[Any]] = {}
+        for at, item in enumerate(items):
+            item_id = item.get("id") if isinstance(item, dict) and is_reference(item) else None
+            if not isinstance(item_id, str) or item_id in used:
+                continue
+            found = self._items.get((owner, item_id))
+            if found is not None:
+                used.add(item_id)
+                turn, position = found
+                if turn not in read:
+                    read[turn] = turn.items()
+                items[at] = read[turn][position]
+        return items if used else None
 
     def put(self, owner: Hashable, response_id: str, turn: StoredTurn) -> None:
         """Keep the turn that a response ends.
@@ -188,6 +230,11 @@ class ResponseStore:
             if self._clock() - since <= self._max_age:
                 break
             self._forget(key)
+        while self._deleted:
+            deleted, since = next(iter(self._deleted.items()))
+            if self._clock() - since <= self._max_age:
+                break
+            del self._deleted[deleted]
 
     def _forget(self, key: tuple[Hashable, str]) -> None:
         if key not in self._known:
@@ -195,10 +242,13 @@ class ResponseStore:
         owner, response_id = key
         _, unused = self._known.pop(key)
         del self._names[owner][response_id]
-        for turn in _chain(unused):
+        for turn in unused.chain:
             turn.users -= 1
             if turn.users:
                 break
+            for item_id in turn.item_ids:
+                if (held := self._items.get((owner, item_id))) is not None and held[0] is turn:
+                    del self._items[owner, item_id]
             self._held[owner] -= turn.size
             self._size -= turn.size
         if not self._names[owner]:
@@ -206,36 +256,11 @@ class ResponseStore:
 
     def _hold(self, owner: Hashable, used: StoredTurn) -> None:
         # An earlier turn may have been let go of while this one was on its way.
-        for turn in _chain(used):
+        for turn in used.chain:
             turn.users += 1
             if turn.users > 1:
                 break
+            for at, item_id in enumerate(turn.item_ids):
+                self._items[owner, item_id] = turn, at
             self._held[owner] += turn.size
             self._size += turn.size
-
-
-def _chain(turn: StoredTurn | None) -> Iterator[StoredTurn]:
-    while turn is not None:
-        yield turn
-        turn = turn.before
-
-
-def _as_items(request_input: str | Sequence[Any]) -> list[Any]:
-    if isinstance(request_input, str):
-        return [{"type": "message", "role": "user", "content": request_input}]
-    return [
-        item.model_dump(exclude_none=True) if isinstance(item, BaseModel) else item
-        for item in request_input
-    ]
-
-
-def _without_nulls(value: Any) -> Any:
-    # As every client leaves them out that sends a response's items back.
-    if isinstance(value, dict):
-        return {key: _without_nulls(held) for key, held in value.items() if held is not None}
-    return [_without_nulls(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _json(items: list[Any]) -> bytes:
-    text = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="surrogatepass")  # JSON may hold half of a pair; `loads` takes it

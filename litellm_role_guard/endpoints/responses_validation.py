@@ -52,6 +52,13 @@ def find_input_error(
     return f"{where}: {fault.reason}"
 
 
+def find_continuation_error(previous_response_id: object) -> str | None:
+    """Say what makes a `previous_response_id` name no response; None if nothing."""
+    if previous_response_id is None or isinstance(previous_response_id, str):
+        return None
+    return "previous_response_id: must be a string"
+
+
 def nothing_left(conversation: ResponsesInput) -> str:
     """Say why an input without any message is left with none."""
     return f"{conversation.changes[0].why}; nothing else is in the input"

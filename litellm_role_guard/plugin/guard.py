@@ -38,11 +38,11 @@ from .litellm_internals import (
     PROXY_MODULE,
     has_prometheus,
     json_formatter,
-    keep_late_system,
 )
 from .observer import RequestObserver
+from .other_calls import OtherCalls
 from .reports import Reports
-from .request import ANTHROPIC, REQUEST_FIELD, LiteLLMRequest, endpoint_of
+from .request import ANTHROPIC, REQUEST_FIELD, RESPONSES, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import RetryingClient
@@ -127,6 +127,9 @@ class RoleGuard(CustomLogger):
         self._requests = RequestGuard(
             self.counts, self._reports, self._responses, self._failed, self._recent.add
         )
+        self._others = OtherCalls(
+            self._groups, self.entries, self._reports, self._responses, self._steering
+        )
 
     def shown(self) -> dict[str, Any]:
         """Return what was done lately and what is known, as data for JSON; never message text."""
@@ -205,9 +208,7 @@ class RoleGuard(CustomLogger):
         """
         endpoint = endpoint_of(call_type)
         if endpoint is None:
-            if getattr(call_type, "value", call_type) == ANTHROPIC:
-                self._keep_late_system(LiteLLMRequest(kwargs))
-            return None
+            return self._other_arguments(kwargs, str(getattr(call_type, "value", call_type)))
         started = time.perf_counter()
         given: Mapping[str, Any] = kwargs
         changed = request = None
@@ -316,26 +317,26 @@ class RoleGuard(CustomLogger):
         except SettingsError as error:
             return changed, str(error)
         body = data if changed is None else changed
+        if call_type == RESPONSES:
+            body = self._requests.with_referred_items(body)
         steering = self._steering(data)
         reason = self._groups.find_proxy_error(body, call_type, steering)
         if reason is None and call_type == ANTHROPIC and self.entries.switched_on(data)[0]:
             changed = self._groups.with_system_for_developer(body, steering) or changed
         return changed, reason
 
-    def _steering(self, arguments: Mapping[str, Any]) -> Steering:
-        return steering_of(arguments, self.settings, self._reports.requested)
-
-    def _keep_late_system(self, request: LiteLLMRequest) -> None:
-        """Have LiteLLM keep the late system messages of /v1/messages, for the repair to place."""
+    def _other_arguments(self, kwargs: dict[str, Any], call_type: str) -> dict[str, Any] | None:
+        """Return the arguments of a call without a conversation to repair; None for no change."""
         try:
-            messages = request.arguments.get("messages")
-            roles = [message["role"] for message in messages or ()]
-            is_late = "system" in roles[1:] and set(roles) != {"system"}
-            if is_late and request.is_vllm and self._groups.repairs_all_of(request):
-                model = str(request.arguments["model"]).removeprefix(f"{PROVIDER}/")
-                keep_late_system(f"{PROVIDER}/{model}")
+            given = original_arguments(kwargs)
+            changed = self._others.arguments(LiteLLMRequest(given), call_type)
+            return dict(given) if changed is None and given is not kwargs else changed
         except Exception as error:
             self._failed(error)
+            return None
+
+    def _steering(self, arguments: Mapping[str, Any]) -> Steering:
+        return steering_of(arguments, self.settings, self._reports.requested)
 
     async def _plan(
         self, request: LiteLLMRequest, endpoint: str, steering: Steering, started: float

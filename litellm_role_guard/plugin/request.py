@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..backend.address import shown_address
 from ..backend.backend import Backend
@@ -179,7 +180,15 @@ class LiteLLMRequest:
     def response_id(self) -> str | None:
         """The `previous_response_id` as the backend gave it; None where there is none."""
         before = self.arguments.get("previous_response_id")
-        return named_by_backend(before) if before else None
+        return named_by_backend(before) if before and isinstance(before, str) else None
+
+    @property
+    def shown_response_id(self) -> str:
+        """The `response_id` of a call about an earlier response, as its client sent it."""
+        received = self.arguments.get("proxy_server_request")
+        url = received.get("url") if isinstance(received, Mapping) else None
+        path = urlsplit(str(url)).path if url else ""
+        return path.rpartition("/")[2] or str(self.arguments.get("response_id"))
 
     @property
     def brings_template(self) -> bool:

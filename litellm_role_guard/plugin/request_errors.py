@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from ..config.settings import KEY, DeploymentSettings
 from ..endpoints.anthropic import find_anthropic_error
 from ..endpoints.chat import as_dicts
-from ..endpoints.responses_validation import find_input_error
+from ..endpoints.responses_validation import find_continuation_error, find_input_error
 from ..messages.validation import ROLES, find_validation_error
 from ..observability.report import Report
 from .request import ANTHROPIC, CHAT, REQUEST_FIELD, RESPONSES
@@ -19,7 +19,8 @@ from .template_roles import MAX_ROLES
 
 _ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
-_WHERE = f"in the deployment's model_info.{KEY} or under callback_settings.{KEY}"
+WHERE = f"in the deployment's model_info.{KEY} or under callback_settings.{KEY}"
+"""Where a setting stands that lets a request through."""
 
 
 class DeliberateError(Exception):
@@ -44,7 +45,7 @@ def with_mode(reason: str, mode: str, effect: str) -> str:
         mode: The mode.
         effect: What it would do, such as `passes it on`.
     """
-    return f"{reason}; mode: {mode} {_WHERE} {effect}"
+    return f"{reason}; mode: {mode} {WHERE} {effect}"
 
 
 def find_request_error(
@@ -71,7 +72,7 @@ def find_request_error(
     unknown = [role for role in _roles(body, call_type) if role not in known]
     if unknown and _find_fault(body, call_type, [*known, *unknown]) is None:
         shown = ", ".join(repr(role[:32]) for role in unknown[:MAX_ROLES])
-        return f"{reason}; extra_roles: [{shown}] {_WHERE} lets it through"
+        return f"{reason}; extra_roles: [{shown}] {WHERE} lets it through"
     return with_mode(reason, "observe", "passes it on as it is")
 
 
@@ -127,7 +128,7 @@ def _find_fault(body: Mapping[str, Any], call_type: str, extra_roles: Sequence[s
     if call_type == ANTHROPIC:
         return find_anthropic_error(body.get("messages"), body.get("system"))
     if call_type == RESPONSES:
-        return find_input_error(
+        return find_continuation_error(body.get("previous_response_id")) or find_input_error(
             body.get("input"),
             body.get("instructions"),
             continued=bool(body.get("previous_response_id")),

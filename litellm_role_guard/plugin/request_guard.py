@@ -25,7 +25,7 @@ from .request_errors import (
 )
 from .response_capture import ResponseListener
 from .retrying_client import NoRetry
-from .unknown_response import UnknownResponse
+from .unknown_response import CONTINUED, UnknownResponse, why_unknown
 
 
 class RequestGuard:
@@ -74,21 +74,29 @@ class RequestGuard:
         if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
             return CallPlan()  # positional arguments do not reach the hooks
         report = self._report(request, request.deployment_name, observed=settings.mode == "observe")
+        is_remembered = endpoint == RESPONSES and settings.mode == "repair"
+        stored: dict[str, Any] = {}
+        if is_remembered and settings.remember_responses:
+            items = self._responses.with_references(request.owner, request.arguments["input"])
+            if items is not None:
+                stored = {"input": items}
+                request = LiteLLMRequest({**request.arguments, **stored})
         reason = await _find_error(request, endpoint, deployment, settings)
         if reason is not None:
             self._report_bad_input(request, report, reason)
             return CallPlan(report)
         pending = None
-        is_remembered = endpoint == RESPONSES and settings.mode == "repair"
+        if is_remembered and self._is_deleted(request):
+            self._report_bad_input(request, report, why_unknown(CONTINUED, settings))
         if is_remembered and settings.remember_responses:
             pending = self.pending_response(request)
-        stored: dict[str, Any] = {}
         if pending is not None and pending.continues:
-            stored = {"input": pending.items(), "previous_response_id": None}
+            stored = {"input": pending.items(), CONTINUED: None}
+            request = LiteLLMRequest({**request.arguments, **stored})
+        if stored:
             report.remembered = True
             self._counts.add("remembered")
-            request = LiteLLMRequest({**request.arguments, **stored})
-        parts = _response_parts(request, pending) if is_remembered else ()
+        parts = _response_parts(request, pending, settings) if is_remembered else ()
         conversation = request.conversation(endpoint)
         if conversation is None:
             if stored:
@@ -146,12 +154,25 @@ class RequestGuard:
 
     def with_stored_history(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return a request with the conversation before it, where that is known."""
-        if not arguments.get("previous_response_id") or "input" not in arguments:
+        if "input" not in arguments:
+            return arguments
+        arguments = self.with_referred_items(arguments)
+        if not arguments.get(CONTINUED):
             return arguments
         pending = self.pending_response(LiteLLMRequest(arguments))
         if pending is None:
             return arguments
-        return {**arguments, "input": pending.items(), "previous_response_id": None}
+        return {**arguments, "input": pending.items(), CONTINUED: None}
+
+    def with_referred_items(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return a request with the items of earlier responses that its `input` refers to."""
+        owner = LiteLLMRequest(arguments).owner
+        items = self._responses.with_references(owner, arguments.get("input"))
+        return arguments if items is None else {**arguments, "input": items}
+
+    def _is_deleted(self, request: LiteLLMRequest) -> bool:
+        response_id = request.response_id
+        return response_id is not None and self._responses.is_deleted(request.owner, response_id)
 
     def _report_bad_input(self, request: LiteLLMRequest, report: Report, reason: str) -> None:
         """Raise the 400, or in mode observe report it."""
@@ -194,12 +215,12 @@ async def _find_error(
 
 
 def _response_parts(
-    request: LiteLLMRequest, pending: PendingResponse | None
+    request: LiteLLMRequest, pending: PendingResponse | None, settings: DeploymentSettings
 ) -> tuple[CallPart, ...]:
     """Return what goes along with a /v1/responses call."""
     parts: list[CallPart] = []
     if pending is not None and request.arguments.get("store") is not False:
         parts.append(ResponseListener(pending.answered))
-    if request.arguments.get("previous_response_id"):
-        parts.append(UnknownResponse())
+    if request.arguments.get(CONTINUED):
+        parts.append(UnknownResponse(why_unknown(CONTINUED, settings)))
     return tuple(parts)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
-from litellm_role_guard.endpoints.response_store import TURN_BYTES, ResponseStore
+from litellm_role_guard.endpoints.response_store import ResponseStore
+from litellm_role_guard.endpoints.stored_turn import TURN_BYTES
 
 
 class Clock:

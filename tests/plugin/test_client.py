@@ -309,7 +309,7 @@ async def test_a_404_about_an_earlier_response_is_explained(
     response = raised.value.response
     assert response.status_code == status
     if status == 400:
-        assert response.json()["error"]["message"] == words
+        assert response.json()["error"]["message"] == f"role guard: {words}"
         assert response.json()["error"]["param"] == "previous_response_id"
     assert lessons.ended == [False]
 

@@ -5,138 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from litellm.proxy._types import hash_token
 
 from litellm_role_guard.plugin.litellm_internals import named_by_backend
 from litellm_role_guard.routing.prefix import OPENING_CHARS
-from testing.processes import free_port, simulator
-from testing.proxied import CLIENT, ENDPOINTS, STRICT, Backend, deployment, in_order
-from testing.proxies import start_proxy
+from testing.proxied import CLIENT, ENDPOINTS, in_order
+from testing.remembered import MINE, YOURS, Chats, chatting
 
-MINE, YOURS = "sk-mine", "sk-yours"
 GONE = "neither the backend nor the guard knows the response"
 UNKNOWN = "resp_0123456789abcdef0123456789abcdef"
 
 plain_and_stream = pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
-
-
-@dataclass
-class Answer:
-    """An answer of /v1/responses, streamed or not."""
-
-    http: httpx.Response
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """Give the response object, or what is in its place."""
-        if "text/event-stream" not in self.http.headers["content-type"]:
-            whole: dict[str, Any] = self.http.json()
-            return whole
-        for line in self.http.text.splitlines():
-            if line.startswith("data: {"):
-                event = json.loads(line.removeprefix("data: "))
-                if event["type"] == "response.completed":
-                    response: dict[str, Any] = event["response"]
-                    return response
-        raise AssertionError(self.http.text)
-
-    @property
-    def id(self) -> str:
-        """Give the response's id, as the client knows it."""
-        assert self.http.status_code == 200, self.http.text
-        name: str = self.body["id"]
-        return name
-
-    @property
-    def text(self) -> str:
-        """Give what was said."""
-        assert self.http.status_code == 200, self.http.text
-        said: str = self.body["output"][0]["content"][0]["text"]
-        return said
-
-
-@dataclass
-class Chats:
-    """A proxy and its two backends."""
-
-    url: str
-    backends: list[Backend]
-
-    def post(
-        self, body: dict[str, Any], endpoint: str = "responses", key: str = MINE
-    ) -> httpx.Response:
-        """Post a body to an endpoint with somebody's key."""
-        headers = {"Authorization": f"Bearer {key}"}
-        return CLIENT.post(self.url + ENDPOINTS[endpoint], json=body, headers=headers)
-
-    def say(
-        self,
-        text: Any,
-        after: str | None = None,
-        group: str = "chat",
-        key: str = MINE,
-        **fields: Any,
-    ) -> Answer:
-        """Send a new message alone, and the id of the response that it follows."""
-        body = {"model": group, "input": text, **fields}
-        if after is not None:
-            body["previous_response_id"] = after
-        return Answer(self.post(body, key=key))
-
-    def calls(self) -> list[dict[str, Any]]:
-        """Give what reached the backends since the test began; the order holds for each alone."""
-        return [call for backend in self.backends for call in backend.calls()]
-
-    def forget(self) -> None:
-        """Forget what was received, and end all faults."""
-        for backend in self.backends:
-            CLIENT.post(f"{backend.url}/control", json={"fault": None}).raise_for_status()
-            backend.forget()
-
-
-def config(backends: list[Backend]) -> dict[str, Any]:
-    """Give the config of a proxy with the groups that the tests ask for."""
-
-    def both(group: str, **settings: Any) -> list[dict[str, Any]]:
-        return [deployment(group, backend, learn=False, **settings) for backend in backends]
-
-    dead = Backend(f"http://127.0.0.1:{free_port()}")
-    gone = both("gone")[:1]
-    gone[0]["litellm_params"]["api_base"] = f"{dead.url}/v1"
-    lost = both("lost", mode="off")
-    misnamed = both("misnamed")[:1]
-    misnamed[0]["litellm_params"]["model"] = "hosted_vllm/nobody"
-    return {
-        "model_list": [
-            *both("chat"),
-            *both("informed", chat_template=str(STRICT)),
-            *both("forgetful", remember_responses=False),
-            *both("observed", mode="observe"),
-            *both("off", mode="off"),
-            *both("routed", routing="prefix_affinity"),
-            *gone,
-            *lost,
-            *misnamed,
-            *both("second", separator=" second "),
-        ],
-        "general_settings": {
-            "custom_auth": "two_people.user_api_key_auth",
-            # LiteLLM's own: it would refuse another's id before the guard is asked.
-            "disable_responses_id_security": True,
-        },
-        "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
-        "router_settings": {
-            "num_retries": 0,
-            "fallbacks": [{"gone": ["second"]}, {"lost": ["second"]}],
-        },
-    }
 
 
 @pytest.fixture(scope="module")
@@ -144,12 +27,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
     """Run two strict backends, which speak slowly, and a proxy that takes bad ones out."""
     folder = tmp_path_factory.mktemp("memory")
     shutil.copy(Path(__file__).with_name("two_people.py"), folder)
-    slow = {"tokens-per-second": "200"}
-    with ExitStack() as stack:
-        urls = [stack.enter_context(simulator(folder, STRICT, **slow)) for _ in range(2)]
-        backends = [Backend(url) for url in urls]
-        url = stack.enter_context(start_proxy(config(backends), folder))
-        yield Chats(url, backends)
+    with chatting(folder) as chats:
+        yield chats
 
 
 @pytest.fixture
@@ -367,3 +246,157 @@ def test_a_routed_chat_stays_where_it_began(chats: Chats) -> None:
         for text in ("more", "and more"):
             name = chats.say(text, name, "routed").id
         assert sorted(len(backend.calls()) for backend in chats.backends) == [0, 3]
+
+
+@plain_and_stream
+def test_a_response_can_be_read_again(chats: Chats, stream: bool) -> None:
+    """GET gives the response as it was answered, and asks no backend."""
+    tools = [{"type": "function", "name": "look", "parameters": {"type": "object"}}]
+    first = chats.say("hello", stream=stream, tools=tools, instructions="be kind")
+    second = chats.say("more", first.id, stream=stream, tools=tools)
+    chats.forget()
+    for answer, instructions in ((first, "be kind"), (second, None)):
+        read = chats.ask("GET", answer.id)
+        assert read.status_code == 200, read.text
+        assert read.headers["x-role-guard"] == "remembered=1"
+        said = read.json()
+        assert said["id"] == answer.id
+        assert said["status"] == "completed"
+        assert said["output"][0]["content"][0]["text"] == answer.text
+        assert [tool["name"] for tool in said["tools"]] == ["look"]
+        assert said["instructions"] == instructions
+        assert said["usage"]["total_tokens"] > 0
+    assert chats.calls() == []
+
+
+def test_the_items_that_a_response_was_made_of_are_listed(chats: Chats) -> None:
+    """`input_items` gives the chat up to the question, each item with an id, page by page."""
+    first = chats.say("hello")
+    second = chats.say([{"role": "user", "content": "more"}], first.id)
+    chats.forget()
+    listed = chats.ask("GET", second.id, "/input_items?order=asc").json()
+    assert [item["role"] for item in listed["data"]] == ["user", "assistant", "user"]
+    assert listed["data"][1]["content"][0]["text"] == first.text
+    ids = [item["id"] for item in listed["data"]]
+    assert [listed["first_id"], listed["last_id"]] == [ids[0], ids[-1]]
+    assert len(set(ids)) == 3
+    newest = chats.ask("GET", second.id, "/input_items?limit=1").json()
+    assert [item["id"] for item in newest["data"]] == ids[2:]
+    assert newest["has_more"] is True
+    rest = chats.ask("GET", second.id, f"/input_items?after={ids[2]}&limit=9").json()
+    assert [item["id"] for item in rest["data"]] == [ids[1], ids[0]]
+    assert rest["has_more"] is False
+    assert chats.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("limit=0", "limit: must be"), ("order=up", "order: must be"), ("after=x", "after: no such")],
+)
+def test_a_page_that_there_is_not_is_a_400(chats: Chats, query: str, words: str) -> None:
+    """It names the guard and the field."""
+    name = chats.say("hello").id
+    refused = chats.ask("GET", name, f"/input_items?{query}")
+    assert refused.status_code == 400
+    assert f"role guard: {words}" in refused.json()["error"]["message"]
+
+
+def test_a_deleted_response_is_forgotten(chats: Chats) -> None:
+    """Nothing leads to it any more, neither a new message nor its items; later responses stay."""
+    first = chats.say("my secret")
+    second = chats.say("more", first.id)
+    item = first.body["output"][0]["id"]
+    deleted = chats.ask("DELETE", first.id)
+    assert deleted.status_code == 200, deleted.text
+    assert deleted.json() == {"id": first.id, "object": "response", "deleted": True}
+    chats.forget()
+    for refused in (
+        chats.ask("GET", first.id),
+        chats.ask("DELETE", first.id),
+        chats.ask("GET", first.id, "/input_items"),
+        chats.say("go on", first.id).http,
+    ):
+        assert refused.status_code == 400, refused.text
+        assert GONE in refused.json()["error"]["message"]
+    assert chats.calls() == []
+    assert chats.say("go on", second.id).http.status_code == 200
+    assert chats.ask("DELETE", second.id).status_code == 200
+    chats.forget()
+    reference = {"type": "item_reference", "id": item}
+    answer = chats.say([reference, {"role": "user", "content": "what was it?"}])
+    assert answer.http.headers["x-role-guard"] == "items=1"
+    (call,) = chats.calls()
+    assert "secret" not in call["prompt"]
+
+
+def test_anothers_key_cannot_read_or_delete_a_response(chats: Chats) -> None:
+    """Nor refer to its items; to them it is one that nobody knows."""
+    first = chats.say("my secret")
+    reference = {"type": "item_reference", "id": first.body["output"][0]["id"]}
+    for method, path in (("GET", ""), ("GET", "/input_items"), ("DELETE", "")):
+        refused = chats.ask(method, first.id, path, key=YOURS)
+        assert refused.status_code == 400, refused.text
+        assert GONE in refused.json()["error"]["message"]
+        assert "secret" not in refused.text
+    chats.forget()
+    referring = chats.say([reference, {"role": "user", "content": "hello"}], key=YOURS)
+    assert referring.http.headers["x-role-guard"] == "items=1"
+    (call,) = chats.calls()
+    assert first.text not in call["prompt"]
+    assert chats.ask("GET", first.id).status_code == 200
+
+
+def test_what_nobody_knows_costs_nobody_a_deployment(chats: Chats) -> None:
+    """To read or delete such a response is a 400, and the group answers as before."""
+    name = chats.say("hello", store=False).id
+    for method, path in (("GET", ""), ("GET", "/input_items"), ("DELETE", "")) * 2:
+        refused = chats.ask(method, name, path)
+        assert refused.status_code == 400, refused.text
+        message = refused.json()["error"]["message"]
+        assert "role guard: response_id: " in message
+        assert "mode: observe" in message
+    assert chats.say("hello").http.status_code == 200
+
+
+@plain_and_stream
+def test_an_item_is_referred_to(chats: Chats, stream: bool) -> None:
+    """An `item_reference` is read as the item that it stands for; an unknown one is left out."""
+    call = {
+        "type": "function_call",
+        "id": "fc1",
+        "call_id": "c1",
+        "name": "look",
+        "arguments": "{}",
+    }
+    result = {"type": "function_call_output", "call_id": "c1", "output": "it rains"}
+    first = chats.say([{"role": "user", "content": "weather?"}, call, result], group="informed")
+    chats.forget()
+    items = [
+        {"role": "user", "content": "weather?"},
+        {"type": "item_reference", "id": "fc1"},
+        result,
+        {"type": "item_reference", "id": first.body["output"][0]["id"]},
+        {"type": "item_reference", "id": "unknown"},
+        {"role": "user", "content": "and tomorrow?"},
+    ]
+    answer = chats.say(items, group="informed", stream=stream)
+    assert answer.http.status_code == 200, answer.http.text
+    assert "remembered=1" in answer.http.headers["x-role-guard"]
+    assert "items=1" in answer.http.headers["x-role-guard"]
+    (received,) = chats.calls()
+    said = ["weather?", "look", "it rains", first.text, "and tomorrow?"]
+    assert in_order(said, received["prompt"])
+    chats.forget()
+    alone = chats.say([{"type": "item_reference", "id": "fc1"}, result], group="informed")
+    assert alone.http.status_code == 200, alone.http.text
+
+
+@pytest.mark.parametrize("name", [7, True, ["resp_1"], {"id": "resp_1"}])
+def test_a_previous_response_that_is_no_text_is_a_400(chats: Chats, name: Any) -> None:
+    """It names the guard, the field, the fault and the setting that would let it through."""
+    refused = chats.say("hello", name).http
+    assert refused.status_code == 400, refused.text
+    message = refused.json()["error"]["message"]
+    assert "role guard: previous_response_id: must be a string; mode: observe" in message
+    assert refused.headers["x-role-guard"] == "bad_input=1"
+    assert chats.calls() == []
