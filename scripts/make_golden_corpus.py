@@ -99,7 +99,7 @@ class Writer:
             for call in answered if kind == "round" else ():
                 yield {"role": "tool", "tool_call_id": call["id"], "content": self._content()}
             return
-        message: dict[str, Any] = {"role": kind, "content": self._content()}
+        message = {"role": kind, "content": self._content()}
         if kind == "tool":
             message["tool_call_id"] = self._choices.choice([*self._ids, "call_of_nobody"])
         elif kind == "function":

@@ -9,7 +9,7 @@ that are yet to come. So the fields of an item tell what it becomes, not a list 
     a call                  `call_id`, or a type that ends with `_call`: a function_call
     a call without call_id  the provider itself ran it: a function_call and its output
     an output               a type that ends with `_output`: a function_call_output
-    an item_reference       nothing: the items it refers to are not kept
+    an item_reference       nothing: what is known of them was put in before (response_store.py)
     any other               a user message, labelled with the item's type
     what nobody can read    nothing: encrypted content, and an item in which nothing else is
 """

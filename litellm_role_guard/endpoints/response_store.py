@@ -1,4 +1,4 @@
-"""The conversations behind a `previous_response_id`, which a vLLM without a store does not have.
+"""Responses and the conversations behind them, which a vLLM without a store does not have.
 
 A client of /v1/responses may send its new message alone, and name the response that it goes on
 from. What was asked and answered up to there is kept here, in this process and nowhere else.
