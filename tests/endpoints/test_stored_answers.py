@@ -51,7 +51,12 @@ def listed(store: ResponseStore, name: str, **query: str) -> dict[str, Any]:
 def test_a_response_is_given_as_it_was() -> None:
     """All of its fields, those that are null, too."""
     store = ResponseStore()
-    fields = {"instructions": "be kind", "tools": TOOLS, "usage": None, "metadata": {"a": "b"}}
+    fields: dict[str, Any] = {
+        "instructions": "be kind",
+        "tools": TOOLS,
+        "usage": None,
+        "metadata": {"a": "b"},
+    }
     answer(store, "r1", "hi", said("hello", "m1"), **fields)
     turn = store.turn("me", "r1")
     assert turn is not None

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import litellm
 import pytest
-from litellm import Router
 from litellm.exceptions import BadRequestError
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
+from litellm.router import Router
 
 from litellm_role_guard import ChatTemplate, RoleGuard
 from litellm_role_guard.plugin import litellm_internals

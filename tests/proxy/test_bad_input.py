@@ -81,3 +81,13 @@ def test_system_text_beside_the_messages_counts_as_text(
     """On /v1/messages an empty user turn is no fault where `system` says something."""
     response = proxy.ask("messages", "strict", [{"role": "user", "content": ""}], system="hi all")
     assert "no message has any text" not in response.text
+
+
+@pytest.mark.parametrize("name", [7, True, ["resp_1"], {"id": "resp_1"}], ids=str)
+def test_a_previous_response_that_is_no_text_is_refused(proxy: Proxy, name: object) -> None:
+    """The 400 names the guard, the field, the fault and the setting that would let it through."""
+    refused = proxy.ask("responses", "strict", [USER], previous_response_id=name)
+    assert refused.status_code == 400, refused.text
+    message = refused.json()["error"]["message"]
+    assert "role guard: previous_response_id: must be a string; mode: observe" in message
+    assert refused.headers["x-role-guard"] == "bad_input=1"
