@@ -81,7 +81,7 @@ class StoredResponses:
         if call_type == READ:
             return StoredAnswer(response_object(response_id, turn))  # LiteLLM gives it its own id
         if call_type == DELETE:
-            # Not yet: LiteLLM may run the hook of a call more than once.
+            # Not before LiteLLM makes the call, which may still fail.
             delete = partial(self._store.delete, request.owner, response_id)
             return StoredAnswer(deletion(request.shown_response_id), on_sent=delete)
         try:
