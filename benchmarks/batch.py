@@ -154,8 +154,8 @@ def report(results: Sequence[Ran]) -> str:
     return (
         f"{table(head, rows)}\n\n"
         f"`--max-concurrent {LARGE_BOUND}`, a proxy with two workers and the guard, two simulated "
-        f"backends that take {LARGE_LATENCY_SECONDS:g} s for an answer, a tenth of the lines broken. "
-        f"{machine('litellm', 'aiohttp')}"
+        f"backends that take {LARGE_LATENCY_SECONDS:g} s for an answer, a tenth of the lines "
+        f"broken. {machine('litellm', 'aiohttp')}"
     )
 
 
