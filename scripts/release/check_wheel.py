@@ -1,8 +1,9 @@
 """Install a wheel into a clean environment, beside `litellm[proxy]`, and load what the docs say.
 
-    python -m scripts.release.check_wheel dist/*.whl
+    python -m scripts.release.check_wheel dist/*.whl [PYTHON]
 
-Run from another folder than the repository, so that nothing of the checkout is imported. Then each
+PYTHON is the interpreter of the clean environment; by default the one that runs this. All is run
+from another folder than the repository, so that nothing of the checkout is imported. Then each
 extra is resolved, without installing it.
 """
 
@@ -42,15 +43,19 @@ def extras() -> list[str]:
     return re.findall(r"^([a-z]+) = \[", section, re.MULTILINE)
 
 
-def main(wheel: Path) -> None:
+def main(wheel: Path, interpreter: str = sys.executable) -> None:
     """Check a wheel.
+
+    Args:
+        wheel: The wheel.
+        interpreter: The Python of the clean environment.
 
     Raises:
         subprocess.CalledProcessError: Something did not work; its output says what.
     """
     python = CLEAN / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
-    _run(*uv, "venv", "-q", "--clear", "--python", sys.executable, str(CLEAN))
+    _run(*uv, "venv", "-q", "--clear", "--python", interpreter, str(CLEAN))
     _run(*uv, "pip", "install", "-q", "--python", str(python), f"{wheel}[proxy]")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -71,4 +76,4 @@ def _run(*command: str, folder: Path = REPOSITORY) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(Path(sys.argv[1]).resolve(), *sys.argv[2:3])

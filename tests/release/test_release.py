@@ -127,3 +127,17 @@ def test_an_image_is_healthy_and_not_root(name: str) -> None:
 
 def _project() -> str:
     return (REPOSITORY / "pyproject.toml").read_text()
+
+
+def test_the_readme_on_pypi_leads_to_the_repository() -> None:
+    """Its links and pictures have the address of [project.urls], since no file is beside them."""
+    base = project_urls()["Repository"]
+    raw = base.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    replacements = re.findall(r"^replacement = '(.*)'$", _project(), re.MULTILINE)
+    assert replacements == [f"![\\1]({raw}/main/\\2)", f"]({base}/blob/main/\\1)"]
+    patterns = re.findall(r"^pattern = '(.*)'$", _project(), re.MULTILINE)
+    readme = (REPOSITORY / "README.md").read_text()
+    for pattern, replacement in zip(patterns, replacements, strict=True):
+        readme = re.sub(pattern, replacement, readme)
+    assert re.findall(r"\]\((?!https://)[^)]*\)", readme) == []
+    assert f"({raw}/main/docs/images/with-guard.png)" in readme
