@@ -10,7 +10,8 @@ templates, and never changes an answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from ..messages.message import Message
 from ..profile.template_profile import TemplateProfile
@@ -25,7 +26,8 @@ means more trips."""
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-class PlanProgress(NamedTuple, Generic[_Key]):
+@dataclass(frozen=True)
+class PlanProgress(Generic[_Key]):
     """How far a plan has come.
 
     Attributes:

@@ -9,6 +9,7 @@ extra is resolved, without installing it.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -72,7 +73,9 @@ def main(wheel: Path, interpreter: str = sys.executable) -> None:
 
 def _run(*command: str, folder: Path = REPOSITORY) -> None:
     print("$", *(part if len(part) < 80 else "..." for part in command), flush=True)
-    subprocess.run(command, cwd=folder, check=True)
+    # LiteLLM would look for prices on the internet, three times.
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
 if __name__ == "__main__":
