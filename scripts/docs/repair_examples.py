@@ -45,14 +45,12 @@ class Example:
         messages: What the client sends.
         template: The template's file.
         tools: The request's tools.
-        is_labelled: Whether the repair puts labels before texts.
     """
 
     title: str
     messages: Sequence[Message]
     template: Path = STRICT
     tools: Sequence[Any] | None = None
-    is_labelled: bool = False
 
 
 EXAMPLES = [
@@ -67,13 +65,11 @@ EXAMPLES = [
     Example(
         "A system message further on",
         [*_HELLO, _say("system", "The user is a child."), _say("user", "what is war?")],
-        is_labelled=True,
     ),
     Example(
         "A developer message further on",
         [*_HELLO, _say("developer", "Answer in French."), _say("user", "how are you?")],
         TEMPLATES / "alternating.jinja",
-        is_labelled=True,
     ),
     Example(
         "A template without a system role",
@@ -93,13 +89,11 @@ EXAMPLES = [
             _say("tool", "snow", tool_call_id="call_1"),
         ],
         tools=[_WEATHER],
-        is_labelled=True,
     ),
     Example(
         "A template that shows no dialogue at all",
         [*_HELLO, _say("user", "how are you?")],
         TEMPLATES / "last_words.jinja",
-        is_labelled=True,
     ),
     Example(
         "Nothing in the way",

@@ -112,12 +112,9 @@ def test_the_python_example_puts_the_guard_into_litellm(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("example", repair_examples.EXAMPLES, ids=lambda example: example.title)
 def test_the_examples_of_repairs_are_what_the_guard_does(example: repair_examples.Example) -> None:
-    """`python -m scripts.docs` writes them anew. The labels' own words may differ meanwhile."""
+    """`python -m scripts.docs` writes them anew."""
     page = read_section("examples", repair_examples.PAGE)
-    shown = repair_examples.shown(example)
-    if example.is_labelled:
-        shown = shown.partition("With it")[0]
-    assert shown.strip() in page
+    assert repair_examples.shown(example).strip() in page
 
 
 FIGURES = [
