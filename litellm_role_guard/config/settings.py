@@ -172,6 +172,17 @@ class DeploymentSettings(BaseModel):
         "known clients.",
     )
 
+    max_messages: int = Field(
+        default=20_000,
+        ge=1,
+        description="How many messages, content parts and tool calls a conversation may have in "
+        "all; a longer one is passed on as it is, which header, log and metrics tell.",
+    )
+    max_characters: int = Field(
+        default=50_000_000,
+        ge=1,
+        description="The same for the characters of its texts, base64 of images among them.",
+    )
     long_run: int = Field(
         default=8,
         ge=2,

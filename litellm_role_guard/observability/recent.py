@@ -71,6 +71,8 @@ class RecentRepairs:
 def _outcome(report: Report) -> str:
     if "bad_input" in report.kinds:
         return "bad_input"
+    if "too_large" in report.kinds:
+        return "too_large"
     if report.rejected:
         return "rejected"
     return "observed" if report.observed else "repaired"

@@ -174,7 +174,7 @@ class RoleGuard(CustomLogger):
         started = time.perf_counter()
         self._reports.begin()
         try:
-            changed, reason = self._read_request(data, call_type)
+            changed, reason = await self._read_request(data, call_type)
             if reason is None:
                 return changed
             is_on, entry = self.entries.switched_on(data)
@@ -305,7 +305,7 @@ class RoleGuard(CustomLogger):
         if report is not None:
             report.log()
 
-    def _read_request(
+    async def _read_request(
         self, data: dict[str, Any], call_type: str
     ) -> tuple[dict[str, Any] | None, str | None]:
         """Return a request's body without the guard's field, if changed, and what is wrong."""
@@ -320,7 +320,7 @@ class RoleGuard(CustomLogger):
         if call_type == RESPONSES:
             body = self._requests.with_referred_items(body)
         steering = self._steering(data)
-        reason = self._groups.find_proxy_error(body, call_type, steering)
+        reason = await self._groups.find_proxy_error(body, call_type, steering)
         if reason is None and call_type == ANTHROPIC and self.entries.switched_on(data)[0]:
             changed = self._groups.with_system_for_developer(body, steering) or changed
         return changed, reason

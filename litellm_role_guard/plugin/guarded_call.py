@@ -25,6 +25,7 @@ from ..repair.late_system import with_system_in_front
 from ..template.rendering_fault import rendering_fault
 from .deployments import Deployment
 from .profile_refresher import ProfileRefresher
+from .workload import Workload
 
 _NO_TOOLS = Change("tools", (), "vLLM takes no empty list of tools")
 
@@ -42,6 +43,8 @@ class GuardedCall:
         counts: Where to count it.
         owner: Whose request it is; lessons of one client's conversation are not another's.
         teaches: Whether its refusals say anything of other requests.
+        workload: Where the work on the conversation is done.
+        meant: What `meant_by` returns for the conversation.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class GuardedCall:
         counts: Counts,
         owner: tuple[str, ...] = (),
         teaches: bool = True,
+        workload: Workload,
+        meant: WithoutErrors,
     ) -> None:
         self._conversation = conversation
         self._deployment = deployment
@@ -67,13 +72,15 @@ class GuardedCall:
         self._counts = counts
         self._owner = owner
         self._teaches = teaches
+        self._workload = workload
         self._id: ConversationId | None = None
         self._profile: TemplateProfile
         self._lessons: tuple[Lesson, ...]
         self._adopt_profile()
+        self._needed_lessons: tuple[Lesson, ...] = ()
         self._refusals = 0
         self._may_prove = True
-        self._meant = _meant(conversation, settings)
+        self._meant = meant
         self._labelled: Collection[int] = ()
         if conversation.labelled:
             origins = enumerate(self._meant.origins)
@@ -92,10 +99,7 @@ class GuardedCall:
             await learner.ready(backend, wait)
             self._patience -= time.monotonic() - since
             self._adopt_profile()
-        self._repair()
-        if not self._report.changes:
-            return None
-        return {**self._conversation.arguments(self._sent), **self._left_out}
+        return await self._workload.do(self._repaired_arguments)
 
     async def after_refusal(self, words: str, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Repair the client's own messages again, with what a refusal teaches.
@@ -111,20 +115,22 @@ class GuardedCall:
         Returns:
             The fields of the body to send instead, or None where the same would be sent again.
         """
-        refusal = self._read(words, body, self._conversation.body(self._sent))
+        refusal = await self._workload.do(self._read_reply, words, body)
         asked = self._asked()
         if refusal is not None and asked is not None:
             learner, backend = asked
             learner.on_refusal(backend)
         if not (
-            self._repaired_with_later_lessons()
-            or (refusal is not None and self._repaired_with(refusal))
+            await self._repaired_with_later_lessons()
+            or (refusal is not None and await self._workload.do(self._repaired_with, refusal))
             or await self._repaired_after_relearning(words)
         ):
             return None
+        if self._teaches:
+            self._needed_lessons = await self._workload.do(self._needed)
         self._report.retried += 1
         self._counts.add("retried")
-        return self._conversation.body(self._sent)
+        return await self._workload.do(self._conversation.body, self._sent)
 
     def finished(self, *, answered: bool) -> None:
         """Keep the lessons if they helped, and write the log line of an answered request.
@@ -133,9 +139,12 @@ class GuardedCall:
             answered: Whether the backend took what was sent last.
         """
         try:
-            if answered and self._teaches and self._refusals and (lessons := self._needed()):
+            if answered and self._refusals and self._needed_lessons:
                 self._deployment.keep(
-                    self._conversation_id, self._learnt, lessons, proof=self._proof()
+                    self._conversation_id,
+                    self._learnt,
+                    self._needed_lessons,
+                    proof=self._proof(),
                 )
         except Exception as error:
             # The answer is the client's, whatever goes wrong with what it teaches.
@@ -193,14 +202,14 @@ class GuardedCall:
         self._has_confirmed = True
         learner, backend = asked
         await learner.confirm_refusal(backend, self._sent, self._tools, words, self._patience)
-        return self._repaired_with_later_lessons()
+        return await self._repaired_with_later_lessons()
 
-    def _repaired_with_later_lessons(self) -> bool:
+    async def _repaired_with_later_lessons(self) -> bool:
         # The refusal may be one that another request has learnt from while this one was away.
         if self._deployment.profile is self._base:
             return False
         self._adopt_profile()
-        return self._repair()
+        return await self._workload.do(self._repair)
 
     def _repaired_with(self, refusal: Refusal) -> bool:
         while (lesson := next_lesson(self._profile, refusal)) is not None:
@@ -259,6 +268,15 @@ class GuardedCall:
         if is_changed or read_refusal(words, said.all) != refusal or not _holds(sent, meant):
             self._may_prove = False
         return refusal
+
+    def _read_reply(self, words: str, body: Mapping[str, Any]) -> Refusal | None:
+        return self._read(words, body, self._conversation.body(self._sent))
+
+    def _repaired_arguments(self) -> dict[str, Any] | None:
+        self._repair()
+        if not self._report.changes:
+            return None
+        return {**self._conversation.arguments(self._sent), **self._left_out}
 
     def _repair(self) -> bool:
         """Repair the client's own messages; return whether there is anything new to send."""
@@ -340,7 +358,7 @@ class GuardedCall:
         )
 
 
-def _meant(conversation: RequestConversation, settings: DeploymentSettings) -> WithoutErrors:
+def meant_by(conversation: RequestConversation, settings: DeploymentSettings) -> WithoutErrors:
     """Return the conversation as the settings want it: without errors, system text in front."""
     messages = conversation.messages
     meant = WithoutErrors(messages, range(len(messages)))

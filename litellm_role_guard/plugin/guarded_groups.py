@@ -12,9 +12,10 @@ from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
 from .litellm_internals import PROXY_MODULE
 from .metric_labels import metric_labels
-from .request import ANTHROPIC, CHAT, RESPONSES, LiteLLMRequest
+from .request import ANTHROPIC, CHAT, REQUEST_FIELD, RESPONSES, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
 from .steering import Steering
+from .workload import Workload
 
 
 class GuardedGroups:
@@ -108,7 +109,7 @@ class GuardedGroups:
             return None
         return settings[0].error_patterns
 
-    def find_proxy_error(
+    async def find_proxy_error(
         self, body: Mapping[str, Any], call_type: str, steering: Steering
     ) -> str | None:
         """Return what is wrong with a request to the proxy; None where nothing is.
@@ -117,10 +118,13 @@ class GuardedGroups:
         """
         if call_type not in (CHAT, RESPONSES, ANTHROPIC):
             return None
-        if find_request_error(body, call_type, self._settings) is None:
+        workload = Workload(body.get(REQUEST_FIELD.get(call_type, "messages")))
+        if workload.excess(self._settings) is not None:
+            return None
+        if await workload.do(find_request_error, body, call_type, self._settings) is None:
             return None
         reasons = [
-            _find_certain_error(body, call_type, settings)
+            await workload.do(_find_certain_error, body, call_type, settings)
             for settings in self._settings_of_group(body.get("model"), steering)
         ]
         return reasons[0] if reasons and all(reasons) else None

@@ -55,6 +55,8 @@ class RequestObserver:
             return plan
         mode = "observe" if report.observed else "repair"
         outcome = _PAST[mode] if report.changes else "untouched"
+        if "too_large" in report.kinds:
+            outcome = "skipped"
         metrics.planned(outcome, time.perf_counter() - started)
         if report.changes:
             metrics.changed(report.kinds, mode)

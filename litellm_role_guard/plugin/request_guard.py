@@ -13,7 +13,7 @@ from ..repair.change import Change
 from .call_part import CallPart
 from .call_plan import CallPlan
 from .deployments import Deployment
-from .guarded_call import GuardedCall
+from .guarded_call import GuardedCall, meant_by
 from .reports import Reports
 from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest
 from .request_errors import (
@@ -26,6 +26,7 @@ from .request_errors import (
 from .response_capture import ResponseListener
 from .retrying_client import NoRetry
 from .unknown_response import CONTINUED, UnknownResponse, why_unknown
+from .workload import Workload
 
 
 class RequestGuard:
@@ -74,6 +75,13 @@ class RequestGuard:
         if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
             return CallPlan()  # positional arguments do not reach the hooks
         report = self._report(request, request.deployment_name, observed=settings.mode == "observe")
+        workload = Workload(request.arguments[REQUEST_FIELD[endpoint]])
+        excess = workload.excess(settings)
+        if excess is not None:
+            report.changes = (Change("too_large", (), excess),)
+            self._counts.add("too_large")
+            self._keep(request, report)
+            return CallPlan(report)
         is_remembered = endpoint == RESPONSES and settings.mode == "repair"
         stored: dict[str, Any] = {}
         if is_remembered and settings.remember_responses:
@@ -81,7 +89,8 @@ class RequestGuard:
             if items is not None:
                 stored = {"input": items}
                 request = LiteLLMRequest({**request.arguments, **stored})
-        reason = await _find_error(request, endpoint, deployment, settings)
+                workload = Workload(items)
+        reason = await _find_error(request, endpoint, deployment, settings, workload)
         if reason is not None:
             self._report_bad_input(request, report, reason)
             return CallPlan(report)
@@ -96,8 +105,9 @@ class RequestGuard:
         if stored:
             report.remembered = True
             self._counts.add("remembered")
+            workload = Workload(stored["input"])
         parts = _response_parts(request, pending, settings) if is_remembered else ()
-        conversation = request.conversation(endpoint)
+        conversation = await workload.do(request.conversation, endpoint)
         if conversation is None:
             if stored:
                 self._keep(request, report)
@@ -112,11 +122,13 @@ class RequestGuard:
             counts=self._counts,
             owner=request.keys,
             teaches=request.teaches,
+            workload=workload,
+            meant=await workload.do(meant_by, conversation, settings),
         )
         arguments = await call.arguments()
         if settings.mode == "reject":
             if arguments is not None:
-                reasons = explain(report.changes, conversation.location)
+                reasons = await workload.do(explain, report.changes, conversation.location)
                 reasons = with_mode(reasons, "repair", "repairs it")
                 self._refuse(request, report, "rejected", reasons)
             return CallPlan(report)
@@ -201,17 +213,21 @@ class RequestGuard:
 
 
 async def _find_error(
-    request: LiteLLMRequest, endpoint: str, deployment: Deployment, settings: DeploymentSettings
+    request: LiteLLMRequest,
+    endpoint: str,
+    deployment: Deployment,
+    settings: DeploymentSettings,
+    workload: Workload,
 ) -> str | None:
     """Return what is wrong with a request, by what the template says of roles nobody knows."""
     body = request.arguments
-    reason = find_request_error(body, endpoint, settings)
+    reason = await workload.do(find_request_error, body, endpoint, settings)
     if reason is None or not (roles := askable_roles(body, endpoint, settings)):
         return reason
     backend = request.backend if request.may_ask_backend else None
     messages = asked_messages(body, endpoint)
     taken = await deployment.roles.taken(messages, roles, backend, settings.learn_wait)
-    return find_request_error(body, endpoint, settings, taken)
+    return await workload.do(find_request_error, body, endpoint, settings, taken)
 
 
 def _response_parts(

@@ -27,6 +27,10 @@ STEP = 1e-9
 """What a deployment weighs in proportion to the next better one."""
 
 
+MAX_READ = 200
+"""How many messages of a conversation are read, its first. Most are known by their first two."""
+
+
 _LEAST = 1e-300
 
 _WEIGHTS = ("weight", "rpm", "tpm")  # in the order of LiteLLM's `router_strategy/simple_shuffle.py`
@@ -141,13 +145,15 @@ def _conversation(
     if call_type == "aresponses":
         if request.get("previous_response_id"):
             return None  # the conversation is known to one backend only, and LiteLLM knows to which
-        return ResponsesInput(request["input"], request.get("instructions")).messages
+        given = request["input"]
+        given = given if isinstance(given, str) else given[:MAX_READ]
+        return ResponsesInput(given, request.get("instructions")).messages
     if call_type not in ("acompletion", "anthropic_messages") or not messages:
         return None
     if call_type == "anthropic_messages" and request.get("system"):
-        return [{"role": "system", "content": request["system"]}, *messages]
-    given: Sequence[Message] = messages
-    return given
+        return [{"role": "system", "content": request["system"]}, *messages[:MAX_READ]]
+    opening: Sequence[Message] = messages[:MAX_READ]
+    return opening
 
 
 def _key(params: Mapping[str, Any], info: Any) -> str:
