@@ -15,8 +15,8 @@ class Counts:
     `learnt` counts profiles learnt from live backends, `learning_failed` tries in vain. With
     `verify`, `verified` counts requests that were changed further so that the template reads them
     whole, `unverified` those for which no change helps. `remembered` counts requests whose
-    `previous_response_id` stood for a conversation that the guard had kept. `too_large` counts those
-    that were passed on as they came, by `max_messages`, `max_characters` or their depth.
+    `previous_response_id` stood for a conversation that the guard had kept. `too_large` counts
+    those that were passed on as they came, by `max_messages`, `max_characters` or their depth.
     """
 
     def __init__(self) -> None:

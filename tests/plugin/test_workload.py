@@ -1,4 +1,4 @@
-"""What is too large to be repaired goes on as it came; what is large is repaired beside the loop."""
+"""What is too large goes on as it came; what is large is repaired beside the event loop."""
 
 from __future__ import annotations
 
