@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 
 from .address import shown_address
+from .answer import AnswerTooLong, read_answer
 from .backend import LIMIT_SECONDS, Backend
 from .errors import BackendRefused, LearningFailed
 
@@ -18,6 +19,10 @@ PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)
 """The pauses before each retry of a request whose connection ended without an answer. A server
 closes many kept connections at once, and a busy process finds that out one by one. No request
 here changes anything, so that sending it again is safe."""
+
+WHOLE_ANSWER = 2
+"""How many times longer than a piece of it a whole answer may take."""
+
 
 RENDER = "/v1/chat/completions/render"
 """Where a vLLM with `--enable-scale-out`, and `vllm launch render`, tell what chat reads."""
@@ -79,7 +84,7 @@ class VllmServer:
             raise self._failure("/v1/models", response)
         cards = _json(response).get("data")
         if not isinstance(cards, list) or not all(
-            isinstance(card, dict) and "id" in card for card in cards
+            isinstance(card, dict) and isinstance(card.get("id"), str) for card in cards
         ):
             raise LearningFailed(f"{self.root}: /v1/models names no models; is it a vLLM?")
         return cards
@@ -137,7 +142,7 @@ class VllmServer:
             self._renders = True
             raise BackendRefused(words)
         tokens = _json(response).get("token_ids") if response.status_code == 200 else None
-        if isinstance(tokens, list):
+        if _are_tokens(tokens):
             self._renders = True
             return tokens
         if self._renders:
@@ -156,7 +161,7 @@ class VllmServer:
             LearningFailed: The server cannot be asked.
         """
         tokens = (await self.post("/tokenize", body)).get("tokens")
-        if not isinstance(tokens, list):
+        if not _are_tokens(tokens):
             raise LearningFailed(f"{self.root}: /tokenize gives no tokens; is it a vLLM?")
         return tokens
 
@@ -182,9 +187,11 @@ class VllmServer:
     ) -> httpx.Response:
         try:
             return await self._answer(method, path, body)
-        except httpx.TimeoutException as error:
+        except (httpx.TimeoutException, asyncio.TimeoutError) as error:
             message = f"{self.root}: no answer within {self._seconds:g} s"
             raise LearningFailed(message) from error
+        except AnswerTooLong as error:
+            raise LearningFailed(f"{self.root}: {path}: {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = one_line(_SSL_CONTEXT.sub("", str(error))) or type(error).__name__
             raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
@@ -199,10 +206,16 @@ class VllmServer:
         return await self._once(method, path, body)
 
     async def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
-        url, seconds = self._root + path, self._seconds
-        return await self._client.request(
-            method, url, json=body, headers=self._headers, timeout=seconds
+        answer = read_answer(
+            self._client,
+            method,
+            self._root + path,
+            body=body,
+            headers=self._headers,
+            seconds=self._seconds,
         )
+        # httpx has a time limit for each piece of an answer, and none for all of it.
+        return await asyncio.wait_for(answer, WHOLE_ANSWER * self._seconds)
 
     def _failure(self, path: str, response: httpx.Response) -> LearningFailed:
         status, words = response.status_code, _words(response)
@@ -233,9 +246,13 @@ async def connected(backend: Backend, seconds: float = LIMIT_SECONDS) -> AsyncIt
 def _json(response: httpx.Response) -> dict[str, Any]:
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # nested deeper than anybody's
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+def _are_tokens(tokens: object) -> TypeGuard[list[int]]:
+    return isinstance(tokens, list) and set(map(type, tokens)) <= {int}
 
 
 def _words(response: httpx.Response) -> str:

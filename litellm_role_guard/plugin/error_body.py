@@ -27,7 +27,7 @@ def error_message(body: str) -> str:
     """
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body
     if not isinstance(fields, Mapping):
         return body

@@ -11,6 +11,10 @@ import httpx
 from ..observability.log import log_failure
 from .call_part import CallPart
 
+MAX_LINE_BYTES = 16 * 2**20
+"""How long an event may be that is read; a longer one passes, and cannot be gone on from."""
+
+
 _LAST_EVENTS = (b"response.completed", b"response.incomplete")
 
 
@@ -23,9 +27,14 @@ class ResponseCapture(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         line: list[bytes] = []
+        size = 0
         async for chunk in self._inner:
             line.append(chunk)
+            size += len(chunk)
+            if size > MAX_LINE_BYTES:
+                line.clear()  # without its beginning it is no event
             if b"\n" in chunk:
+                size = 0
                 *lines, rest = b"".join(line).split(b"\n")
                 line = [rest]
                 for whole in lines:
@@ -42,7 +51,7 @@ class ResponseCapture(httpx.AsyncByteStream):
             return
         try:
             event = json.loads(line.removeprefix(b"data:"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(event, Mapping) and str(event.get("type")).encode() in _LAST_EVENTS:
             self._hear(event.get("response"))
@@ -63,7 +72,7 @@ class ResponseListener(CallPart):
         if response.is_stream_consumed or response.is_closed:
             try:
                 self._hear_safely(response.json())
-            except ValueError:
+            except (ValueError, RecursionError):
                 return  # what it is instead, LiteLLM will say
             return
         # Compressed, which vLLM's own is not, a stream cannot be read here.

@@ -10,8 +10,8 @@ Messages are sent as LiteLLM sends those of a request: without `content` where t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 from ..backend.backend import LIMIT_SECONDS, Backend
 from ..backend.errors import LearningFailed
@@ -19,9 +19,8 @@ from ..backend.identity import TEMPLATE_KEY
 from ..backend.server import VllmServer, connected
 from ..messages.message import has_media
 from ..profile.template_profile import TemplateProfile
-from ..template.chat_template import ChatTemplate
-from ..template.errors import TemplateInvalid
 from .evidence import ProbeRecorder
+from .isolated import learn_isolated
 from .oracle import CONCURRENCY, LiveOracle, same_rendering
 from .probe import Probe, Rendering, form_of
 from .speculation import speculate
@@ -84,13 +83,12 @@ async def _learn(
     await oracle.start()
     # A template that the request brings is not the one that the server shows.
     shown = {} if server.backend.fields else await server.shown("/tokenizer_info")
-    # Rendering it is work for the processor, which would keep the event loop from all else.
-    local = await asyncio.to_thread(_local, shown) if TEMPLATE_KEY in shown else None
+    local = await learn_isolated(shown) if TEMPLATE_KEY in shown else None
     if local is not None:
-        sample = _sample(local.recorder)
+        sample = _sample(local.renderings)
         live = await oracle.read([probe for probe, _ in sample])
         if all(map(same_rendering, live, (rendering for _, rendering in sample))):
-            recorder.take(local.recorder.renderings)
+            recorder.take(local.renderings)
             return local.profile
     await oracle.find_preamble()
     while True:
@@ -101,23 +99,7 @@ async def _learn(
         await oracle.read(list(progress.unknown.values()))
 
 
-class _Local(NamedTuple):
-    """The profile of a copy of a server's template, and the probes that it answered."""
-
-    profile: TemplateProfile
-    recorder: ProbeRecorder
-
-
-def _local(shown: Mapping[str, Any]) -> _Local | None:
-    try:
-        template = ChatTemplate.from_config(shown)
-    except TemplateInvalid:
-        return None  # none is shown, or one that only the server can compile
-    recorder = ProbeRecorder()
-    return _Local(recorder.learn(template), recorder)
-
-
-def _sample(recorder: ProbeRecorder) -> list[tuple[Probe, Rendering]]:
+def _sample(renderings: Iterable[tuple[Probe, Rendering]]) -> list[tuple[Probe, Rendering]]:
     """Return one rendered and one refused probe with each form of message.
 
     What a server does to messages before it renders them depends on their form. So this sample
@@ -125,7 +107,7 @@ def _sample(recorder: ProbeRecorder) -> list[tuple[Probe, Rendering]]:
     """
     seen: set[Any] = set()
     sample = []
-    for probe, rendering in recorder.renderings:
+    for probe, rendering in renderings:
         if any(map(has_media, probe.messages)):
             continue  # which the server's model may refuse
         forms = {(rendering is None, probe.tools, *form_of(message)) for message in probe.messages}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from .states import Kind
+from .states import KINDS, STATES, SYSTEM_RUNS, Kind
 
 Answer = Literal["accepted", "refused", "not_read", "unknown"]
 """`accepted`: taken and read, in order. `refused`: an error. `not_read`: taken, but some text is
@@ -16,6 +17,25 @@ there, in a turn that the template prints for any role, even for one that it doe
 
 
 Follows = dict[str, dict[Kind, Answer]]
+
+
+_FORMS = (*KINDS, "late system")
+
+_NAMES: Mapping[str, Collection[str]] = {
+    "leading_system": SYSTEM_RUNS,
+    "follows": STATES,
+    "follows_with_system": STATES,
+    "ends": STATES,
+    "ends_with_system": STATES,
+    "without_user": ("leading_system", "several_systems", "assistant", "led_assistant"),
+    "ignored_empty": STATES,
+    "parts": _FORMS,
+    "media": _FORMS,
+    "null": _FORMS,
+    "blank": _FORMS,
+    "stray_results": ("call", "tool"),
+}
+"""The keys that each field may have: a profile may come from another process."""
 
 
 class Rules(BaseModel):
@@ -162,6 +182,20 @@ class Rules(BaseModel):
         default="accepted",
         description="The same where the earlier call had only one result, or the first of several.",
     )
+
+    @field_validator(*_NAMES)
+    @classmethod
+    def _has_known_names(cls, field: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if not field.keys() <= set(_NAMES[info.field_name or ""]):
+            raise PydanticCustomError("name", "must name nothing that nobody asks for")
+        return field
+
+    @field_validator("ignored_empty")
+    @classmethod
+    def _leads_to_known_states(cls, field: dict[str, Any]) -> dict[str, Any]:
+        if any(state not in STATES for row in field.values() for state in row.values()):
+            raise PydanticCustomError("state", "must lead to known states")
+        return field
 
     def may_follow(self, state: str, kind: Kind, *, has_leading_system: bool = False) -> bool:
         """Return whether a message of this kind is taken and read in this state.

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import httpx
 
+from ..backend.answer import AnswerTooLong, read_answer
 from ..backend.backend import Backend
 from ..backend.server import headers_with, root_of
 from ..observability.log import log_failure, logger
@@ -31,8 +32,8 @@ TIMEOUT_SECONDS = 2.0
 """How long an answer may take in all; an older one tells nothing of the load now."""
 
 
-MAX_BYTES = 4 * 2**20
-"""How long an answer may be. A vLLM's is some 100 kB."""
+MAX_BYTES = 2**20
+"""How long an answer may be. A vLLM's is some 100 kB; to read this much takes milliseconds."""
 
 
 LINGER_SECONDS = 10.0
@@ -189,20 +190,15 @@ async def _metrics(backend: Backend, client: httpx.AsyncClient) -> str:
         httpx.HTTPError: The backend cannot be reached.
         httpx.InvalidURL: Its address is none.
     """
-    # A few compressed bytes may stand for any number.
-    headers = httpx.Headers(headers_with(backend.api_key, backend.headers))
-    headers["Accept-Encoding"] = "identity"
-    url, told = f"{root_of(backend.url)}/metrics", bytearray()
-    async with client.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as answer:
-        if answer.status_code != 200 or _is_packed(answer.headers):
-            return ""
-        async for piece in answer.aiter_bytes():
-            told += piece
-            if len(told) > MAX_BYTES:
-                return ""
-    return told.decode(errors="replace")
-
-
-def _is_packed(headers: httpx.Headers) -> bool:
-    encoding: str = headers.get("Content-Encoding", "identity")
-    return encoding.strip().lower() != "identity"
+    try:
+        answer = await read_answer(
+            client,
+            "GET",
+            f"{root_of(backend.url)}/metrics",
+            headers=headers_with(backend.api_key, backend.headers),
+            seconds=TIMEOUT_SECONDS,
+            max_bytes=MAX_BYTES,
+        )
+    except AnswerTooLong:
+        return ""
+    return answer.content.decode(errors="replace") if answer.status_code == 200 else ""
