@@ -28,6 +28,7 @@ __all__ = [
     "proxy_config_path",
     "proxy_config_state",
     "router_model_list",
+    "signing_secret",
     "to_vllm_messages",
     "with_credential",
 ]
@@ -214,6 +215,16 @@ def proxy_config_path() -> str | None:
         return None
     path = getattr(sys.modules.get(PROXY_MODULE), "user_config_file_path", None)
     return path if isinstance(path, str) else None
+
+
+def signing_secret() -> str | None:
+    """Return the secret that all workers of a proxy share; None where it has none.
+
+    Source: LiteLLM `proxy/common_utils/encrypt_decrypt_utils.py` (`get_salt_key`).
+    """
+    master_key = getattr(sys.modules.get(PROXY_MODULE), "master_key", None)
+    secret = os.environ.get("LITELLM_SALT_KEY") or master_key
+    return secret if isinstance(secret, str) and secret else None
 
 
 def router_model_list() -> list[Any] | None:

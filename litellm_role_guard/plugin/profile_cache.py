@@ -2,7 +2,8 @@
 
 LiteLLM's router has a cache with a Redis behind it, wherever the config names one: in
 `router_settings` (`redis_host`, ...) or in `litellm_settings.cache`. A Redis that is down or slow
-costs the sharing and nothing else, and what is found there is believed only if it is a profile.
+costs the sharing and nothing else. What is found there is believed only if it is a profile, and
+signed with the proxy's own secret: whoever can write there would otherwise write rules of repair.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..backend.identity import BackendIdentity
-from ..observability.log import log_failure
+from ..observability.log import log_failure, logger
 from ..profile.template_profile import TemplateProfile
+from .litellm_internals import signing_secret
+from .signed_text import signed, verified
 
 VERSION = hashlib.sha256(
     json.dumps(TemplateProfile.model_json_schema(), sort_keys=True).encode()
@@ -73,11 +76,21 @@ class ProfileCache:
     Args:
         cache: Gives the cache; None where there is none.
         max_age: For how many seconds a profile is kept.
+        secret: Returns what profiles are signed with; None where there is nothing to sign with,
+            and nothing is shared.
     """
 
-    def __init__(self, cache: Callable[[], Cache | None], max_age: float) -> None:
+    _has_warned = False
+
+    def __init__(
+        self,
+        cache: Callable[[], Cache | None],
+        max_age: float,
+        secret: Callable[[], str | None] = signing_secret,
+    ) -> None:
         self._cache = cache
         self._max_age = max_age
+        self._secret = secret
 
     async def get(
         self, url: str, model: str, fields: Mapping[str, Any], identity: BackendIdentity
@@ -90,14 +103,19 @@ class ProfileCache:
             fields: What goes with every conversation.
             identity: What the backend says of itself.
         """
-        cache = self._given()
-        if cache is None:
+        cache, secret = self._given()
+        if cache is None or secret is None:
             return None
-        found = await _in_time(cache.async_get_cache(_key(url, model, fields, identity)))
+        key = _key(url, model, fields, identity)
+        found = await _in_time(cache.async_get_cache(key))
         if not isinstance(found, str) or len(found) > MAX_CHARS:
             return None
+        written = verified(found, key, secret)
+        if written is None:
+            self._warn()
+            return None
         try:
-            known = CachedProfile.model_validate_json(found)
+            known = CachedProfile.model_validate_json(written)
         except ValidationError:
             return None
         is_of_now = known.learnt_at < time.time() + SKEW_SECONDS
@@ -114,18 +132,27 @@ class ProfileCache:
             fields: What went with every conversation.
             known: What was learnt.
         """
-        cache = self._given()
-        if cache is not None:
+        cache, secret = self._given()
+        if cache is not None and secret is not None:
             key = _key(url, model, fields, known.identity)
             ttl = max(1, int(self._max_age))
-            await _in_time(cache.async_set_cache(key, known.model_dump_json(), ttl=ttl))
+            entry = signed(known.model_dump_json(), key, secret)
+            await _in_time(cache.async_set_cache(key, entry, ttl=ttl))
 
-    def _given(self) -> Cache | None:
+    def _given(self) -> tuple[Cache | None, str | None]:
         try:
-            return self._cache()
+            return self._cache(), self._secret()
         except Exception as error:  # another version of LiteLLM
             log_failure("no cache to share profiles in", error, logging.DEBUG)
-            return None
+            return None, None
+
+    def _warn(self) -> None:
+        if not ProfileCache._has_warned:
+            ProfileCache._has_warned = True
+            logger.warning(
+                "a profile in Redis is not signed with this proxy's LITELLM_SALT_KEY or master "
+                "key: ignored; the proxies that share a Redis need the same one"
+            )
 
 
 async def _in_time(answer: Awaitable[_T]) -> _T | None:
@@ -139,4 +166,4 @@ async def _in_time(answer: Awaitable[_T]) -> _T | None:
 def _key(url: str, model: str, fields: Mapping[str, Any], identity: BackendIdentity) -> str:
     told = json.dumps([url.rstrip("/"), model, fields, identity], sort_keys=True, default=str)
     # The address may hold a password, and keys are seen by whoever looks into the Redis.
-    return f"role_guard:{VERSION}:{hashlib.sha256(told.encode()).hexdigest()}"
+    return f"role_guard:signed:{VERSION}:{hashlib.sha256(told.encode()).hexdigest()}"

@@ -15,6 +15,7 @@ from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_cache as shared
 from litellm_role_guard.plugin.profile_cache import MAX_CHARS, CachedProfile, ProfileCache
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
+from litellm_role_guard.plugin.signed_text import signed, verified
 from testing.clock import Clock
 from testing.counting_vllm import LONG, Vllm
 from testing.templates import TEMPLATES
@@ -23,6 +24,11 @@ STRICT = ChatTemplate.from_path(TEMPLATES / "alternating.jinja")
 PLAIN = ChatTemplate.from_path(TEMPLATES / "plain.jinja")
 IDENTITY = BackendIdentity("0.32.0", "m", None)
 HOUR = 3600.0
+
+
+def SECRET() -> str:  # noqa: N802 - it stands for a constant
+    """Give the secret of all proxies here."""
+    return "sk-1"
 
 
 class Redis:
@@ -81,7 +87,7 @@ def learner_with(
         max_age=HOUR,
         counts=Counts(),
         busy=set(),
-        shared=ProfileCache(lambda: redis, HOUR),
+        shared=ProfileCache(lambda: redis, HOUR, SECRET),
         clock=clock or Clock(),
     )
 
@@ -133,7 +139,7 @@ async def test_a_cache_that_litellm_does_not_have_is_none() -> None:
     def moved() -> Any:
         raise AttributeError("redis_cache")
 
-    profiles = ProfileCache(moved, HOUR)
+    profiles = ProfileCache(moved, HOUR, SECRET)
     await profiles.put("http://vllm", "m", {}, knowledge())
     assert await profiles.get("http://vllm", "m", {}, IDENTITY) is None
 
@@ -141,7 +147,7 @@ async def test_a_cache_that_litellm_does_not_have_is_none() -> None:
 async def test_an_entry_is_given_back_as_it_was_kept() -> None:
     """With everything that it holds for."""
     redis, known = Redis(), knowledge()
-    profiles = ProfileCache(lambda: redis, HOUR)
+    profiles = ProfileCache(lambda: redis, HOUR, SECRET)
     await profiles.put("http://vllm/v1/", "m", {"a": 1}, known)
     assert await profiles.get("http://vllm/v1", "m", {"a": 1}, IDENTITY) == known
 
@@ -162,7 +168,7 @@ async def test_what_holds_for_another_backend_is_not_given(
 ) -> None:
     """An entry is found only where all that makes it true is the same."""
     redis = Redis()
-    profiles = ProfileCache(lambda: redis, HOUR)
+    profiles = ProfileCache(lambda: redis, HOUR, SECRET)
     await profiles.put("http://vllm", "m", {}, knowledge())
     assert await profiles.get("http://vllm", "m", {}, IDENTITY) is not None
     assert await profiles.get(url, model, fields, identity) is None
@@ -186,6 +192,8 @@ def poisoned(**fields: Any) -> str:
         poisoned(more=1),
         poisoned(profile={"leading_system": {"system": "perhaps"}}),
         poisoned(profile={"unknown": 1}),
+        poisoned(profile={"follows": {"nowhere": {}}}),
+        poisoned(profile={"ignored_empty": {"user": {"system": "nowhere"}}}),
         poisoned(identity=["0.31.0", "m", None]),
         poisoned(learnt_at="soon"),
         poisoned(learnt_at=-1),
@@ -193,15 +201,16 @@ def poisoned(**fields: Any) -> str:
         poisoned(learnt_at=time.time() + 10 * HOUR),
         poisoned(profile={"leading_system": {"x" * MAX_CHARS: "accepted"}}),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 async def test_a_poisoned_or_foreign_entry_is_ignored(entry: Any) -> None:
     """What is no profile of this very backend is as good as nothing."""
     redis = Redis()
-    profiles = ProfileCache(lambda: redis, HOUR)
+    profiles = ProfileCache(lambda: redis, HOUR, SECRET)
     await profiles.put("http://vllm", "m", {}, knowledge())
     (key,) = redis.kept
-    redis.kept[key] = entry
+    # Signed, too: a proxy of another release, say, or one whose secret somebody has.
+    redis.kept[key] = signed(entry, key, SECRET()) if isinstance(entry, str) else entry
     assert await profiles.get("http://vllm", "m", {}, IDENTITY) is None
 
 
@@ -210,8 +219,9 @@ async def test_an_entry_that_is_too_old_is_learnt_anew() -> None:
     redis, vllm = Redis(), Vllm(STRICT)
     await learner_with(redis, []).ready(vllm.backend, LONG)
     (key,) = redis.kept
-    old = {**json.loads(redis.kept[key]), "learnt_at": time.time() - 2 * HOUR}
-    redis.kept[key] = json.dumps(old)
+    known = json.loads(verified(redis.kept[key], key, SECRET()) or "")
+    old = {**known, "learnt_at": time.time() - 2 * HOUR}
+    redis.kept[key] = signed(json.dumps(old), key, SECRET())
     asked = vllm.asked["/tokenize"]
     await learner_with(redis, []).ready(vllm.backend, LONG)
     assert vllm.asked["/tokenize"] == 2 * asked
@@ -220,6 +230,38 @@ async def test_an_entry_that_is_too_old_is_learnt_anew() -> None:
 async def test_an_entry_takes_little_room() -> None:
     """Far below what is believed."""
     redis = Redis()
-    await ProfileCache(lambda: redis, HOUR).put("http://vllm", "m", {}, knowledge())
+    await ProfileCache(lambda: redis, HOUR, SECRET).put("http://vllm", "m", {}, knowledge())
     (entry,) = redis.kept.values()
     assert len(entry) < MAX_CHARS / 4
+
+
+@pytest.mark.parametrize("forgery", ["unsigned", "another secret", "another place", "cut"])
+async def test_an_entry_that_this_proxy_cannot_have_signed_is_ignored(
+    forgery: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write to the Redis writes no rules; the log says so, once, and quotes nothing."""
+    monkeypatch.setattr(ProfileCache, "_has_warned", False)
+    redis = Redis()
+    profiles = ProfileCache(lambda: redis, HOUR, SECRET)
+    await profiles.put("http://vllm", "m", {}, knowledge())
+    (key,) = redis.kept
+    text = knowledge().model_dump_json()
+    redis.kept[key] = {
+        "unsigned": text,
+        "another secret": signed(text, key, "sk-2"),
+        "another place": signed(text, key + "x", SECRET()),
+        "cut": redis.kept[key][:-1],
+    }[forgery]
+    assert await profiles.get("http://vllm", "m", {}, IDENTITY) is None
+    assert await profiles.get("http://vllm", "m", {}, IDENTITY) is None
+    (line,) = [each.getMessage() for each in caplog.records if "Redis" in each.getMessage()]
+    assert "not signed with this proxy's LITELLM_SALT_KEY or master key" in line
+
+
+async def test_without_a_secret_nothing_is_shared() -> None:
+    """A proxy that cannot sign writes nothing, and believes nothing."""
+    redis = Redis()
+    profiles = ProfileCache(lambda: redis, HOUR, lambda: None)
+    await profiles.put("http://vllm", "m", {}, knowledge())
+    assert redis.kept == {}
+    assert await profiles.get("http://vllm", "m", {}, IDENTITY) is None
