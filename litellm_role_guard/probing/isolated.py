@@ -24,7 +24,7 @@ from ..template.chat_template import ChatTemplate
 from .evidence import ProbeRecorder
 from .probe import Probe, Rendering
 
-LONGEST_SECONDS = 15.0
+LONGEST_SECONDS = 10.0
 """How long the process may take, its start included, which takes it half a second. A template is
 learnt in a tenth of that."""
 
@@ -55,15 +55,18 @@ async def learn_isolated(shown: Mapping[str, Any]) -> Learnt | None:
     Args:
         shown: What a backend shows of its tokenizer, the template among it.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            __name__,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    except OSError:  # no process to be had: the backend itself answers all probes
+        return None
     try:
         answer = await asyncio.wait_for(_answer(process, shown), LONGEST_SECONDS)
         return Learnt.model_validate_json(answer)

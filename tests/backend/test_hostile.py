@@ -1,0 +1,173 @@
+"""A backend that means harm costs a failed learning: bounded in bytes, in time, in depth."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from litellm_role_guard.backend.answer import MAX_BYTES, AnswerTooLong, read_answer
+from litellm_role_guard.backend.errors import LearningFailed
+from litellm_role_guard.backend.identity import read_identity
+from litellm_role_guard.plugin.error_body import error_message
+from litellm_role_guard.plugin.response_capture import MAX_LINE_BYTES, ResponseCapture
+from litellm_role_guard.probing import isolated
+from litellm_role_guard.probing.live import learn_from_backend
+from testing.asked_backend import at
+from testing.asked_vllm import MODEL, asking
+
+DEEP = "[" * 200_000
+PIECE = b"x" * 2**20
+
+
+class Flood(httpx.AsyncByteStream):
+    """An answer without end; counts what was read of it."""
+
+    read = 0
+
+    def __init__(self, piece: bytes, pause: float = 0.0) -> None:
+        self._piece = piece
+        self._pause = pause
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.read += len(self._piece)
+            yield self._piece
+            await asyncio.sleep(self._pause)
+
+
+def answering(**answer: Any) -> httpx.AsyncClient:
+    """Give a client that gets the same answer to everything, and would follow any redirect."""
+    client = asking(lambda request: httpx.Response(**{"status_code": 200, **answer}))
+    client.follow_redirects = True
+    return client
+
+
+async def fails(client: httpx.AsyncClient, words: str, **options: Any) -> None:
+    """Hold that learning ends, in one line with these words."""
+    async with client:
+        with pytest.raises(LearningFailed, match=words) as failure:
+            await learn_from_backend(at("http://vllm", client, model=MODEL), **options)
+    assert "\n" not in str(failure.value)
+
+
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    """A few bytes may stand for gigabytes; not one of them is read."""
+    stream = Flood(gzip.compress(bytes(2**24)))
+    packed = {"Content-Encoding": "gzip"}
+    await fails(answering(headers=packed, stream=stream), "the answer is packed")
+    assert stream.read == 0
+
+
+async def test_an_answer_without_end_is_read_to_a_limit() -> None:
+    """Of a flood no more is kept than of the longest honest answer."""
+    stream = Flood(PIECE)
+    await fails(answering(stream=stream), f"longer than {MAX_BYTES} bytes")
+    assert stream.read <= MAX_BYTES + 2 * len(PIECE)
+
+
+async def test_an_answer_byte_by_byte_ends_in_time() -> None:
+    """Each byte comes in time, and all of them never do."""
+    await fails(answering(stream=Flood(b" ", 0.01)), "no answer within", seconds=0.05)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """The headers of a deployment may hold a secret, which is not for another host."""
+    asked: list[str] = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"Location": "http://thief/v1/models"})
+
+    client = asking(elsewhere)
+    client.follow_redirects = True
+    await fails(client, "answered .* with 307")
+    assert set(asked) == {"vllm"}
+
+
+@pytest.mark.parametrize("tokens", [["x"], [None], [[1]], [1.5], [True], {}, "12", DEEP])
+async def test_odd_tokens_are_no_answer(tokens: Any) -> None:
+    """What is no list of whole numbers tells nothing."""
+    await fails(answering(json={"tokens": tokens, "token_ids": tokens}), "gives no tokens")
+
+
+async def test_an_answer_nested_without_end_is_no_answer() -> None:
+    """Python's parser runs into its limit, and the learning fails as with any other nonsense."""
+    await fails(answering(text=DEEP), "gives no tokens")
+
+
+@pytest.mark.parametrize("name", [["m"], {"m": 1}, None, 5])
+async def test_an_odd_name_of_a_model_is_no_model(name: Any) -> None:
+    """A card whose id is no name makes the server one that names no models."""
+    async with answering(json={"data": [{"id": name}]}) as client:
+        with pytest.raises(LearningFailed, match="names no models"):
+            await read_identity(at("http://vllm", client, model=MODEL))
+
+
+async def test_metrics_are_bounded_as_well() -> None:
+    """Whoever asks may set a lower limit."""
+    async with answering(stream=Flood(b"x" * 1000)) as client:
+        with pytest.raises(AnswerTooLong):
+            await read_answer(
+                client, "GET", "http://vllm/metrics", headers={}, seconds=1, max_bytes=5000
+            )
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}"
+        "{% endfor %}{% endfor %}{% endfor %}",
+        5,
+        {"a": 1},
+        [{"name": ["x"], "template": "x"}],
+        "{% if %}",
+    ],
+    ids=["loop", "number", "object", "odd name", "no template"],
+)
+async def test_a_template_that_means_harm_tells_nothing(
+    template: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop without end is ended with its process; nonsense is nothing."""
+    monkeypatch.setattr(isolated, "LONGEST_SECONDS", 3.0)
+    assert await isolated.learn_isolated({"chat_template": template}) is None
+
+
+async def test_a_template_gets_nothing_of_the_proxys_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the proxy knows, keys above all, is not there where a backend's template runs."""
+    seen: dict[str, Any] = {}
+
+    async def started(*_: Any, **options: Any) -> Any:
+        seen.update(options)
+        raise OSError
+
+    monkeypatch.setenv("LITELLM_SALT_KEY", "secret")
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
+    assert await isolated.learn_isolated({"chat_template": "x"}) is None
+    assert list(seen["env"]) == ["PYTHONPATH"]
+
+
+def test_a_refusal_nested_without_end_is_its_own_words() -> None:
+    """A 400 that is no JSON that anybody can read is passed on as it is."""
+    assert error_message(DEEP) == DEEP
+
+
+async def test_a_stream_without_a_line_break_is_passed_and_not_kept() -> None:
+    """What the guard reads along is bounded, and each byte goes on to who asked for it."""
+    stream = Flood(PIECE)
+    heard: list[object] = []
+    capture = ResponseCapture(stream, heard.append)
+    passed = held = 0
+    async for piece in capture:
+        passed += len(piece)
+        held = max(held, stream.read)
+        if passed > 3 * MAX_LINE_BYTES:
+            break
+    assert passed > 3 * MAX_LINE_BYTES
+    assert heard == []
