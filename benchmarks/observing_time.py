@@ -80,10 +80,10 @@ class _Bare(RoleGuard):
     def _steering(self, arguments: Mapping[str, Any]) -> Steering:
         return NOT_STEERED
 
-    def _read_request(
+    async def _read_request(
         self, data: dict[str, Any], call_type: str
     ) -> tuple[dict[str, Any] | None, str | None]:
-        return None, self._groups.find_proxy_error(data, call_type, NOT_STEERED)
+        return None, await self._groups.find_proxy_error(data, call_type, NOT_STEERED)
 
 
 class _LoggingObject:

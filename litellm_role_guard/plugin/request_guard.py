@@ -13,7 +13,8 @@ from ..repair.change import Change
 from .call_part import CallPart
 from .call_plan import CallPlan
 from .deployments import Deployment
-from .guarded_call import GuardedCall, meant_by
+from .guarded_call import GuardedCall
+from .meant import meant_by
 from .reports import Reports
 from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest
 from .request_errors import (

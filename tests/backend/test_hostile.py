@@ -47,32 +47,34 @@ def answering(**answer: Any) -> httpx.AsyncClient:
     return client
 
 
-async def fails(client: httpx.AsyncClient, words: str, **options: Any) -> None:
-    """Hold that learning ends, in one line with these words."""
+async def failure(client: httpx.AsyncClient, **options: Any) -> str:
+    """Give the words with which learning fails, which are one line."""
     async with client:
-        with pytest.raises(LearningFailed, match=words) as failure:
+        with pytest.raises(LearningFailed) as failed:
             await learn_from_backend(at("http://vllm", client, model=MODEL), **options)
-    assert "\n" not in str(failure.value)
+    assert "\n" not in str(failed.value)
+    return str(failed.value)
 
 
 async def test_a_packed_answer_is_not_unpacked() -> None:
     """A few bytes may stand for gigabytes; not one of them is read."""
     stream = Flood(gzip.compress(bytes(2**24)))
     packed = {"Content-Encoding": "gzip"}
-    await fails(answering(headers=packed, stream=stream), "the answer is packed")
+    assert "the answer is packed" in await failure(answering(headers=packed, stream=stream))
     assert stream.read == 0
 
 
 async def test_an_answer_without_end_is_read_to_a_limit() -> None:
     """Of a flood no more is kept than of the longest honest answer."""
     stream = Flood(PIECE)
-    await fails(answering(stream=stream), f"longer than {MAX_BYTES} bytes")
+    assert f"longer than {MAX_BYTES} bytes" in await failure(answering(stream=stream))
     assert stream.read <= MAX_BYTES + 2 * len(PIECE)
 
 
 async def test_an_answer_byte_by_byte_ends_in_time() -> None:
     """Each byte comes in time, and all of them never do."""
-    await fails(answering(stream=Flood(b" ", 0.01)), "no answer within", seconds=0.05)
+    drip = answering(stream=Flood(b" ", 0.01))
+    assert "no answer within" in await failure(drip, seconds=0.05)
 
 
 async def test_a_redirect_is_not_followed() -> None:
@@ -85,19 +87,20 @@ async def test_a_redirect_is_not_followed() -> None:
 
     client = asking(elsewhere)
     client.follow_redirects = True
-    await fails(client, "answered .* with 307")
+    assert "with 307" in await failure(client)
     assert set(asked) == {"vllm"}
 
 
 @pytest.mark.parametrize("tokens", [["x"], [None], [[1]], [1.5], [True], {}, "12", DEEP])
 async def test_odd_tokens_are_no_answer(tokens: Any) -> None:
     """What is no list of whole numbers tells nothing."""
-    await fails(answering(json={"tokens": tokens, "token_ids": tokens}), "gives no tokens")
+    odd = answering(json={"tokens": tokens, "token_ids": tokens})
+    assert "gives no tokens" in await failure(odd)
 
 
 async def test_an_answer_nested_without_end_is_no_answer() -> None:
     """Python's parser runs into its limit, and the learning fails as with any other nonsense."""
-    await fails(answering(text=DEEP), "gives no tokens")
+    assert "gives no tokens" in await failure(answering(text=DEEP))
 
 
 @pytest.mark.parametrize("name", [["m"], {"m": 1}, None, 5])
