@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,7 @@ from testing.deployment_files import (
     services,
     vllm_commands,
 )
+from testing.processes import free_port
 
 each_file = pytest.mark.parametrize("path", COMPOSE_FILES, ids=lambda path: path.name)
 
@@ -128,3 +134,74 @@ def test_the_config_names_only_variables_that_the_container_has(config: dict[str
     """`os.environ/...` of another name would be empty in the container."""
     named = set(re.findall(r"os\.environ/(\w+)", yaml.safe_dump(config)))
     assert named == set(services(WITH_PROXY)["litellm"]["environment"])
+
+
+@each_file
+def test_no_container_may_more_than_it_needs(path: Path) -> None:
+    """None has a capability, or gains one; all but vLLM's change no file of their image."""
+    for name, service in services(path).items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert "privileged" not in service, name
+        is_vllm = service.get("image", "").startswith("vllm/")
+        assert is_vllm or service["read_only"] is True, name
+
+
+@each_file
+def test_each_port_is_of_this_machine_alone(path: Path) -> None:
+    """What is published is published to 127.0.0.1."""
+    for service in services(path).values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+@each_file
+def test_each_vllm_asks_for_a_key(path: Path) -> None:
+    """The key of .env, which the proxy sends."""
+    secrets = {"VLLM_API_KEY": "k"}
+    for name in vllm_commands(path):
+        assert services(path, secrets)[name]["environment"]["VLLM_API_KEY"] == "k"
+
+
+def test_redis_is_reached_by_the_proxy_alone() -> None:
+    """No backend is in its network, which leads nowhere; it publishes no port."""
+    compose = yaml.safe_load(WITH_PROXY.read_text())
+    assert compose["networks"]["store"] == {"internal": True}
+    there = [name for name, each in compose["services"].items() if "store" in each["networks"]]
+    assert sorted(there) == ["litellm", "redis"]
+    assert "ports" not in compose["services"]["redis"]
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server")
+def test_redis_asks_for_the_password(tmp_path: Path) -> None:
+    """The container's own command makes a Redis that answers nobody without it."""
+    shell, flag, script = services(WITH_PROXY)["redis"]["command"]
+    port = free_port()
+    script = script.replace("$$", "$").replace(
+        "printf 'requirepass", f"printf 'port {port}\\nrequirepass"
+    )
+    variables = {**os.environ, "REDIS_PASSWORD": "s3cret"}
+    with subprocess.Popen(
+        [shell, flag, script], env=variables, cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert "NOAUTH" in _answer(port, b"PING\r\n")
+            assert "+PONG" in _answer(port, b"AUTH s3cret\r\nPING\r\n")
+        finally:
+            with contextlib.suppress(OSError):
+                _answer(port, b"AUTH s3cret\r\nSHUTDOWN NOSAVE\r\n")
+            process.wait(timeout=20)
+
+
+def _answer(port: int, sent: bytes) -> str:
+    """Give what a Redis says to a few lines, once it listens."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)  # a process that starts gives no event to wait for
