@@ -51,5 +51,12 @@ def translatable(messages: object) -> list[Any] | None:
     ]
 
 
+def roles_of(messages: object) -> list[object]:
+    """Return the role of each message, whatever the client has put there; None for none."""
+    if not isinstance(messages, list):
+        return []
+    return [each.get("role") if isinstance(each, Mapping) else None for each in messages]
+
+
 def _is_developer(message: object) -> bool:
     return isinstance(message, Mapping) and message.get("role") == "developer"

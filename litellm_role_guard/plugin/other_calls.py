@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..endpoints.anthropic import roles_of
 from ..endpoints.response_store import ResponseStore
 from ..observability.report import Report
 from .guarded_groups import GuardedGroups
@@ -56,9 +57,9 @@ class OtherCalls:
 
     def _keep_late_system(self, request: LiteLLMRequest) -> None:
         """Have LiteLLM keep the late system messages of /v1/messages, for the repair to place."""
-        messages = request.arguments.get("messages")
-        roles = [message["role"] for message in messages or ()]
-        is_late = "system" in roles[1:] and set(roles) != {"system"}
+        # Nobody has validated it where its group is not guarded.
+        roles = roles_of(request.arguments.get("messages"))
+        is_late = "system" in roles[1:] and any(role != "system" for role in roles)
         if is_late and request.is_vllm and self._groups.repairs_all_of(request):
             model = str(request.arguments["model"]).removeprefix(f"{PROVIDER}/")
             keep_late_system(f"{PROVIDER}/{model}")
