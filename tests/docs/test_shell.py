@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,6 +110,9 @@ def run(block: Block, world: World, folder: Path) -> str:
     Raises:
         AssertionError: A command of it failed.
     """
+    for program in ("curl", "openssl"):
+        if program in block.text and shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
     for name, text in FILES.items():
         (folder / name).write_text(text)
     config = next(
