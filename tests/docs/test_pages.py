@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from litellm_role_guard import Change
 from litellm_role_guard.config.settings import (
     KEY,
     DeploymentSettings,
@@ -165,3 +166,15 @@ def test_the_readme_names_the_version_that_is_here() -> None:
     """The start line holds it."""
     text = (REPOSITORY / "README.md").read_text()
     assert f"role guard {version('litellm-role-guard')}: mode repair" in text
+
+
+def test_every_word_of_the_header_is_explained() -> None:
+    """docs/operate.md has each kind of change, as the code lists them, and what a report adds."""
+    page = (REPOSITORY / "docs" / "operate.md").read_text()
+    glossary = page.partition("## The header's words")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.+?) \|", glossary, re.MULTILINE)
+    explained = {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+    listed = (Change.__doc__ or "").partition("what: ")[2].partition("messages: ")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) <= explained
+    source = (REPOSITORY / "litellm_role_guard" / "observability" / "report.py").read_text()
+    assert set(re.findall(r'"(\w+)=(?:1|\{)', source)) - {"name"} <= explained
