@@ -263,19 +263,20 @@ STEPS = st.lists(
         st.integers(0, 30),  # which of its earlier responses it goes on from, if there are so many
         st.integers(0, 3000),  # length of the text
         st.sampled_from([0.0, 1.0, 7.0]),  # time until the next
+        st.integers(0, 30),  # which of its responses is deleted then, if there are so many
     ),
     max_size=60,
 )
 
 
 @given(STEPS)
-def test_what_is_held_is_what_is_known(steps: list[tuple[str, int, int, float]]) -> None:
+def test_what_is_held_is_what_is_known(steps: list[tuple[str, int, int, float, int]]) -> None:
     """The count of bytes is exact, within its limit, and nothing is held that no id leads to."""
     clock = Clock()
     memory = ResponseStore(max_bytes=25 * TURN_BYTES, max_responses=8, max_age=20, clock=clock)
     told: dict[tuple[str, str], list[Any]] = {}
     names: dict[str, list[str]] = {"a": [], "b": [], "c": []}
-    for number, (owner, back, length, passed) in enumerate(steps):
+    for number, (owner, back, length, passed, deleted) in enumerate(steps):
         before = names[owner][-back] if 0 < back <= len(names[owner]) else None
         begin = memory.begin(owner, "x" * length, before)
         if begin is not None:
@@ -284,6 +285,10 @@ def test_what_is_held_is_what_is_known(steps: list[tuple[str, int, int, float]])
             begin.answered(answer(name, said("y")))
             told[owner, name] = [*earlier, user("x" * length), heard("y")]
             names[owner].append(name)
+        if 0 < deleted <= len(names[owner]):
+            gone = names[owner].pop(-deleted)
+            memory.delete(owner, gone)
+            assert memory.begin(owner, [], gone) is None
         clock.now += passed
         reachable = {}
         for (whose, called), items in told.items():
@@ -295,6 +300,8 @@ def test_what_is_held_is_what_is_known(steps: list[tuple[str, int, int, float]])
         }
         assert memory.size == sum(turns.values()) <= 25 * TURN_BYTES
         assert len(memory) == len(reachable) <= 8
+        # No item can be referred to that no response leads to.
+        assert {id(turn) for turn, _ in memory._items.values()} <= turns.keys()
 
 
 def _turns(turn: Any) -> list[Any]:
