@@ -156,15 +156,17 @@ class ResponseStore:
     def delete(self, owner: Hashable, response_id: str) -> bool:
         """Forget a response for good; return whether it was known.
 
-        What later responses go on from stays for them alone.
+        What later responses go on from stays for them, and nothing else leads to it any more.
 
         Args:
             owner: Who asks.
             response_id: The response's id, as the backend gave it.
         """
-        if self.turn(owner, response_id) is None:
+        turn = self.turn(owner, response_id)
+        if turn is None:
             return False
         self._forget((owner, response_id))
+        self._forget_items(owner, turn)
         # A backend with a store of its own would know it still.
         self._deleted[owner, response_id] = self._clock()
         if len(self._deleted) > self._max_responses:
@@ -246,13 +248,17 @@ class ResponseStore:
             turn.users -= 1
             if turn.users:
                 break
-            for item_id in turn.item_ids:
-                if (held := self._items.get((owner, item_id))) is not None and held[0] is turn:
-                    del self._items[owner, item_id]
+            self._forget_items(owner, turn)
             self._held[owner] -= turn.size
             self._size -= turn.size
         if not self._names[owner]:
             del self._names[owner], self._held[owner]
+
+    def _forget_items(self, owner: Hashable, turn: StoredTurn) -> None:
+        for item_id in turn.item_ids:
+            held = self._items.get((owner, item_id))
+            if held is not None and held[0] is turn:
+                del self._items[owner, item_id]
 
     def _hold(self, owner: Hashable, used: StoredTurn) -> None:
         # An earlier turn may have been let go of while this one was on its way.

@@ -174,11 +174,12 @@ def test_what_is_deleted_is_gone_with_its_items() -> None:
 
 
 def test_deleting_leaves_what_went_on_from_it() -> None:
-    """A later response has its whole conversation."""
+    """A later response has its whole conversation, and no reference leads to a part of it."""
     store = ResponseStore()
     answer(store, "r1", "one", said("two", "m1"))
     answer(store, "r2", "three", before="r1")
     store.delete("me", "r1")
+    assert store.with_references("me", [{"type": "item_reference", "id": "m1"}]) is None
     pending = store.begin("me", [], "r2")
     assert pending is not None
     assert [json.dumps(item) for item in pending.items()][1] == json.dumps(said("two", "m1"))
