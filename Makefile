@@ -18,8 +18,9 @@ install = { { $(PIP) uv && $(BIN)/python -m uv pip install -q --compile-bytecode
   || $(PIP) -e '.[$(1)]'; } 2>.venv/pip.log || { cat .venv/pip.log; exit 1; }
 LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/test_relax.py
 SEED ?= random
+SECONDS ?= 3600
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth docs dist sbom lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth fuzz docs dist sbom lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +94,9 @@ bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and sa
 
 growth: $(BIN)/.ready  ## measure how time grows with a request's size, place by place (4 minutes)
 	@$(BIN)/python -m benchmarks.growth
+
+fuzz: $(BIN)/.ready  ## odd bodies through LiteLLM's proxy, new ones for an hour; SECONDS=60 for a minute
+	@ROLE_GUARD_TESTS=fresh ROLE_GUARD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q tests/fuzz
 
 lint: $(BIN)/.browser $(BIN)/.bench  ## ruff and mypy, both strict; the layers; the files' sizes
 	@$(BIN)/ruff check .

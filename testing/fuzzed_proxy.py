@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import httpx
@@ -103,12 +104,12 @@ async def fuzzed_proxy(folder: Path) -> AsyncIterator[FuzzedProxy]:
         }
         path = folder / "config.yaml"
         path.write_text(yaml.safe_dump(config))
-        before = litellm.callbacks
+        before = {module: _state(module) for module in (litellm, proxy_server)}
         guard = RoleGuard(learn=False, model_groups=[GUARDED])
         os.environ["CONFIG_FILE_PATH"] = str(path)
         try:
             await proxy_server.initialize(config=str(path))  # type: ignore[no-untyped-call]
-            litellm.callbacks = [*before, guard]
+            litellm.callbacks = [*litellm.callbacks, guard]
             logging.getLogger("LiteLLM Proxy").setLevel(logging.CRITICAL)
             transport = httpx.ASGITransport(proxy_server.app, raise_app_exceptions=False)
             headers = {"Authorization": f"Bearer {MASTER_KEY}"}
@@ -117,5 +118,15 @@ async def fuzzed_proxy(folder: Path) -> AsyncIterator[FuzzedProxy]:
             ) as client:
                 yield FuzzedProxy(client, guard)
         finally:
-            litellm.callbacks = before
+            for module, state in before.items():
+                vars(module).update(state)
             del os.environ["CONFIG_FILE_PATH"]
+
+
+def _state(module: ModuleType) -> dict[str, Any]:
+    """Give the global variables of a module, to be put back: other tests know no proxy."""
+    return {
+        name: list(value) if isinstance(value, list) else value
+        for name, value in vars(module).items()
+        if not name.startswith("__")
+    }

@@ -1,0 +1,111 @@
+"""Bodies with something odd anywhere in them, through LiteLLM's own proxy app: none fares worse.
+
+Each is sent to a group with the guard and to one without. Where LiteLLM alone would have answered,
+the guard answers or explains; never does it stumble. `make fuzz` draws new ones for an hour;
+`corpus/` keeps those that found something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from testing.fuzzed_bodies import fuzzed
+from testing.fuzzed_proxy import FuzzedProxy, Verdict, fuzzed_proxy
+from testing.size import SIZE
+
+pytestmark = pytest.mark.slow
+
+CORPUS = sorted(Path(__file__).with_name("corpus").glob("*.json"))
+SECONDS = float(os.environ.get("ROLE_GUARD_FUZZ_SECONDS", "20"))
+"""For how long new bodies are drawn."""
+
+
+class Fuzzing:
+    """The proxy, in a loop that hypothesis's calls share."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, proxy: FuzzedProxy) -> None:
+        self._loop = loop
+        self.proxy = proxy
+
+    def judge(self, endpoint: str, body: dict[str, Any]) -> Verdict:
+        """Hold that a body fares no worse with the guard, and that the guard does not stumble."""
+        failed = self.proxy.guard.counts["failed"]
+        verdict = self._loop.run_until_complete(self.proxy.judge(endpoint, body))
+        assert not verdict.is_worse, (endpoint, verdict)
+        assert self.proxy.guard.counts["failed"] == failed, (endpoint, verdict)
+        return verdict
+
+
+@pytest.fixture(scope="module")
+def fuzzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzing]:
+    """Run the proxy's app in this process."""
+    folder = tmp_path_factory.mktemp("fuzzed")
+    loop = asyncio.new_event_loop()
+    context = fuzzed_proxy(folder)
+    proxy = loop.run_until_complete(context.__aenter__())
+    levels = {name: logging.getLogger(name).level for name in ("LiteLLM", "LiteLLM Router")}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield Fuzzing(loop, proxy)
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        loop.run_until_complete(context.__aexit__(None, None, None))
+        left = asyncio.all_tasks(loop)  # LiteLLM's own, which never end
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_what_was_found_once_is_found_no_more(fuzzing: Fuzzing, path: Path) -> None:
+    """Each body that made the guard stumble, or fare worse, stays here."""
+    found = json.loads(path.read_text())
+    assert fuzzing.judge(found["endpoint"], found["body"]).guarded > 0
+
+
+def test_no_body_fares_worse_with_the_guard(
+    fuzzing: Fuzzing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is answered as without the guard, or better, or with a 400 that explains."""
+
+    until = time.monotonic() + SECONDS
+
+    @settings(
+        max_examples=150,
+        derandomize=SIZE != "fresh",
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(fuzzed())
+    def holds(drawn: tuple[str, dict[str, Any]]) -> None:
+        if time.monotonic() < until:
+            fuzzing.judge(*drawn)
+
+    holds()
+    while SIZE == "fresh" and time.monotonic() < until:
+        holds()  # other bodies each time
+    with capsys.disabled():
+        if SIZE == "fresh":
+            _show(fuzzing.proxy)
+    assert sum(fuzzing.proxy.verdicts.values()) > 0
+
+
+def _show(proxy: FuzzedProxy) -> None:
+    """Print what became a 400 with the guard, and why."""
+    verdicts = proxy.verdicts
+    print(f"\n{sum(verdicts.values())} bodies, each without the guard and with it")
+    explained = [(count, *key) for key, count in verdicts.items() if key[1].reason]
+    for count, endpoint, verdict in sorted(explained, reverse=True):
+        print(f"{count:6}  {endpoint:9} {verdict.bare} -> {verdict.guarded}  {verdict.reason}")
