@@ -85,10 +85,20 @@ def test_the_project_says_where_it_is() -> None:
     assert urls["Changelog"].startswith(urls["Repository"])
 
 
-def test_the_workflows_fit_the_schema_of_github() -> None:
-    """As check-jsonschema ships it; both at once, since it takes seconds to start."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
-    command += ["vendor.github-workflows", *map(str, WORKFLOWS)]
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("github-workflows", "workflows/*.yml"),
+        pytest.param("github-issue-forms", "ISSUE_TEMPLATE/*.yml", marks=pytest.mark.slow),
+        pytest.param("dependabot", "dependabot.yml", marks=pytest.mark.slow),
+    ],
+)
+def test_the_files_for_github_fit_their_schemas(schema: str, files: str) -> None:
+    """As check-jsonschema ships them; all of a kind at once, since it takes seconds to start."""
+    found = sorted(map(str, (REPOSITORY / ".github").glob(files)))
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    command += found
+    assert found
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 
