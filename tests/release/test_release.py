@@ -75,7 +75,7 @@ def test_the_command_tells_its_version() -> None:
 def test_what_the_check_of_the_wheel_reads_is_there() -> None:
     """The README's whole config, and every extra."""
     assert yaml.safe_load(readme_config())["model_list"][0]["model_name"] == "gemma3"
-    assert {"proxy", "dev", "docs", "gguf", "release"} <= set(extras())
+    assert {"proxy", "dev", "docs", "parquet", "release"} <= set(extras())
 
 
 def test_the_project_says_where_it_is() -> None:

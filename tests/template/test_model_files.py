@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from litellm_role_guard import ChatTemplate, TemplateInvalid
 from litellm_role_guard.template.model_files import hugging_face_cache
@@ -126,22 +130,30 @@ def test_named_templates_without_a_default_are_named(tmp_path: Path) -> None:
         ChatTemplate.from_path(config)
 
 
-@pytest.fixture
-def quantised(tmp_path: Path) -> Path:
-    """Give a GGUF file with templates, as llama.cpp's converter writes it, and no weights."""
+def write_gguf(path: Path, *, endian: str = "LITTLE", tokens: int = 3) -> None:
+    """Write a GGUF file with templates, as llama.cpp's converter writes it, and no weights."""
     gguf = pytest.importorskip("gguf")
-    path = tmp_path / "model-q4_0.gguf"
-    writer = gguf.GGUFWriter(path, "gemma3")
-    writer.add_token_list(["<pad>", "<eos>", "<bos>"])
+    writer = gguf.GGUFWriter(path, "gemma3", endianess=gguf.GGUFEndian[endian])
+    writer.add_token_list(["<pad>", "<eos>", "<bos>", *map(str, range(3, tokens))])
+    writer.add_token_scores([0.0] * tokens)
+    writer.add_bool("tokenizer.ggml.add_bos_token", True)
     writer.add_bos_token_id(2)
-    named = [
-        {"name": "default", "template": "{{ bos_token }}{{ messages[0].content }}"},
-        {"name": "tool_use", "template": "tools"},
-    ]
-    writer.add_chat_template(named)
+    writer.add_chat_template(
+        [
+            {"name": "default", "template": "{{ bos_token }}{{ messages[0].content }}"},
+            {"name": "tool_use", "template": "tools"},
+        ]
+    )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
+
+
+@pytest.fixture(params=["LITTLE", "BIG"])
+def quantised(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Give a GGUF file, in either order of bytes."""
+    path = tmp_path / "model-q4_0.gguf"
+    write_gguf(path, endian=request.param)
     return path
 
 
@@ -152,9 +164,26 @@ def test_a_gguf_file_holds_its_template_and_its_special_tokens(quantised: Path) 
         assert rendered(source, tools=[TOOL]) == "tools"
 
 
-@pytest.mark.parametrize("length", [0, 3, 8, 30, 100])
-def test_a_broken_gguf_file_is_named(quantised: Path, length: int) -> None:
-    """A download that was cut off stops with the file's name."""
-    quantised.write_bytes(quantised.read_bytes()[:length])
-    with pytest.raises(TemplateInvalid, match=r"model-q4_0\.gguf: "):
-        ChatTemplate.from_path(quantised)
+def test_a_gguf_file_cut_off_anywhere_is_named(tmp_path: Path) -> None:
+    """A download that has not ended stops with the file's name, whatever its last byte is."""
+    path = tmp_path / "model-q4_0.gguf"
+    write_gguf(path)
+    whole = path.read_bytes()
+    assert ChatTemplate.from_path(path)
+    for length in range(len(whole.rstrip(b"\0"))):
+        path.write_bytes(whole[:length])
+        with pytest.raises(TemplateInvalid, match=r"model-q4_0\.gguf: not a GGUF file"):
+            ChatTemplate.from_path(path)
+
+
+@given(at=st.integers(0, 500), value=st.binary(min_size=1, max_size=12))
+def test_a_broken_gguf_file_is_read_or_named(at: int, value: bytes) -> None:
+    """Whatever stands in a file, nothing but a clear error comes of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.gguf"
+        write_gguf(path)
+        data = bytearray(path.read_bytes())
+        data[at : at + len(value)] = value
+        path.write_bytes(data)
+        with contextlib.suppress(TemplateInvalid):
+            assert ChatTemplate.from_path(path).text
