@@ -10,7 +10,7 @@ from pathlib import Path
 from .processes import REPOSITORY
 
 PAGES = [
-    *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted(REPOSITORY.glob("*.md")),
     *sorted((REPOSITORY / "docs").glob("*.md")),
 ]
 
