@@ -5,6 +5,8 @@ python -m benchmarks.summary
 
 from __future__ import annotations
 
+from scripts.docs.felt_table import felt_table
+
 from .page import BENCHMARKS, TARGETS, table, write
 
 
@@ -22,6 +24,7 @@ def main() -> None:
             rows.append(row)
     text = "\n".join([*head, *rows])
     write("summary", text, BENCHMARKS)
+    write("felt", felt_table(), BENCHMARKS)
     print(text)
 
 

@@ -18,7 +18,7 @@ from litellm_role_guard.config.settings import (
     GuardSettings,
     read_settings,
 )
-from scripts.docs import repair_examples
+from scripts.docs import felt_table, repair_examples
 from testing.documents import PAGES, Block, blocks, faults, links, slug
 from testing.pages import read_section
 from testing.processes import REPOSITORY
@@ -118,8 +118,14 @@ def test_the_examples_of_repairs_are_what_the_guard_does(example: repair_example
     assert repair_examples.shown(example).strip() in page
 
 
+def test_what_a_user_feels_is_what_was_measured() -> None:
+    """`python -m scripts.docs` writes the table anew after a run."""
+    assert read_section("felt", felt_table.PAGE).strip() == felt_table.felt_table()
+
+
 FIGURES = [
     (r"answers (0\.\d+ ± 0\.\d+) times", "benchmarks.md", r"that without the guard \|.*\| {} \|"),
+    (r"of broken ones, (0\.\d+ ± 0\.\d+)", "benchmarks.md", r"as a ratio \|.*\| {} \|"),
     (r"On (\d+) real templates", "shapes.md", r"on the {} chat templates"),
     (r"and (\d+) conversations such as these", "shapes.md", r"\n\n{} conversations of"),
     (r"none of the ([\d,]+) do", "shapes.md", r"this guard \| 0\.0 \(0\) \| .* 100\.0 \({}\) \|\n"),
