@@ -49,6 +49,7 @@ class Trial:
         bare: Its task alone, without it.
         guarded: What becomes of each request of the whole chat with the guard.
         unguarded: The same without.
+        handed_over: The same without, in the form in which LiteLLM hands requests to the guard.
     """
 
     client: Client
@@ -57,15 +58,17 @@ class Trial:
     bare: Told
     guarded: list[Judgement]
     unguarded: list[Judgement]
+    handed_over: list[Judgement]
 
     @property
     def touched(self) -> list[int]:
-        """The requests that were fine as they came, and did not go on as they came."""
-        pairs = zip(self.guarded, self.unguarded, strict=True)
+        """The requests that were fine as the guard got them, and did not go on as it got them."""
+        pairs = zip(self.guarded, self.handed_over, strict=True)
         return [
             at
-            for at, (with_guard, without) in enumerate(pairs)
-            if without.outcome == "fine" and (with_guard.sent != without.sent or with_guard.changes)
+            for at, (guarded, handed_over) in enumerate(pairs)
+            if handed_over.outcome == "fine"
+            and (guarded.sent != handed_over.sent or guarded.changes)
         ]
 
     @property
@@ -98,8 +101,8 @@ def try_agent(
         told = tell_the_story(agent, backend, world.guarded)
     with closing(new(world.bare.url, model, folder / "bare", environment)) as agent:
         bare = only_the_task(agent, backend, world.bare)
-    with_guard, without = (
+    judged = [
         [judge(proxy.target, backend, backend.template, each) for each in told.exchanges]
-        for proxy in (world.guarded, world.bare)
-    )
-    return Trial(client, model, told, bare, with_guard, without)
+        for proxy in (world.guarded, world.bare, world.keeping)
+    ]
+    return Trial(client, model, told, bare, *judged)

@@ -65,11 +65,14 @@ class World:
         backends: The backends, by the names of their models.
         guarded: The proxy with the guard.
         bare: The same proxy without it.
+        keeping: The bare one again, but told to keep system messages where they stand, as the guard
+            has LiteLLM do: what it sends is what the guard gets to see.
     """
 
     backends: Mapping[str, ScriptedBackend]
     guarded: Recorder
     bare: Recorder
+    keeping: Recorder
 
 
 @contextmanager
@@ -82,10 +85,12 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as stack:
         backends = {name: stack.enter_context(_backend(name)) for name in MODELS}
         recorders = []
-        for name, settings in (("guarded", _GUARD), ("bare", {})):
+        for name, settings, info in (("guarded", _GUARD, {}), ("bare", {}, {}), ("keeping", {}, _KEEPS)):
             (folder / name).mkdir()
             config = {
-                "model_list": [deployment(model, backends[model]) for model in MODELS],
+                "model_list": [
+                    {**deployment(model, backends[model]), "model_info": info} for model in MODELS
+                ],
                 "router_settings": {"num_retries": 0, "disable_cooldowns": True},
                 **settings,
             }
@@ -99,6 +104,7 @@ _GUARD: dict[str, Any] = {
     "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
     "callback_settings": {"role_guard": {"learn_wait": 30.0}},
 }
+_KEEPS = {"supports_mid_conversation_system": True}
 
 
 @contextmanager
