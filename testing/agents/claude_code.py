@@ -12,6 +12,7 @@ from litellm_role_guard.simulator.scripted import Call
 
 from ..proxies import MASTER_KEY
 from .program import Finished, Program, find_installed, finish
+from .steps import COMPACTION, Step
 
 NAME = "claude-code"
 
@@ -41,6 +42,8 @@ class ClaudeCode:
     """
 
     endpoint = "messages"
+    further = (COMPACTION,)
+    hand_over = None
 
     def __init__(self, url: str, model: str, folder: Path, environment: Mapping[str, str]) -> None:
         point = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_AUTH_TOKEN": MASTER_KEY}
@@ -67,10 +70,10 @@ class ClaudeCode:
         wait()
         finish(process, signal.SIGINT)
 
-    def compact(self, text: str) -> Finished:
+    def do(self, step: Step) -> Finished:
         """Have the chat summed up, and say something then."""
         finish(self._start("/compact"))
-        return self.ask(text)
+        return self.ask(step.says)
 
     def close(self) -> None:
         """Do nothing: it runs only while it is asked."""

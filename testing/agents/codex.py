@@ -12,6 +12,7 @@ from litellm_role_guard.simulator.scripted import Call
 
 from ..proxies import MASTER_KEY
 from .program import Finished, Program, find_installed, finish
+from .steps import COMPACTION, Step
 
 NAME = "codex"
 
@@ -53,6 +54,8 @@ class Codex:
     """
 
     endpoint = "responses"
+    further = (COMPACTION,)
+    hand_over = None
 
     def __init__(self, url: str, model: str, folder: Path, environment: Mapping[str, str]) -> None:
         self._program = Program(
@@ -79,9 +82,9 @@ class Codex:
         wait()
         finish(process, signal.SIGINT)
 
-    def compact(self, text: str) -> Finished:
+    def do(self, step: Step) -> Finished:
         """Say something when the chat has become too long, so that it is summed up first."""
-        return finish(self._start(text, "-c", "model_auto_compact_token_limit=100"))
+        return finish(self._start(step.says, "-c", "model_auto_compact_token_limit=100"))
 
     def close(self) -> None:
         """Do nothing: it runs only while it is asked."""

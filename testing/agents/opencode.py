@@ -16,7 +16,8 @@ from litellm_role_guard.simulator.scripted import Call
 
 from ..processes import free_port
 from ..proxies import MASTER_KEY
-from .program import SECONDS, Finished, Program, find_installed, finish
+from .program import INSTALLED, SECONDS, Finished, Program, find_installed, finish
+from .steps import COMPACTION, Step
 
 NAME = "opencode"
 
@@ -48,6 +49,9 @@ class OpenCode:
         endpoint: The endpoint that it is to speak.
     """
 
+    further = (COMPACTION,)
+    hand_over = None
+
     def __init__(
         self,
         url: str,
@@ -63,6 +67,7 @@ class OpenCode:
             folder,
             {"OPENCODE_CONFIG": str(config), **_QUIET, **environment},
         )
+        _bring_plugin(program.home / ".config" / "opencode")
         config.write_text(json.dumps(_config(url, model, _PACKAGES[endpoint])))
         self.endpoint = endpoint
         self.work = program.work
@@ -91,10 +96,10 @@ class OpenCode:
         self._http.post(f"/session/{self._session}/abort").raise_for_status()
         asking.join()
 
-    def compact(self, text: str) -> Finished:
+    def do(self, step: Step) -> Finished:
         """Have the chat summed up, and say something then."""
         self._http.post(f"/session/{self._session}/summarize", json=self._model).raise_for_status()
-        return self.ask(text)
+        return self.ask(step.says)
 
     def close(self) -> None:
         """End its server."""
@@ -111,6 +116,13 @@ class OpenCode:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+
+
+def _bring_plugin(folder: Path) -> None:
+    """Put its plugin package where it looks for it, and would install it from the npm registry."""
+    folder.mkdir(parents=True)
+    for name in ("node_modules", "package-lock.json"):
+        (folder / name).symlink_to(INSTALLED / NAME / name)
 
 
 def _config(url: str, model: str, package: str) -> dict[str, Any]:

@@ -86,13 +86,18 @@ class Program:
         """Run it and wait until it is over."""
         return finish(self.start(*arguments))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run it and do not wait for it."""
+    def start(self, *arguments: str, is_led: bool = False) -> subprocess.Popen[str]:
+        """Run it and do not wait for it.
+
+        Args:
+            arguments: Its further arguments.
+            is_led: Whether it is written to, and read from, while it runs.
+        """
         return subprocess.Popen(
             [*self._executable, *arguments],
             cwd=self.work,
             env=self._environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if is_led else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -112,6 +117,11 @@ def finish(process: subprocess.Popen[str], stop: signal.Signals | None = None) -
     try:
         shown, log = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # the group that it leads, and no other
+        kill(process)
         shown, log = process.communicate()
     return Finished(process.returncode, shown, log)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a program at once, with all that it has started."""
+    os.killpg(process.pid, signal.SIGKILL)  # the group that it leads, and no other

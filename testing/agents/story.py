@@ -1,9 +1,9 @@
-"""A whole chat with an agent: a task, a question that is stopped, a resumed chat, a compaction."""
+"""A whole chat with an agent: a task, a question that is stopped, a resumed chat, and more."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +12,12 @@ from litellm_role_guard.simulator.scripted import Call
 
 from .program import SECONDS, Finished
 from .recorder import Exchange, Recorder
+from .steps import Step
 from .task import GAVE_UP, QUESTION, ScriptedModel, is_done, write_files
 from .world import ScriptedBackend
 
 STOPPED = "How many letters has the first of them? Count with care."
 RESUMED = "Never mind that. Which words were there?"
-COMPACTED = "Which words were there, for the last time?"
 
 
 class Agent(Protocol):
@@ -25,6 +25,8 @@ class Agent(Protocol):
 
     endpoint: str
     work: Path
+    further: Sequence[Step]
+    hand_over: Call | None
 
     def read_file(self, name: str) -> Call:
         """Return the call of its tool that shows a file."""
@@ -35,8 +37,8 @@ class Agent(Protocol):
     def ask_and_stop(self, text: str, wait: Callable[[], None]) -> None:
         """Say something, wait, and stop it then."""
 
-    def compact(self, text: str) -> Finished:
-        """Have the chat summed up, and say something."""
+    def do(self, step: Step) -> Finished:
+        """Do one of its further steps, and wait for the answer."""
 
     def close(self) -> None:
         """End what runs on."""
@@ -68,7 +70,7 @@ def tell_the_story(agent: Agent, backend: ScriptedBackend, recorder: Recorder) -
     finally:
         backend.hang(on=False)
     steps.append(("resume", agent.ask(RESUMED)))
-    steps.append(("compaction", agent.compact(COMPACTED)))
+    steps += [(step.name, agent.do(step)) for step in agent.further]
     undone = [f"{step}: {shown}" for step, end in steps if (shown := _undone(end))]
     return Told("".join(undone[:1]), recorder.take(), _prompts(backend))
 
@@ -91,7 +93,7 @@ def in_a_word(told: Told) -> str:
 
 def _begin(agent: Agent, backend: ScriptedBackend, recorder: Recorder) -> None:
     write_files(agent.work)
-    backend.script = ScriptedModel(agent.read_file)
+    backend.script = ScriptedModel(agent.read_file, agent.hand_over)
     backend.forget()
     recorder.take()
 

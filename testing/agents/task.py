@@ -7,6 +7,8 @@ from pathlib import Path
 
 from litellm_role_guard.simulator.scripted import Call, Prompt, Said
 
+from .steps import HAND_OVER
+
 WORDS = ("amber-4417", "birch-2093", "cedar-8852")
 FILES = {
     "first.txt": f"The first word is {WORDS[0]}.\n",
@@ -39,15 +41,19 @@ class ScriptedModel:
 
     Args:
         read_file: The call of the client's tool that reads a file of this name.
+        hand_over: The call that hands the chat over to another agent, where the user asks for it.
     """
 
-    def __init__(self, read_file: Callable[[str], Call]) -> None:
+    def __init__(self, read_file: Callable[[str], Call], hand_over: Call | None = None) -> None:
         self._read_file = read_file
+        self._hand_over = hand_over
         self._asked = 0
 
     def __call__(self, prompt: Prompt) -> Said:
         """Say what follows from a prompt."""
         first, second, third = (word in prompt.text for word in WORDS)
+        if self._hand_over and HAND_OVER.says in prompt.text and _has(prompt, self._hand_over.name):
+            return Said("", [self._hand_over])
         if first and second and third:
             return Said(ANSWER)
         if prompt.tools:
@@ -57,3 +63,7 @@ class ScriptedModel:
         if first and second:
             return Said("One more.", [self._read_file("third.txt")])
         return Said("Let me look.", [self._read_file(name) for name in ("first.txt", "second.txt")])
+
+
+def _has(prompt: Prompt, name: str) -> bool:
+    return any(tool["function"]["name"] == name for tool in prompt.tools)

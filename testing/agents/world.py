@@ -85,7 +85,11 @@ def world(folder: Path) -> Iterator[World]:
     with ExitStack() as stack:
         backends = {name: stack.enter_context(_backend(name)) for name in MODELS}
         recorders = []
-        for name, settings, info in (("guarded", _GUARD, {}), ("bare", {}, {}), ("keeping", {}, _KEEPS)):
+        for name, settings, info in (
+            ("guarded", _GUARD, {}),
+            ("bare", {}, {}),
+            ("keeping", {}, _KEEPS),
+        ):
             (folder / name).mkdir()
             config = {
                 "model_list": [
