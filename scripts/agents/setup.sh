@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the agents of `make test-agents`, each into a folder of its own: setup.sh DIR NAME...
 # The versions stand in versions.txt. What is there in its version is left as it is. No package's
-# install script is run; all three programs from npm are native binaries that need no Node.
+# install script is run; all programs from npm are native binaries that need no Node.
 set -euo pipefail
 dir=$1
 shift

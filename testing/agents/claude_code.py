@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from subprocess import Popen
 
 from litellm_role_guard.simulator.scripted import Call
 
 from ..proxies import MASTER_KEY
-from .program import Finished, Program, find_installed, finish
-from .steps import COMPACTION, Step
+from .one_shot import OneShot
+from .program import Finished, Program, find_installed
+from .steps import Step
 
 NAME = "claude-code"
 
@@ -31,7 +30,7 @@ _QUIET = {
 _EXECUTABLE = "node_modules/@anthropic-ai/claude-code-*/claude"
 
 
-class ClaudeCode:
+class ClaudeCode(OneShot):
     """A chat with Claude Code.
 
     Args:
@@ -42,43 +41,26 @@ class ClaudeCode:
     """
 
     endpoint = "messages"
-    further = (COMPACTION,)
-    hand_over = None
 
     def __init__(self, url: str, model: str, folder: Path, environment: Mapping[str, str]) -> None:
         point = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_AUTH_TOKEN": MASTER_KEY}
         models = dict.fromkeys(_MODELS, model)
-        self._program = Program(
+        program = Program(
             [find_installed(NAME, _EXECUTABLE), "--print", "--permission-mode", "dontAsk"],
             folder,
             {**point, **models, **_QUIET, **environment},
         )
-        self.work = self._program.work
-        self._resume: tuple[str, ...] = ()
+        super().__init__(program)
 
     def read_file(self, name: str) -> Call:
         """Return the call of its tool that shows a file."""
         return Call("Read", json.dumps({"file_path": str(self.work / name)}))
 
-    def ask(self, text: str) -> Finished:
-        """Say something and wait for the answer."""
-        return finish(self._start(text))
-
-    def ask_and_stop(self, text: str, wait: Callable[[], None]) -> None:
-        """Say something, and press Ctrl-C once the model was asked."""
-        process = self._start(text)
-        wait()
-        finish(process, signal.SIGINT)
-
     def do(self, step: Step) -> Finished:
         """Have the chat summed up, and say something then."""
-        finish(self._start("/compact"))
+        self.ask("/compact")
         return self.ask(step.says)
 
-    def close(self) -> None:
-        """Do nothing: it runs only while it is asked."""
-
-    def _start(self, text: str) -> Popen[str]:
-        started = self._program.start(text, *self._resume, "--allowedTools", "Read")
-        self._resume = ("--continue",)
-        return started
+    def arguments(self, text: str, *, resumes: bool) -> Sequence[str]:
+        """Return the arguments with which it is asked something, in a new chat or in its last."""
+        return (text, *(("--continue",) if resumes else ()), "--allowedTools", "Read")

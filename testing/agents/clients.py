@@ -8,12 +8,14 @@ from litellm_role_guard.simulator.scripted import Call
 
 from .claude_code import ClaudeCode
 from .codex import Codex
-from .framework import Kind
+from .framework import Framework, Kind
 from .opencode import OpenCode
 from .steps import HALF_REPLY, HAND_OVER, LATE_INSTRUCTION, REGENERATE
 from .trial import Client
 
 _STRICT = frozenset({"gemma-3", "mistral-nemo", "llama3.1"})
+_BREAKS_ON = {"chat": _STRICT, "messages": _STRICT, "responses": _STRICT | {"qwen-3"}}
+"""Of OpenCode: vLLM takes no item of /v1/responses in the form in which it sends answers."""
 _BY_HAND = (HALF_REPLY, REGENERATE, LATE_INSTRUCTION)
 _TO_CHECKER = Call("transfer_to_checker", "{}")
 
@@ -22,19 +24,20 @@ def _framework(
     title: str, name: str, endpoint: str = "chat", hand_over: Call | None = _TO_CHECKER
 ) -> Client:
     kind = Kind(name, f"with_{name.replace('-', '_')}.py", endpoint, (HAND_OVER,), hand_over)
-    return Client(name, title, endpoint, kind, _STRICT)
+    return Client(name, title, endpoint, partial(Framework, kind), _STRICT)
 
 
 def _sdk(title: str, name: str, endpoint: str) -> Client:
-    return Client(name, title, endpoint, Kind(name, f"with_{name}.py", endpoint, _BY_HAND), _STRICT)
+    kind = Kind(name, f"with_{name}.py", endpoint, _BY_HAND)
+    return Client(name, title, endpoint, partial(Framework, kind), _STRICT)
 
 
 CLIENTS = (
     Client("codex", "Codex", "responses", Codex, _STRICT),
     Client("claude-code", "Claude Code", "messages", ClaudeCode, _STRICT),
     *(
-        Client("opencode", "OpenCode", endpoint, partial(OpenCode, endpoint=endpoint), _STRICT)
-        for endpoint in ("chat", "messages", "responses")
+        Client("opencode", "OpenCode", endpoint, partial(OpenCode, endpoint=endpoint), breaks_on)
+        for endpoint, breaks_on in _BREAKS_ON.items()
     ),
     _sdk("OpenAI SDK", "openai", "chat"),
     _sdk("OpenAI SDK", "openai", "responses"),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from subprocess import Popen
 
 from litellm_role_guard.simulator.scripted import Call
 
 from ..proxies import MASTER_KEY
-from .program import Finished, Program, find_installed, finish
-from .steps import COMPACTION, Step
+from .one_shot import OneShot
+from .program import Finished, Program, find_installed
+from .steps import Step
 
 NAME = "codex"
 
@@ -40,10 +39,11 @@ enabled = false
 [feedback]
 enabled = false
 """
+_ALLOWED = ("--sandbox", "danger-full-access")
 _EXECUTABLE = "node_modules/@openai/codex-*/vendor/*/bin/codex"
 
 
-class Codex:
+class Codex(OneShot):
     """A chat with Codex.
 
     Args:
@@ -54,45 +54,26 @@ class Codex:
     """
 
     endpoint = "responses"
-    further = (COMPACTION,)
-    hand_over = None
 
     def __init__(self, url: str, model: str, folder: Path, environment: Mapping[str, str]) -> None:
-        self._program = Program(
-            [find_installed(NAME, _EXECUTABLE), "exec", "--skip-git-repo-check"],
+        program = Program(
+            # Nobody is there to be asked whether a command may run; the working folder is a test's.
+            [find_installed(NAME, _EXECUTABLE), "exec", "--skip-git-repo-check", *_ALLOWED],
             folder,
             {"LITELLM_KEY": MASTER_KEY, "CODEX_HOME": str(folder / "home"), **environment},
         )
         config = _CONFIG.format(model=model, url=url, context=200_000)
-        (self._program.home / "config.toml").write_text(config)
-        self.work = self._program.work
-        self._resume: tuple[str, ...] = ()
+        (program.home / "config.toml").write_text(config)
+        super().__init__(program)
 
     def read_file(self, name: str) -> Call:
         """Return the call of its shell that shows a file."""
         return Call("exec_command", json.dumps({"cmd": f"cat {name}"}))
 
-    def ask(self, text: str) -> Finished:
-        """Say something and wait for the answer."""
-        return finish(self._start(text))
-
-    def ask_and_stop(self, text: str, wait: Callable[[], None]) -> None:
-        """Say something, and press Ctrl-C once the model was asked."""
-        process = self._start(text)
-        wait()
-        finish(process, signal.SIGINT)
-
     def do(self, step: Step) -> Finished:
         """Say something when the chat has become too long, so that it is summed up first."""
-        return finish(self._start(step.says, "-c", "model_auto_compact_token_limit=100"))
+        return self.ask(step.says, "-c", "model_auto_compact_token_limit=100")
 
-    def close(self) -> None:
-        """Do nothing: it runs only while it is asked."""
-
-    def _start(self, text: str, *options: str) -> Popen[str]:
-        # Nobody is there to be asked whether a command may run; the working folder is a test's.
-        started = self._program.start(
-            "--sandbox", "danger-full-access", *options, *self._resume, text
-        )
-        self._resume = ("resume", "--last")
-        return started
+    def arguments(self, text: str, *, resumes: bool) -> Sequence[str]:
+        """Return the arguments with which it is asked something, in a new chat or in its last."""
+        return ("resume", "--last", text) if resumes else (text,)

@@ -41,12 +41,6 @@ class Kind(NamedTuple):
     further: Sequence[Step]
     hand_over: Call | None = None
 
-    def __call__(
-        self, url: str, model: str, folder: Path, environment: Mapping[str, str]
-    ) -> Framework:
-        """Begin a chat."""
-        return Framework(self, url, model, folder, environment)
-
 
 class Framework:
     """A chat with a framework, whose program is led line by line.

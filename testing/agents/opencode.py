@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ class OpenCode:
         endpoint: The endpoint that it is to speak.
     """
 
-    further = (COMPACTION,)
-    hand_over = None
+    further: Sequence[Step] = (COMPACTION,)
+    hand_over: Call | None = None
 
     def __init__(
         self,
