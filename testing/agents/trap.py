@@ -13,13 +13,17 @@ class Trap:
 
     Attributes:
         url: Its address, for `HTTPS_PROXY`.
-        caught: What programs asked for: the first line of each request.
     """
 
     def __init__(self, listening: socket.socket) -> None:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self.caught: list[str] = []
+        self._caught: list[str] = []
         self._listening = listening
+
+    def take(self) -> list[str]:
+        """Return what was asked for since the last time: the first line of each request."""
+        taken, self._caught = self._caught, []
+        return taken
 
     def environment(self) -> dict[str, str]:
         """Return the variables that send a program's requests here, but those on this machine."""
@@ -41,7 +45,7 @@ class Trap:
                     connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 except OSError as error:
                     line = str(error)
-                self.caught.append(line)
+                self._caught.append(line)
 
 
 @contextmanager

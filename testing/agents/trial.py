@@ -11,6 +11,7 @@ from typing import NamedTuple
 from .judged import Judgement, counted, judge
 from .meaning import meant, roles
 from .story import Agent, Told, in_a_word, only_the_task, tell_the_story
+from .trap import Trap
 from .world import World
 
 NewAgent = Callable[[str, str, Path, Mapping[str, str]], Agent]
@@ -50,6 +51,7 @@ class Trial:
         guarded: What becomes of each request of the whole chat with the guard.
         unguarded: The same without.
         handed_over: The same without, in the form in which LiteLLM hands requests to the guard.
+        left: What the agent asked of other machines.
     """
 
     client: Client
@@ -59,6 +61,7 @@ class Trial:
     guarded: list[Judgement]
     unguarded: list[Judgement]
     handed_over: list[Judgement]
+    left: list[str]
 
     @property
     def touched(self) -> list[int]:
@@ -83,9 +86,7 @@ class Trial:
         return f"{without} → {in_a_word(self.told)}; {counted(self.guarded)}, {repaired} repaired"
 
 
-def try_agent(
-    client: Client, model: str, world: World, folder: Path, environment: Mapping[str, str]
-) -> Trial:
+def try_agent(client: Client, model: str, world: World, folder: Path, trap: Trap) -> Trial:
     """Have an agent's whole chat with the guard, and its task done without.
 
     Args:
@@ -93,16 +94,16 @@ def try_agent(
         model: The model that answers it.
         world: The backends and proxies.
         folder: Where the agent's homes are put.
-        environment: Further variables of the agent.
+        trap: Where its requests to other machines end.
     """
     backend = world.backends[model]
-    new = client.new
+    new, environment = client.new, trap.environment()
     with closing(new(world.guarded.url, model, folder / "guarded", environment)) as agent:
         told = tell_the_story(agent, backend, world.guarded)
     with closing(new(world.bare.url, model, folder / "bare", environment)) as agent:
         bare = only_the_task(agent, backend, world.bare)
-    judged = [
+    guarded, unguarded, handed_over = (
         [judge(proxy.target, backend, backend.template, each) for each in told.exchanges]
         for proxy in (world.guarded, world.bare, world.keeping)
-    ]
-    return Trial(client, model, told, bare, *judged)
+    )
+    return Trial(client, model, told, bare, guarded, unguarded, handed_over, trap.take())

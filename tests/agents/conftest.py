@@ -63,6 +63,6 @@ def trial(
     """Try one agent on one model."""
     client, model = request.param
     folder: Path = tmp_path_factory.mktemp(f"{client}-{model}")
-    tried = try_agent(client, model, the_world, folder, the_trap.environment())
+    tried = try_agent(client, model, the_world, folder, the_trap)
     the_table.add(tried)
     return tried

@@ -6,7 +6,6 @@ stopped while the model thinks; the chat resumed; a compaction, and what is said
 
 from __future__ import annotations
 
-from testing.agents.trap import Trap
 from testing.agents.trial import Trial
 
 
@@ -36,6 +35,6 @@ def test_without_the_guard_the_task_is_done_where_the_template_takes_it(trial: T
     assert bool(trial.bare.undone) == (trial.model in trial.client.breaks_on), trial.cell()
 
 
-def test_nothing_leaves_the_machine(trial: Trial, the_trap: Trap) -> None:
+def test_nothing_leaves_the_machine(trial: Trial) -> None:
     """The agents' own settings are enough to keep them from asking anything of other machines."""
-    assert the_trap.caught == []
+    assert trial.left == []
