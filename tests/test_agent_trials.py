@@ -1,4 +1,4 @@
-"""What counts as touched where an agent is tried: whatever differs from what LiteLLM handed over."""
+"""What counts as touched where an agent is tried: all that differs from what was handed over."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from .deployments import Deployment
 from .profile_refresher import ProfileRefresher
 from .workload import Workload
 
-_NO_TOOLS = Change("tools", (), "vLLM takes no empty list of tools")
+_NO_TOOLS = Change("tools", (), "vLLM takes no empty list of tools in a chat completion")
 
 
 class GuardedCall:
@@ -38,6 +38,7 @@ class GuardedCall:
         settings: Those that hold for the request.
         backend: Returns how the backend is asked; None where it is not to be asked.
         tools: The request's tool definitions.
+        needs_tools: Whether the backend refuses an empty list of them, so that it is left out.
         report: Where to write down what is done.
         counts: Where to count it.
         owner: Whose request it is; lessons of one client's conversation are not another's.
@@ -54,6 +55,7 @@ class GuardedCall:
         *,
         backend: Callable[[], Backend | None] | None,
         tools: Sequence[Mapping[str, Any]] | None,
+        needs_tools: bool,
         report: Report,
         counts: Counts,
         owner: tuple[str, ...] = (),
@@ -66,7 +68,8 @@ class GuardedCall:
         self._settings = settings
         self._backend = backend
         self._tools = tools
-        self._left_out = dict.fromkeys(("tools", "tool_choice")) if tools == [] else {}
+        is_left_out = needs_tools and tools == []
+        self._left_out = dict.fromkeys(("tools", "tool_choice")) if is_left_out else {}
         self._report = report
         self._counts = counts
         self._owner = owner

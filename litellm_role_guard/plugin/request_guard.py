@@ -119,6 +119,8 @@ class RequestGuard:
             settings,
             backend=request.backend if request.may_ask_backend else None,
             tools=request.arguments.get("tools"),
+            # vLLM's check_tool_usage, in chat_completion/protocol.py and not in responses/.
+            needs_tools=endpoint != RESPONSES,
             report=report,
             counts=self._counts,
             owner=request.keys,

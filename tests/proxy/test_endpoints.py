@@ -66,18 +66,28 @@ def test_the_header_stands_on_geminis_endpoint(
     assert in_order(texts_of(RUN), backends["a"].calls()[0]["prompt"])
 
 
-@pytest.mark.parametrize("endpoint", ["chat", "responses"])
 @pytest.mark.parametrize("fields", [{}, {"tool_choice": "auto"}], ids=["bare", "auto"])
 def test_an_empty_list_of_tools_is_left_out(
-    proxy: Proxy, backends: dict[str, Backend], endpoint: str, fields: dict[str, Any]
+    proxy: Proxy, backends: dict[str, Backend], fields: dict[str, Any]
 ) -> None:
     """A vLLM refuses it on chat completions, and says nothing about the conversation."""
-    response = proxy.ask(endpoint, "strict", RUN[:3], tools=[], **fields)
+    response = proxy.ask("chat", "strict", RUN[:3], tools=[], **fields)
     assert answered(response), response.text
     assert response.headers["x-role-guard"] == "tools=1"
     (call,) = backends["a"].calls()
     assert "tools" not in call["body"]
     assert "tool_choice" not in call["body"]
+
+
+def test_an_empty_list_of_tools_stays_where_it_is_taken(
+    proxy: Proxy, backends: dict[str, Backend]
+) -> None:
+    """A vLLM takes it on /v1/responses, where the OpenAI Agents SDK sends it."""
+    response = proxy.ask("responses", "strict", RUN[:3], tools=[])
+    assert answered(response), response.text
+    assert "x-role-guard" not in response.headers
+    (call,) = backends["a"].calls()
+    assert call["body"]["tools"] == []
 
 
 @pytest.mark.parametrize("kind", [*FOREIGN, "nothing that can be read"])
