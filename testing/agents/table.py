@@ -30,20 +30,14 @@ class Table:
         self._trials: dict[tuple[str, str], dict[str, Trial]] = {}
 
     def add(self, trial: Trial) -> None:
-        """Take a trial into the table."""
+        """Take a trial; write the agent's row once it was tried on every model."""
         client = trial.client
-        self._trials.setdefault((client.title, client.endpoint), {})[trial.model] = trial
-
-    def write(self) -> None:
-        """Write the rows of all agents that were tried on every model."""
-        rows = {tuple(row[:2]): row for row in self._old_rows()}
-        for trials in self._trials.values():
-            if set(trials) == set(MODELS):
-                row = _row(trials)
-                rows = {key: old for key, old in rows.items() if not _same(old, row)}
-                rows[tuple(row[:2])] = row
-        ordered = [rows[key] for key in sorted(rows)]
-        write_section(_SECTION, table(_HEAD, ordered), self._page)
+        trials = self._trials.setdefault((client.title, client.endpoint), {})
+        trials[trial.model] = trial
+        if set(trials) == set(MODELS):
+            row = _row(trials)
+            rows = [old for old in self._old_rows() if not _same(old, row)]
+            write_section(_SECTION, table(_HEAD, sorted([*rows, row])), self._page)
 
     def _old_rows(self) -> list[list[str]]:
         lines = read_section(_SECTION, self._page).splitlines()[2:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +84,7 @@ def world(folder: Path) -> Iterator[World]:
     """
     with ExitStack() as stack:
         backends = {name: stack.enter_context(_backend(name)) for name in MODELS}
-        starts = []
+        recorders = []
         for name, settings, info in (
             ("guarded", _GUARD, {}),
             ("bare", {}, {}),
@@ -99,10 +98,9 @@ def world(folder: Path) -> Iterator[World]:
                 "router_settings": {"num_retries": 0, "disable_cooldowns": True},
                 **settings,
             }
-            starts.append(start_proxy(config, folder / name))
-        with ThreadPoolExecutor() as pool:  # each takes ten seconds, and they wait a lot
-            proxies = list(pool.map(stack.enter_context, starts))
-        yield World(backends, *(stack.enter_context(recording(proxy)) for proxy in proxies))
+            proxy = stack.enter_context(start_proxy(config, folder / name))
+            recorders.append(stack.enter_context(recording(proxy)))
+        yield World(backends, *recorders)
 
 
 # A first request that came before the backend has told would be repaired by the cautious default.

@@ -45,11 +45,9 @@ def the_trap() -> Iterator[Trap]:
 
 
 @pytest.fixture(scope="session")
-def the_table() -> Iterator[Table]:
+def the_table() -> Table:
     """Write what was seen into docs/agents.md."""
-    table = Table(REPOSITORY / "docs" / "agents.md")
-    yield table
-    table.write()
+    return Table(REPOSITORY / "docs" / "agents.md")
 
 
 @pytest.fixture(scope="session")
