@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
+import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -58,7 +59,8 @@ class SettingsError(ValueError):
 def _regular_expression(pattern: str) -> str:
     try:
         matches_nothing = re.compile(pattern).search("") is not None
-    except (re.error, OverflowError, RecursionError) as error:
+        regex.compile(pattern)  # which it is searched with: it has a time limit
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
         raise PydanticCustomError(
             "pattern", "must be a regular expression ({reason})", {"reason": str(error)}
         ) from error

@@ -11,11 +11,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import regex
+
 from ..messages.message import TEXT_KEYS, Message, is_empty, part_text
 from .change import Change
 
 SEARCHED_CHARS = 4000
-"""How much of a text a pattern of the user's own is shown: Python's `re` has no time limit."""
+"""How much of a text a pattern of the user's own is shown."""
+
+
+SEARCH_SECONDS = 0.01
+"""How long a pattern of the user's own may take for a text. One that backtracks without end on some
+text is not tried again in this conversation."""
 
 
 PATTERNS: tuple[re.Pattern[str], ...] = (
@@ -62,7 +69,7 @@ def without_errors(
             the first `SEARCHED_CHARS` of a text.
         prefill: Whether the last message is the opening of the reply, to be left alone.
     """
-    patterns = [re.compile(pattern) for pattern in own]  # which Python remembers
+    patterns = [regex.compile(pattern) for pattern in own]  # which it remembers
     kept: list[Message] = []
     origins: list[int] = []
     changes: list[Change] = []
@@ -79,7 +86,7 @@ def without_errors(
     return WithoutErrors(kept, origins, tuple(changes))
 
 
-def _cut(message: Message, own: Sequence[re.Pattern[str]]) -> Message:
+def _cut(message: Message, own: list[regex.Pattern[str]]) -> Message:
     """Return a message up to where its error begins; the same object where there is none."""
     content = message.get("content")
     if isinstance(content, str):
@@ -100,7 +107,7 @@ MAX_CUTS = 8
 and a client may send one that is nothing else."""
 
 
-def _before_error(text: str, own: Sequence[re.Pattern[str]]) -> str:
+def _before_error(text: str, own: list[regex.Pattern[str]]) -> str:
     for _ in range(MAX_CUTS):
         end = _beginning(text, own)
         if end == len(text):
@@ -109,10 +116,18 @@ def _before_error(text: str, own: Sequence[re.Pattern[str]]) -> str:
     return text
 
 
-def _beginning(text: str, own: Sequence[re.Pattern[str]]) -> int:
-    matches = [pattern.search(text) for pattern in PATTERNS]
-    matches += [pattern.search(text, 0, SEARCHED_CHARS) for pattern in own]
-    return min((match.start() for match in matches if match is not None), default=len(text))
+def _beginning(text: str, own: list[regex.Pattern[str]]) -> int:
+    known = (pattern.search(text) for pattern in PATTERNS)
+    found = [match.start() for match in known if match is not None]
+    for pattern in tuple(own):
+        try:
+            match = pattern.search(text, 0, SEARCHED_CHARS, timeout=SEARCH_SECONDS)
+        except TimeoutError:
+            own.remove(pattern)
+            continue
+        if match is not None:
+            found.append(match.start())
+    return min(found, default=len(text))
 
 
 def _with_text(part: Any, text: str) -> Any:

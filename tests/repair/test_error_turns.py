@@ -268,3 +268,15 @@ def test_a_text_of_nothing_but_errors_is_read_a_few_times_only(
     monkeypatch.setattr(error_turns, "_beginning", counted)
     without_errors([user("hi"), assistant("Error fetching model response" * 300), user("so?")])
     assert len(reads) <= error_turns.MAX_CUTS
+
+
+@pytest.mark.parametrize("pattern", [r"(a+)+b", r"(?:a|a)*b", r"(\w+\s?)+!"])
+def test_a_pattern_that_backtracks_without_end_is_given_up(pattern: str) -> None:
+    """An operator's pattern cannot hold a request up, whatever a client writes for it: the others
+    still count, and a text that it would take forever for stays."""
+    trap = {"role": "assistant", "content": "a" * 3000}
+    oops = {"role": "assistant", "content": "fine. oops, an error"}
+    messages = [{"role": "user", "content": "x"}, *[trap] * 200, oops]
+    kept = without_errors(messages, [pattern, "oops"])
+    assert kept.messages[:-1] == messages[:-1]
+    assert kept.messages[-1]["content"] == "fine. "
