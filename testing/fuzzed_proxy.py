@@ -67,14 +67,15 @@ class FuzzedProxy:
 
     async def judge(self, endpoint: str, body: dict[str, Any]) -> Verdict:
         """Send a body to both groups; return what became of it."""
-        bare = await self._post(endpoint, {**body, "model": BARE})
-        guarded = await self._post(endpoint, {**body, "model": GUARDED})
+        bare = await self.post(endpoint, {**body, "model": BARE})
+        guarded = await self.post(endpoint, {**body, "model": GUARDED})
         _, _, said = guarded.text.partition("role guard: ")
         verdict = Verdict(bare.status_code, guarded.status_code, said.split(";")[0][:120])
         self.verdicts[endpoint, verdict._replace(reason=_kind(verdict.reason))] += 1
         return verdict
 
-    async def _post(self, endpoint: str, body: dict[str, Any]) -> httpx.Response:
+    async def post(self, endpoint: str, body: dict[str, Any]) -> httpx.Response:
+        """Send a body with its model; return the answer."""
         headers = {"Content-Type": "application/json"}
         return await self._client.post(ENDPOINTS[endpoint], content=as_json(body), headers=headers)
 
@@ -85,15 +86,16 @@ def _kind(reason: str) -> str:
 
 
 @asynccontextmanager
-async def fuzzed_proxy(folder: Path) -> AsyncIterator[FuzzedProxy]:
-    """Run the proxy's app in front of a strict simulated backend.
+async def fuzzed_proxy(folder: Path, template: Path = STRICT) -> AsyncIterator[FuzzedProxy]:
+    """Run the proxy's app in front of a simulated backend.
 
     Args:
         folder: Where to put its config.
+        template: The backend's chat template.
     """
     from litellm.proxy import proxy_server
 
-    with serving(create_app(ChatTemplate.from_path(STRICT), model="m")) as url:
+    with serving(create_app(ChatTemplate.from_path(template), model="m")) as url:
         params = {"model": "hosted_vllm/m", "api_base": f"{url}/v1", "api_key": "none"}
         config = {
             "model_list": [
