@@ -40,6 +40,9 @@ Override = Literal["mode", "error_turns", "remember_responses", "long_run"]
 or puts a text of the client's into another's turn."""
 
 
+ControlTokens = Literal["allow", "escape", "reject"]
+
+
 LateSystem = Literal["auto", "in_place", "front"]
 
 
@@ -116,6 +119,12 @@ class DeploymentSettings(BaseModel):
         default="[{label}]",
         description="How a label is written that says who said the text behind it: `{label}` with "
         "signs before and behind.",
+    )
+    control_tokens: ControlTokens = Field(
+        default="allow",
+        description="Text of a client's that the backend would read as a marker of a turn. allow: "
+        "it is left as it is. escape: an invisible character keeps it from being one. reject: "
+        "a 400 that names the message.",
     )
     placeholder: str = Field(
         default="", description="The text of a turn that has to be invented to close a gap."

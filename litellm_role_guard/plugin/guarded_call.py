@@ -22,6 +22,7 @@ from ..repair.chain import Repair, repair
 from ..repair.change import Change
 from ..repair.error_turns import WithoutErrors
 from ..template.rendering_fault import rendering_fault
+from .client_markers import IN_TOOLS, without_markers
 from .deployments import Deployment
 from .profile_refresher import ProfileRefresher
 from .workload import Workload
@@ -67,7 +68,7 @@ class GuardedCall:
         self._deployment = deployment
         self._settings = settings
         self._backend = backend
-        self._tools = tools
+        self._given_tools = self._tools = tools
         is_left_out = needs_tools and tools == []
         self._left_out = dict.fromkeys(("tools", "tool_choice")) if is_left_out else {}
         self._report = report
@@ -278,7 +279,8 @@ class GuardedCall:
         self._repair()
         if not self._report.changes:
             return None
-        return {**self._conversation.arguments(self._sent), **self._left_out}
+        changed = {**self._conversation.arguments(self._sent), **self._left_out}
+        return changed if self._tools is self._given_tools else {**changed, "tools": self._tools}
 
     def _repair(self) -> bool:
         """Repair the client's own messages; return whether there is anything new to send."""
@@ -307,6 +309,8 @@ class GuardedCall:
 
     def _repair_for(self, profile: TemplateProfile) -> None:
         conversation, meant = self._conversation, self._meant
+        if self._settings.control_tokens == "escape" and self._given_tools:
+            self._tools = without_markers(self._given_tools, self._base)
         repaired = self._repaired(profile)
         self._sent = repaired.messages
         changes = (
@@ -316,9 +320,17 @@ class GuardedCall:
             if change.what != "labels" or self._settings.mode != "reject"
         )
         no_tools = (_NO_TOOLS,) if self._left_out else ()
-        self._report.changes = (*conversation.changes, *no_tools, *meant.changes, *changes)
+        in_tools = () if self._tools is self._given_tools else IN_TOOLS
+        self._report.changes = (
+            *conversation.changes,
+            *no_tools,
+            *meant.changes,
+            *changes,
+            *in_tools,
+        )
 
     def _repaired(self, profile: TemplateProfile) -> Repair:
+        profile = profile.with_markers_of(self._base)
         return repair(
             self._meant.messages,
             profile,
@@ -328,6 +340,7 @@ class GuardedCall:
             prefill=self._conversation.prefill,
             labelled=self._labelled,
             label_form=self._settings.labels,
+            escape_markers=self._settings.control_tokens == "escape",
         )
 
     def _verify(self) -> None:

@@ -48,6 +48,16 @@ def with_mode(reason: str, mode: str, effect: str) -> str:
     return f"{reason}; mode: {mode} {WHERE} {effect}"
 
 
+def marker_refused(place: str) -> str:
+    """Return why text that the backend would not read as text is refused.
+
+    Args:
+        place: Where in the request it stands.
+    """
+    reason = f"{place}: holds a marker with which the backend's template opens or closes a turn"
+    return f"{reason}; leave it out, or control_tokens: escape {WHERE} makes it plain text"
+
+
 def find_request_error(
     body: Mapping[str, Any],
     call_type: str,

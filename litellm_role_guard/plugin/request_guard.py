@@ -12,6 +12,7 @@ from ..observability.report import HEADER, Report, explain
 from ..repair.change import Change
 from .call_part import CallPart
 from .call_plan import CallPlan
+from .client_markers import marked_place
 from .deployments import Deployment
 from .guarded_call import GuardedCall
 from .meant import meant_by
@@ -22,6 +23,7 @@ from .request_errors import (
     askable_roles,
     asked_messages,
     find_request_error,
+    marker_refused,
     with_mode,
 )
 from .response_capture import ResponseListener
@@ -129,6 +131,12 @@ class RequestGuard:
             meant=await workload.do(meant_by, conversation, settings),
         )
         arguments = await call.arguments()
+        if settings.control_tokens == "reject":
+            tools = request.arguments.get("tools")
+            place = await workload.do(marked_place, deployment.profile, conversation, tools)
+            if place is not None:
+                self._report_bad_input(request, report, marker_refused(place))
+                return CallPlan(report)
         if settings.mode == "reject":
             if arguments is not None:
                 reasons = await workload.do(explain, report.changes, conversation.location)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from ..messages.message import Message
-from ..profile.rules import Rules
 from ..profile.template_profile import TemplateProfile
 from .asker import Step
+from .markers import thought_names, with_markers
 from .probe import Probe, Rendering, form_of, read_marks
 from .rules_plan import rules_plan
 
@@ -22,6 +23,13 @@ def probe_plan(*, tools: bool = True) -> ProbePlan:
         tools: Whether to probe with tool definitions as well, if they matter.
     """
     done: list[tuple[Probe, Rendering]] = []
+    profile = yield from _recorded(_profile_plan(tools=tools), done)
+    thoughts = yield from thought_names(with_markers(profile, done))
+    return with_markers(profile, done, thoughts)
+
+
+def _profile_plan(*, tools: bool) -> ProbePlan:
+    done: list[tuple[Probe, Rendering]] = []
     plain = yield from _recorded(rules_plan(tools=False), done)
     if not tools or not (yield from _tools_matter(done)):
         return TemplateProfile(**dict(plain))
@@ -29,7 +37,10 @@ def probe_plan(*, tools: bool = True) -> ProbePlan:
     return TemplateProfile(**dict(plain), with_tools=None if with_tools == plain else with_tools)
 
 
-def _recorded(plan: Step[Rules], done: list[tuple[Probe, Rendering]]) -> Step[Rules]:
+_Result = TypeVar("_Result")
+
+
+def _recorded(plan: Step[_Result], done: list[tuple[Probe, Rendering]]) -> Step[_Result]:
     """Run a plan, and add its probes with their renderings to `done`."""
     try:
         batch = next(plan)
@@ -38,8 +49,8 @@ def _recorded(plan: Step[Rules], done: list[tuple[Probe, Rendering]]) -> Step[Ru
             done.extend(zip(batch, renderings, strict=True))
             batch = plan.send(renderings)
     except StopIteration as finished:
-        rules: Rules = finished.value
-        return rules
+        result: _Result = finished.value
+        return result
 
 
 def _tools_matter(done: Sequence[tuple[Probe, Rendering]]) -> Step[bool]:

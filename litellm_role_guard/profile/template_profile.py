@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from .rules import Answer, Rules, strict_turns
 from .states import LATE_ROLES, STATES, SYSTEM_RUNS
+
+MAX_MARKERS = 64
+"""How many markers of turns a profile may name; a template has ten."""
+
+Marker = Annotated[str, Field(min_length=2, max_length=64)]
 
 
 class TemplateProfile(Rules):
@@ -20,6 +25,16 @@ class TemplateProfile(Rules):
 
     with_tools: Rules | None = Field(
         default=None, description="The answers for requests that bring tools, where they differ."
+    )
+    turn_markers: tuple[Marker, ...] = Field(
+        default=(),
+        max_length=MAX_MARKERS,
+        description="The pieces of text with which the template opens and closes turns.",
+    )
+    round_markers: tuple[Marker, ...] = Field(
+        default=(),
+        max_length=MAX_MARKERS,
+        description="Further ones of calls and results; a reply may hold these as words.",
     )
 
     @classmethod
@@ -65,6 +80,13 @@ class TemplateProfile(Rules):
             developer_then_system="not_read",
             parts={"system": "not_read"},
         )
+
+    def with_markers_of(self, other: TemplateProfile) -> TemplateProfile:
+        """Return this profile with the markers of another one of the same template."""
+        if self.turn_markers == other.turn_markers and self.round_markers == other.round_markers:
+            return self
+        markers = {"turn_markers": other.turn_markers, "round_markers": other.round_markers}
+        return self.model_copy(update=markers)
 
     def rules(self, *, tools: bool) -> Rules:
         """Return the answers for a request with or without tools."""

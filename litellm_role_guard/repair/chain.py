@@ -24,6 +24,7 @@ from ..messages.message import Message
 from ..profile.template_profile import TemplateProfile
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
+from .control_tokens import WHY, Markers
 from .ending import ensure_valid_ending
 from .inert_labels import with_inert_labels, with_own_labels, writes_labels
 from .labels import DEFAULT_FORM, LabelForm
@@ -72,6 +73,7 @@ def repair(
     prefill: bool = False,
     labelled: Collection[int] = (),
     label_form: LabelForm = DEFAULT_FORM,
+    escape_markers: bool = False,
 ) -> Repair:
     """Return a conversation that the template reads whole; the one given where it does already.
 
@@ -86,12 +88,14 @@ def repair(
         labelled: The positions of user messages whose text begins with a label that tells what it
             is. Where the user's words are joined behind one, these get a label, too.
         label_form: How labels are written.
+        escape_markers: Whether text that would be read as a marker of a turn is made inert.
     """
     policy = RepairPolicy.of(profile.rules(tools=bool(tools)))
+    markers = Markers.of(profile) if escape_markers else None
     is_forged = bool(labelled) and label_form.is_in(messages)
     if not prefill and not is_forged and needs_no_repair(messages, policy, label_form):
-        return Repair(messages, ())
-    context = RepairContext(policy, separator, placeholder, prefill, labelled, label_form)
+        return _escaped(Repair(messages, ()), range(len(messages)), markers)
+    context = RepairContext(policy, separator, placeholder, prefill, labelled, label_form, markers)
     return repair_by_steps(messages, context)
 
 
@@ -114,9 +118,30 @@ def repair_by_steps(messages: Sequence[Message], context: RepairContext) -> Repa
         if inert.changes and writes_labels(result.turns):
             result = _repaired(inert, context)
     if not result.changes:
-        return Repair(messages, ())
+        return _escaped(Repair(messages, ()), range(len(messages)), context.markers)
     repaired = with_own_labels(result.turns, set(map(id, messages)))
-    return Repair([turn.message for turn in repaired], tuple(result.changes))
+    made = Repair([turn.message for turn in repaired], tuple(result.changes))
+    return _escaped(made, [turn.origins for turn in repaired], context.markers)
+
+
+def _escaped(
+    repaired: Repair, origins: Sequence[int | tuple[int, ...]], markers: Markers | None
+) -> Repair:
+    """Return a repair in whose texts nothing is a marker, joined and labelled as they are.
+
+    Args:
+        repaired: What is sent.
+        origins: By message: the positions in the input of what is in it.
+        markers: What is made inert.
+    """
+    if markers is None:
+        return repaired
+    inert = markers.inert(repaired.messages)
+    changes = []
+    for message, before, at in zip(inert, repaired.messages, origins, strict=True):
+        if message is not before:
+            changes.append(Change("markers", at if isinstance(at, tuple) else (at,), WHY))
+    return Repair(inert, (*repaired.changes, *changes)) if changes else repaired
 
 
 def _repaired(given: StepResult, context: RepairContext) -> StepResult:

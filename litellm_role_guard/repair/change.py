@@ -10,7 +10,7 @@ class Change(NamedTuple):
 
     Attributes:
         what: `merged`, `system`, `developer`, `function`, `tools`, `content`, `filled`,
-            `transcript`, `labels` in client text made inert, `error`, `items` of
+            `transcript`, `labels` and `markers` in client text made inert, `error`, `items` of
             /v1/responses that the backend takes in another form or not at all, `verify` or
             `unverified` of rendered results, or `bad_input` where mode observe lets a request
             pass.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..profile.states import Kind
 from .change import Change
+from .control_tokens import Markers
 from .labels import DEFAULT_FORM, LabelForm
 from .policy import RepairPolicy
 from .turn import Turn
@@ -24,6 +25,7 @@ class RepairContext:
         prefill: Whether the last message is the opening of the reply.
         labelled: The positions of messages whose text begins with a label.
         label_form: How labels are written.
+        markers: What is made inert wherever it would be read as a marker of a turn.
     """
 
     policy: RepairPolicy
@@ -32,6 +34,7 @@ class RepairContext:
     prefill: bool
     labelled: Collection[int] = ()
     label_form: LabelForm = DEFAULT_FORM
+    markers: Markers | None = None
 
     def filler(self, kind: Kind, beside: Turn) -> tuple[Turn, Change]:
         """Return an invented turn of this kind, and its record at the turn beside it."""
