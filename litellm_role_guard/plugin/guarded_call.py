@@ -96,8 +96,11 @@ class GuardedCall:
         """Repair the request; return the arguments that change, or None where none do."""
         if (asked := self._asked()) is not None:
             learner, backend = asked
-            # What every template takes need not wait for the answer.
-            wait = 0.0 if _is_lone_text(self._meant.messages) else self._patience
+            # What every template takes need not wait for the answer, unless markers matter.
+            is_taken = self._settings.control_tokens == "allow" and _is_lone_text(
+                self._meant.messages
+            )
+            wait = 0.0 if is_taken else self._patience
             since = time.monotonic()
             await learner.ready(backend, wait)
             self._patience -= time.monotonic() - since

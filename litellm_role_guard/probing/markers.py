@@ -2,7 +2,7 @@
 
 What stands between the marks of two messages is the template's own: among it what closes one turn
 and opens the next. Nothing is listed: `<|im_end|>`, `[/INST]` or `[|user|]` are found by their
-form, and the markers of a template without such pieces by its words, such as `USER:`.
+form, and where a turn opens without such a piece its words, such as `USER:`.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ def with_markers(
         if not gaps:
             continue
         if _is_chat(probe):
-            turns.update(_PIECE.findall(first)[-_OPENING_PIECES:])
-            for gap, is_of_reply in zip(gaps, _before_replies(probe, rendering), strict=True):
-                pieces = _PIECE.findall(gap)
+            found = [_PIECE.findall(first)[-_OPENING_PIECES:], *map(_PIECE.findall, gaps)]
+            for pieces, is_of_reply in zip(found, _before_replies(probe, rendering), strict=True):
                 replies.update(filter(_TAG.fullmatch, pieces) if is_of_reply else ())
                 turns.update(
                     piece for piece in pieces if not (is_of_reply and _TAG.fullmatch(piece))
                 )
-            words.update(_lines(gaps))
+            if all(message["role"] in ("user", "assistant") for message in probe.messages):
+                words.update(_lines(gap for gap in gaps if not _PIECE.search(gap)))
         elif _has_round(probe.messages):
             rounds.update(*map(_pieces_of_round, gaps))
     tags = {form for name in thoughts for form in (f"<{name}>", f"</{name}>")}
-    found = (turns or words) - tags
+    markers = (turns | words) - tags
     return profile.model_copy(
         update={
-            "turn_markers": tuple(sorted(found)[:MAX_MARKERS]),
+            "turn_markers": tuple(sorted(markers)[:MAX_MARKERS]),
             "round_markers": tuple(sorted((rounds | replies) - turns - tags)[:MAX_MARKERS]),
         }
     )
@@ -114,10 +114,10 @@ def _is_chat(probe: Probe) -> bool:
 
 
 def _before_replies(probe: Probe, rendering: str) -> list[bool]:
-    """Return for each gap behind a mark whether a reply follows it."""
+    """Return for each gap between marks whether a reply follows it."""
     replies = str([each["content"] for each in probe.messages if each["role"] == "assistant"])
     marks = _MARK.findall(rendering)
-    return [mark in replies for mark in marks[1:]] + [True]
+    return [mark in replies for mark in marks] + [True]
 
 
 def _has_round(messages: Sequence[Message]) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from litellm.exceptions import BadRequestError
 
-from litellm_role_guard import RoleGuard
+from litellm_role_guard import ChatTemplate, RoleGuard
+from testing.gpu import gpu
 from testing.litellm_calls import call, of_deployment
 
 TEXT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
@@ -107,3 +108,11 @@ async def test_a_deployments_own_setting_wins(template: str) -> None:
     info = of_deployment(control_tokens="escape", chat_template=template)
     changed = await sent(guard, call(messages(), model_info=info))
     assert changed["messages"] == messages(INERT)
+
+
+async def test_even_a_lone_text_waits_until_the_markers_are_known() -> None:
+    """A backend that is asked at the first request: that is escaped as all others are."""
+    guard = RoleGuard(control_tokens="escape", learn_wait=30)
+    with gpu(ChatTemplate(TEXT)) as served:
+        kwargs = call(messages(), model="hosted_vllm/m", api_base=f"{served.url}/v1")
+        assert (await sent(guard, kwargs))["messages"] == messages(INERT)
