@@ -72,6 +72,11 @@ class WarmUp:
             return
         self._task = contextvars.Context().run(loop.create_task, self._run())
 
+    def stop(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def ask_all(self) -> Asked:
         """Have everything learnt that is not known yet, as far as it is time to try."""
         slots = asyncio.Semaphore(AT_ONCE)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import stat
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.backend import Backend
-from litellm_role_guard.backend.identity import BackendIdentity
 from litellm_role_guard.observability.counts import Counts
-from litellm_role_guard.plugin import profile_files
 from litellm_role_guard.plugin.kept_profile import KeptProfile
-from litellm_role_guard.plugin.profile_cache import MAX_CHARS, CachedProfile, ProfileCache
-from litellm_role_guard.plugin.profile_files import ProfileFiles, default_folder
-from litellm_role_guard.plugin.profile_refresher import SETTLED_SECONDS, ProfileRefresher
+from litellm_role_guard.plugin.profile_cache import ProfileCache
+from litellm_role_guard.plugin.profile_files import ProfileFiles
+from litellm_role_guard.plugin.profile_refresher import (
+    AT_ONCE,
+    SETTLED_SECONDS,
+    ProfileRefresher,
+)
 from litellm_role_guard.probing.telling import TELLING
 from testing.clock import Clock
-from testing.counting_vllm import LONG, Vllm
+from testing.counting_vllm import LONG, MODEL, Vllm
 from testing.learnt import learnt
 from testing.templates import TEMPLATES
 
@@ -32,13 +30,13 @@ STRICT, STRICT_PROFILE = learnt(TEMPLATES / "alternating.jinja")
 PLAIN, PLAIN_PROFILE = learnt(TEMPLATES / "plain.jinja")
 SYSTEM_FIRST, SYSTEM_FIRST_PROFILE = learnt(TEMPLATES / "system_first.jinja")
 HOUR = 3600.0
-BACKEND = Backend("d", "http://vllm/v1", "m")
+BACKEND = Backend("d", "http://vllm/v1", MODEL)
 
 
 class Proxy:
     """What a proxy's process knows of one backend."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, busy: set[ProfileRefresher] | None = None) -> None:
         self.profiles: list[TemplateProfile] = []
         self.counts = Counts()
         self.clock = Clock()
@@ -46,7 +44,7 @@ class Proxy:
             self.profiles.append,
             max_age=HOUR,
             counts=self.counts,
-            busy=set(),
+            busy=set() if busy is None else busy,
             shared=ProfileCache(lambda: None, HOUR),
             kept=KeptProfile(
                 ProfileFiles(folder), self.profiles.append, TemplateProfile.cautious()
@@ -66,17 +64,15 @@ class Proxy:
                 await task
 
 
+async def hang(request: httpx.Request) -> None:
+    """Never answer."""
+    await asyncio.Event().wait()
+
+
 def the_file(folder: Path) -> Path:
     """Return the one file that is kept."""
     (path,) = folder.iterdir()
     return path
-
-
-def known(**fields: Any) -> CachedProfile:
-    """Return what may have been learnt."""
-    identity = BackendIdentity("0.32.0", "m", None)
-    told = {"profile": STRICT_PROFILE, "identity": identity, "learnt_at": time.time()}
-    return CachedProfile(**{**told, **fields})
 
 
 @pytest.mark.parametrize("template", ["alternating", "plain", "system_first", "no_system"])
@@ -125,6 +121,63 @@ async def test_a_request_that_cannot_wait_longer_is_repaired_by_what_was_kept(
     vllm.serve(STRICT)
     await proxy.refresher.learn_now(vllm.backend)
     assert proxy.profiles == [PLAIN_PROFILE, TemplateProfile.cautious(), STRICT_PROFILE]
+
+
+async def test_a_request_that_finds_too_many_others_asked_is_repaired_by_what_was_kept(
+    tmp_path: Path,
+) -> None:
+    """Its own backend's turn comes later."""
+    vllm = Vllm(PLAIN)
+    await Proxy(tmp_path).learn(vllm)
+    busy: set[ProfileRefresher] = set()
+    hung = Vllm(STRICT)
+    hung.fail = hang
+    others = [Proxy(None, busy) for _ in range(AT_ONCE)]
+    for other in others:
+        await other.refresher.ready(hung.backend, 0)
+    proxy = Proxy(tmp_path, busy)
+    await proxy.refresher.ready(vllm.backend, LONG)
+    assert proxy.profiles == [PLAIN_PROFILE]
+    assert not proxy.refresher.has_learnt
+    for other in others:
+        other.refresher.stop()
+    await proxy.learn(vllm)
+    assert proxy.counts["known_again"] == 1
+
+
+async def test_what_is_asked_at_the_start_takes_no_requests_place() -> None:
+    """A request's backend is asked at once, whoever else is slow to answer."""
+    busy: set[ProfileRefresher] = set()
+    hung = Vllm(STRICT)
+    hung.fail = hang
+    others = [Proxy(None, busy) for _ in range(AT_ONCE)]
+    asked = [asyncio.create_task(other.refresher.learn_now(hung.backend)) for other in others]
+    while not hung.asked:
+        await asyncio.sleep(0)
+    proxy = Proxy(None, busy)
+    await proxy.refresher.ready(Vllm(PLAIN).backend, LONG)
+    assert proxy.profiles == [PLAIN_PROFILE]
+    for task, other in zip(asked, others, strict=True):
+        other.refresher.stop()
+        await task
+
+
+async def test_a_backend_that_cannot_be_asked_keeps_what_its_refusals_teach(tmp_path: Path) -> None:
+    """What was kept is used before the first failure only: each change forgets the lessons."""
+    vllm = Vllm(PLAIN)
+    await Proxy(tmp_path).learn(vllm)
+
+    async def fail(request: httpx.Request) -> int:
+        return 500
+
+    vllm.fail = fail
+    proxy = Proxy(tmp_path)
+    for _ in range(4):
+        await proxy.refresher.ready(vllm.backend, LONG)
+        await proxy.finished()
+        proxy.clock.put_forward(HOUR)
+    assert proxy.counts["learning_failed"] == 4
+    assert proxy.profiles == []
 
 
 async def test_what_cannot_be_confirmed_is_used_no_longer(tmp_path: Path) -> None:
@@ -186,167 +239,41 @@ async def test_nothing_is_written_where_nothing_is_to_be_kept(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_an_entry_is_given_back_as_it_was_kept_to_its_own_backend_alone(
-    tmp_path: Path,
-) -> None:
-    """Address, model and template variables tell backends apart."""
-    files = ProfileFiles(tmp_path / "new" / "folder")
-    kept = known()
-    await files.put(BACKEND, kept)
-    assert files.get(Backend("other name", "http://vllm/v1/", "m")) == kept
-    for other in (
-        Backend("d", "http://vllm:1/v1", "m"),
-        Backend("d", "http://vllm/v1", "n"),
-        Backend("d", "http://vllm/v1", "m", fields={"chat_template_kwargs": {"a": 1}}),
-    ):
-        assert files.get(other) is None
-
-
-async def test_a_file_is_for_this_user_alone(tmp_path: Path) -> None:
-    """Nobody else reads or writes it, nor the folder that is made for it."""
-    folder = tmp_path / "cache"
-    before = os.umask(0)
-    try:
-        await ProfileFiles(folder).put(BACKEND, known())
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(the_file(folder).stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-def poisoned(**fields: Any) -> Any:
-    """Return how to write an entry with some other fields of what is known."""
-
-    def change(path: Path) -> None:
-        entry = json.loads(path.read_text())
-        entry["known"].update(fields)
-        path.write_text(json.dumps(entry))
-
-    return change
-
-
-def _linked(path: Path) -> None:
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to("elsewhere")
-
-
-def _folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def _pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def _of_another(path: Path) -> None:
-    entry = json.loads(path.read_text())
-    path.write_text(json.dumps({**entry, "backend": "0" * 64}))
-
-
-HOSTILE = {
-    "empty": lambda path: path.write_text(""),
-    "cut off": lambda path: path.write_text(path.read_text()[:-30]),
-    "binary": lambda path: path.write_bytes(os.urandom(3000)),
-    "deep": lambda path: path.write_text("[" * 50_000),
-    "long": lambda path: path.write_text(path.read_text() + " " * MAX_CHARS),
-    "list": lambda path: path.write_text("[1]"),
-    "more": poisoned(more=1),
-    "unknown state": poisoned(profile={"follows": {"usr": {"user": "accepted"}}}),
-    "unknown next state": poisoned(profile={"ignored_empty": {"user": {"system": "heaven"}}}),
-    "unknown answer": poisoned(profile={"ends": {"user": "perhaps"}}),
-    "unknown run": poisoned(profile={"with_tools": {"leading_system": {"king": "accepted"}}}),
-    "of the future": poisoned(learnt_at=time.time() + 10 * HOUR),
-    "no number": poisoned(learnt_at=float("nan")),
-    "another backend's": _of_another,
-    "a link": _linked,
-    "a folder": _folder,
-    "a pipe": _pipe,
-    "others' to write": lambda path: path.chmod(0o666),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-async def test_a_corrupt_foreign_or_hostile_file_is_ignored_reported_and_replaced(
-    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Once, by its path and what is wrong, and with nothing of what stands in it."""
-    files = ProfileFiles(tmp_path)
-    await files.put(BACKEND, known())
-    HOSTILE[name](the_file(tmp_path))
-    for _ in range(2):
-        assert files.get(BACKEND) is None
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line.startswith(f"ignored the kept profile {tmp_path}")
-    assert not any(word in line for word in ("king", "heaven", "perhaps", "\n"))
-    caplog.clear()
-    await files.put(BACKEND, known())
-    again = files.get(BACKEND)
-    assert (again is not None) is (name != "a folder")
-
-
-async def test_a_file_of_another_release_is_no_fault(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An upgrade finds the files of the release before; they are learnt anew without a warning."""
-    with monkeypatch.context() as patched:
-        patched.setattr(profile_files, "VERSION", "another")
-        await ProfileFiles(tmp_path).put(BACKEND, known())
-    assert ProfileFiles(tmp_path).get(BACKEND) is None
-    poisoned(fields_of="tomorrow")(the_file(tmp_path))
-    assert ProfileFiles(tmp_path).get(BACKEND) is None
-    assert caplog.records == []
-
-
-async def test_a_folder_that_cannot_be_written_to_is_reported_once(
+async def test_a_folder_that_cannot_be_written_to_costs_no_more_than_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Profiles are learnt all the same."""
     (tmp_path / "file").write_text("")
-    vllm, proxy = Vllm(STRICT), Proxy(tmp_path / "file" / "folder")
-    await proxy.learn(vllm)
-    await proxy.refresher._kept.keep(BACKEND, known())
+    proxy = Proxy(tmp_path / "file" / "folder")
+    await proxy.learn(Vllm(STRICT))
     assert proxy.profiles == [STRICT_PROFILE]
-    told = [record.getMessage() for record in caplog.records if "not kept" in record.getMessage()]
-    assert len(told) == 1
+    assert len([each for each in caplog.records if "not kept" in each.getMessage()]) == 1
 
 
-def test_a_reader_beside_many_writers_finds_a_whole_entry(tmp_path: Path) -> None:
-    """Several workers write at once, and nothing half-written is ever seen or left."""
-    kept = [known(learnt_at=float(1 + number)) for number in range(8)]
+async def test_a_kept_profile_that_cannot_be_read_at_all_is_learnt_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong there, nobody's request hears of it."""
 
-    def work(number: int) -> bool:
-        files = ProfileFiles(tmp_path)
-        found = True
-        for _ in range(20):
-            files._write(tmp_path, "0" * 64, kept[number])
-            found &= files._read(tmp_path, "0" * 64) in kept
-        return found
+    def get(self: ProfileFiles, backend: Backend) -> None:
+        raise RuntimeError
 
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(work, range(8)))
-    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(ProfileFiles, "get", get)
+    proxy = Proxy(tmp_path)
+    await proxy.refresher.ready(Vllm(STRICT).backend, LONG)
+    assert proxy.profiles == [STRICT_PROFILE]
 
 
-async def test_the_oldest_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder does not grow for ever, whatever was served at however many addresses."""
-    monkeypatch.setattr(profile_files, "MAX_FILES", 3)
-    files = ProfileFiles(tmp_path)
-    for number in range(5):
-        backend = Backend("d", f"http://gpu-{number}/v1", "m")
-        await files.put(backend, known())
-        for path in tmp_path.iterdir():
-            os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**9))
-    assert len(list(tmp_path.iterdir())) == 3
-    assert files.get(backend) is not None
-    assert files.get(Backend("d", "http://gpu-0/v1", "m")) is None
-
-
-def test_the_default_is_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the base directory specification has it: a relative folder counts for none."""
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert default_folder() == Path("/somewhere/litellm-role-guard")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", "/home/me")
-    assert default_folder() == Path("/home/me/.cache/litellm-role-guard")
+async def test_what_cannot_be_known_again_is_replaced_by_the_guards_own_default(
+    tmp_path: Path,
+) -> None:
+    """The one that the deployment's settings ask for."""
+    vllm = Vllm(PLAIN)
+    await Proxy(tmp_path).learn(vllm)
+    used: list[TemplateProfile] = []
+    default = TemplateProfile.cautious(late_system=True)
+    kept = KeptProfile(ProfileFiles(tmp_path), used.append, default)
+    kept.look_up(BACKEND)
+    kept.use()
+    kept.drop()
+    assert used == [PLAIN_PROFILE, default]
