@@ -13,7 +13,7 @@ from litellm.router import Router
 
 from litellm_role_guard import RoleGuard
 from litellm_role_guard.plugin import warm_up
-from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
+from litellm_role_guard.plugin.profile_refresher import AT_ONCE, ProfileRefresher
 from litellm_role_guard.plugin.warm_up import Asked, WarmUp
 from testing.gpu import STRICT, Gpu, gpu
 from testing.templates import TEMPLATES
@@ -116,7 +116,7 @@ async def test_many_deployments_are_asked_a_few_at_a_time_and_none_is_left_out(
     monkeypatch.setattr(ProfileRefresher, "learn_now", learn_now)
     warming, _, _ = warm([entry(f"g{number}", NOBODY) for number in range(50)])
     assert await warming.ask_all() == Asked(0, 50)
-    assert (asked, most) == (50, warm_up.AT_ONCE)
+    assert (asked, most) == (50, AT_ONCE)
 
 
 async def test_it_waits_for_the_router_and_says_how_ready_the_proxy_is(

@@ -73,7 +73,8 @@ def test_a_profile_of_another_template_is_not_borne_out_by_answers_alone() -> No
 def test_what_stands_before_the_conversation_does_not_count() -> None:
     """A template may write the date there, which is another one at the next restart."""
     template = learnt(OURS[0])[0]
-    one, other = (signs_of(template, lambda text, day=day: f"{day} May{text}") for day in (1, 2))
+    one = signs_of(template, lambda text: f"1 May {text}")
+    other = signs_of(template, lambda text: f"2 May {text}")
     assert one.renderings != other.renderings
     assert one.fingerprint == other.fingerprint
 
