@@ -108,7 +108,7 @@ def test_every_test_asserts_something() -> None:
 
 
 def test_the_litellms_of_the_matrix_are_those_that_the_package_asks_for() -> None:
-    """The oldest one is the lower bound, and the newest one is of the last release below the upper."""
+    """The oldest is the lower bound, and the newest of the last release below the upper one."""
     text = (REPOSITORY / "pyproject.toml").read_text()
     bounds = re.search(r'"litellm>=([\d.]+),<(\d+)\.(\d+)', text)
     tried = re.search(r"LITELLM = \((.*)\)", (REPOSITORY / "noxfile.py").read_text())
