@@ -107,21 +107,22 @@ class WarmUp:
     async def _run(self) -> None:
         await self._router_is_there()
         since = time.monotonic()
-        is_first = True
+        said: Asked | None = None
         while True:
             try:
                 asked = await self.ask_all()
             except Exception as error:  # another version of LiteLLM
                 log_failure("the deployments are asked at their first requests only", error)
                 return
-            if asked.all and is_first:
+            # Once how many, and once that all are.
+            if asked.all and asked != said and (said is None or asked.known == asked.all):
+                said = asked
                 logger.info(
                     "ready: %d of %d deployments known after %.0f ms",
                     asked.known,
                     asked.all,
                     (time.monotonic() - since) * 1000,
                 )
-            is_first = False
             await asyncio.sleep(LONG_PAUSE_SECONDS if asked.known == asked.all else PAUSE_SECONDS)
 
     async def _router_is_there(self) -> None:

@@ -41,6 +41,12 @@ def warm(entries: list[dict[str, Any]], **settings: Any) -> tuple[WarmUp, RoleGu
     return WarmUp(guard._groups, lambda: router), guard, router
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines on how ready the proxy is."""
+    lines = [each.getMessage() for each in caplog.records]
+    return [line for line in lines if line.startswith("ready: ")]
+
+
 def sources(guard: RoleGuard) -> Counter[tuple[str, str]]:
     """Return how many deployments of each model are known from where."""
     return Counter((each["model"], each["source"]) for each in guard.shown()["profiles"])
@@ -122,7 +128,7 @@ async def test_many_deployments_are_asked_a_few_at_a_time_and_none_is_left_out(
 async def test_it_waits_for_the_router_and_says_how_ready_the_proxy_is(
     served: Gpu, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one line, once; the proxy's start waits for nothing of it."""
+    """In one line, and in another one when all are known; the start waits for nothing of it."""
     monkeypatch.setattr(warm_up, "PAUSE_SECONDS", 0.01)
     made: list[Router] = []
     guard = RoleGuard()
@@ -131,12 +137,17 @@ async def test_it_waits_for_the_router_and_says_how_ready_the_proxy_is(
         warming.start()
         await asyncio.sleep(0.05)
         made.append(Router(model_list=[entry("a", served.url), entry("down", NOBODY)]))
-        while not [each for each in caplog.records if "ready: " in each.getMessage()]:
+        while not said(caplog):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        made[0].set_model_list([entry("a", served.url), entry("b", served.url)])
+        while len(said(caplog)) < 2:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
     warming.stop()
-    (line,) = [each.getMessage() for each in caplog.records if "ready: " in each.getMessage()]
-    assert line.startswith("ready: 1 of 2 deployments known after ")
+    first, last = said(caplog)
+    assert first.startswith("ready: 1 of 2 deployments known after ")
+    assert last.startswith("ready: 2 of 2 deployments known after ")
 
 
 async def test_a_router_that_cannot_be_read_costs_a_line_in_the_log(
