@@ -11,6 +11,8 @@ from .finding import Finding
 
 GUARD = "litellm-role-guard"
 
+_BOUNDS = re.compile(r"litellm\s*([!<>=][^;]*)")
+
 
 def versions() -> dict[str, str]:
     """Return the versions of the guard and of LiteLLM where the command runs."""
@@ -23,8 +25,8 @@ def versions() -> dict[str, str]:
 def version_faults(found: str | None, wanted: str | None = None) -> Iterator[Finding]:
     """Yield why a LiteLLM is not to be used, or that nobody has tried the guard with it.
 
-    The package's own requirement names the range that `make test-matrix` has tried, and the
-    releases within it that are not to be used.
+    The package's own metadata name the range that `make test-matrix` has tried, and the releases
+    within it that are not to be used.
 
     Args:
         found: Its version; None where it is not installed here.
@@ -51,7 +53,10 @@ def _requirement() -> str:
         listed = requires(GUARD) or []
     except PackageNotFoundError:
         return ""
-    return next((each for each in listed if re.match(r"litellm[!<>=\s]", each)), "")
+    # The upper bound stands in an extra: pip leaves a newer LiteLLM where it is. hatch writes it
+    # once more for each extra that has it.
+    bounds = dict.fromkeys(found[1].strip() for each in listed if (found := _BOUNDS.match(each)))
+    return "litellm" + ",".join(bounds) if bounds else ""
 
 
 def _order(version: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from litellm_role_guard.diagnosis import versions
 from litellm_role_guard.diagnosis.versions import version_faults
 
 WANTED = "litellm!=1.107.0,!=1.82.7,<1.109,>=1.100"
@@ -30,6 +31,22 @@ def test_a_malicious_one_is_an_error(found: str) -> None:
     (fault,) = version_faults(found, WANTED)
     assert fault.severity == "error"
     assert fault.what.startswith(f"LiteLLM {found} is not to be used")
+
+
+def test_the_range_is_that_of_the_package_and_of_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As hatch writes them into the metadata."""
+    written = [
+        "aiohttp",
+        "litellm!=1.107.0,!=1.82.7,>=1.100",
+        "pydantic>=2.5",
+        "litellm[proxy]; extra == 'proxy'",
+        "litellm<1.109; extra == 'dev'",
+        "litellm<1.109; extra == 'tested'",
+    ]
+    monkeypatch.setattr(versions, "requires", lambda package: written)
+    assert list(version_faults("1.108.7")) == []
+    (fault,) = version_faults("1.109.0")
+    assert fault.write == "pip install 'litellm!=1.107.0,!=1.82.7,>=1.100,<1.109'"
 
 
 def test_where_the_requirement_is_not_known_nothing_is_said() -> None:
