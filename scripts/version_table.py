@@ -31,10 +31,12 @@ def main() -> None:
 
 
 def _table(program: str) -> Iterator[str]:
-    yield f"| {NAMES[program]} | {' | '.join(OUTCOMES)} | which failed |"
-    yield "|---" * (len(OUTCOMES) + 2) + "|"
     results = HOME / "results"
     versions = {path.stem.split("-")[1] for path in results.glob(f"{program}-*.xml")}
+    if not versions:
+        return
+    yield f"| {NAMES[program]} | {' | '.join(OUTCOMES)} | which failed |"
+    yield "|---" * (len(OUTCOMES) + 2) + "|"
     for version in sorted(versions, key=lambda each: [int(part) for part in each.split(".")]):
         tests: dict[str, str] = {}
         found = results.glob(f"{program}-{version}*.xml")
