@@ -99,12 +99,21 @@ class RestartedProxy:
         with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
             outcomes = asyncio.run(_ask(url, requests))
             ready = _line(log)
+            self._wait_until_kept()
         known: dict[str, list[float]] = {"learnt": [], "known again": []}
         for how, times in known.items():
             for line in log.read_text().splitlines():
                 if f": {how} in " in line:
                     times.append(float(line.partition(f"{how} in ")[2].partition(" ")[0]))
         return Restart(outcomes, ready, known)
+
+    def _wait_until_kept(self) -> None:
+        """Wait until each profile has its file, which a proxy that is ready may still be writing."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if len(list(self.cache.glob("*/[!.]*.profile.json"))) == DEPLOYMENTS:
+                return
+            time.sleep(0.05)  # a file gives no event to wait for
 
 
 def headers() -> dict[str, str]:
