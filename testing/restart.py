@@ -108,7 +108,7 @@ class RestartedProxy:
         return Restart(outcomes, ready, known)
 
     def _wait_until_kept(self) -> None:
-        """Wait until each profile has its file, which a proxy that is ready may still be writing."""
+        """Wait until each profile has its file, which a ready proxy may still be writing."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if len(list(self.cache.glob("*/[!.]*.profile.json"))) == DEPLOYMENTS:
