@@ -21,6 +21,7 @@ from .templates import TEMPLATES
 
 DEPLOYMENTS = 10
 SECONDS = 10.0
+KNOWN_SECONDS = 180.0
 RIGHT, CAUTIOUS = "repaired for its template", "repaired by the cautious default"
 TEMPLATE = TEMPLATES / "plain.jinja"
 
@@ -109,7 +110,7 @@ class RestartedProxy:
 
     def _wait_until_kept(self) -> None:
         """Wait until each profile has its file, which a ready proxy may still be writing."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + KNOWN_SECONDS
         while time.monotonic() < deadline:
             if len(list(self.cache.glob("*/[!.]*.profile.json"))) == DEPLOYMENTS:
                 return
@@ -161,7 +162,7 @@ async def _ask(url: str, requests: int) -> Counter[str]:
 
 
 def _line(log: Path) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + KNOWN_SECONDS
     while time.monotonic() < deadline:
         for line in log.read_text().splitlines():
             if "litellm_role_guard: ready: " in line:
