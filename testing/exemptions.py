@@ -30,13 +30,20 @@ _EXEMPT = {
     "axolotl-gemma4_unified": _Exemption("right", lambda messages: is_empty(messages[0])),
     "trl-gemma4": _Exemption("right", lambda messages: is_empty(messages[0])),
     # An empty developer message hides the result of no call behind it.
-    "trl-diffusion_gemma": _Exemption("whole", _has_empty),
+    "trl-diffusion_gemma": _Exemption("", _has_empty),
     "axolotl-gemma4_v5": _Exemption("whole", _has_empty),
     # It refuses an image beside any system message, and writes results as JSON.
     "axolotl-llama3_2_vision": _Exemption("", lambda messages: any(map(has_media, messages))),
     # It numbers the calls itself, whatever their ids are.
     "axolotl-command_a_tool_use": _Exemption(
         "minimal", lambda messages: any(map(tool_calls, messages))
+    ),
+    "axolotl-command_a_rag": _Exemption("minimal", lambda messages: any(map(tool_calls, messages))),
+    # An empty message hides from the rules which turns it takes in a row.
+    "axolotl-phi_4": _Exemption("minimal", _has_empty),
+    # The results of two rounds, one of them without its first, come behind the user's next words.
+    "trl-qwen3_5_think": _Exemption(
+        "", lambda messages: sum(map(bool, map(tool_calls, messages))) > 1
     ),
     # It takes a result across a user's words, which the profile does not ask about.
     "trl-gptoss": _Exemption("minimal", lambda messages: any(map(tool_calls, messages))),

@@ -11,6 +11,9 @@ MAX_BYTES = 16 * 2**20
 """How long an answer may be. The tokens of a prompt of a million tokens take half of that."""
 
 
+_TOLD = ("content-type", "date")
+
+
 class AnswerTooLong(Exception):  # noqa: N818 - named like LearningFailed
     """A backend's answer is packed or longer than allowed; `str()` says which."""
 
@@ -57,10 +60,9 @@ async def read_answer(
             content += piece
             if len(content) > max_bytes:
                 raise AnswerTooLong(f"the answer is longer than {max_bytes} bytes")
-    kind = answer.headers.get("Content-Type")
     return httpx.Response(
         answer.status_code,
-        headers=None if kind is None else {"Content-Type": kind},
+        headers=[pair for pair in answer.headers.multi_items() if pair[0].lower() in _TOLD],
         content=bytes(content),
         request=answer.request,
     )

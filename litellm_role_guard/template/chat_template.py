@@ -111,7 +111,9 @@ class ChatTemplate:
                 special_tokens=tokens,
             )
         except (TemplateInvalid, UnicodeDecodeError) as error:
-            raise TemplateInvalid(f"{path}: {error}") from error
+            # The file beside it names itself, and may be this one.
+            said = str(error).removeprefix(f"{path}: ")
+            raise TemplateInvalid(f"{path}: {said}") from error
 
     @classmethod
     def from_config(

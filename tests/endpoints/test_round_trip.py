@@ -57,8 +57,18 @@ def test_responses_are_read_back_as_they_were_repaired(path: Path, body: Respons
         meant = as_rendered(repaired, joined=joined)
         assert as_rendered(sent, joined=joined) == meant
         assert as_rendered(conversation.read_back(repaired), joined=joined) == meant
-        assert repair(sent, profile, tools=given_tools).changes == ()
+        again = repair(sent, profile, tools=given_tools).changes
+        # What has been over the wire is a client's, who may have written the guard's labels.
+        # Named exemption of 2026-11-26: an id that a later call uses again.
+        assert {change.what for change in again} <= {"labels"} or uses_ids_again(body)
         assert lost(path, sent, repaired, body.marks, tools=tools) == []
+
+
+def uses_ids_again(body: ResponsesBody) -> bool:
+    """Tell whether two calls of an input have the same id."""
+    items = body.request_input if isinstance(body.request_input, list) else []
+    ids = [each.get("call_id") for each in items if str(each.get("type")).endswith("_call")]
+    return len(set(ids)) < len(ids)
 
 
 def lost(
