@@ -198,7 +198,7 @@ class _Examination:
         self._facts["profile"] = f"{summary(live)} (asked in {seconds:.1f} s)"
         if name is not None and not backend.fields:
             local = learn_from_template(ChatTemplate.from_path(name))
-            if _without_media(local) != _without_media(live):
+            if _comparable(local) != _comparable(live):
                 what = f"{name} is not the template that the backend renders"
                 path = (*self._path, "model_info", KEY, "chat_template")
                 line = "the path of that template, or no chat_template"
@@ -232,10 +232,12 @@ def summary(profile: TemplateProfile) -> str:
     return ", ".join(f"{shape} {answer.replace('_', ' ')}" for shape, answer in answers.items())
 
 
-def _without_media(profile: TemplateProfile) -> TemplateProfile:
-    # A model that takes no images shows nothing of what its template does with them.
+def _comparable(profile: TemplateProfile) -> TemplateProfile:
+    # A model that takes no images shows nothing of what its template does with them, and a file
+    # alone does not tell the special tokens that stand among the markers.
     with_tools = profile.with_tools and profile.with_tools.model_copy(update={"media": {}})
-    return profile.model_copy(update={"media": {}, "with_tools": with_tools})
+    without: dict[str, object] = {"media": {}, "turn_markers": (), "round_markers": ()}
+    return profile.model_copy(update={**without, "with_tools": with_tools})
 
 
 async def _works(ask: Callable[[], Any]) -> bool:
