@@ -27,6 +27,7 @@ from testing.proxied import (
 from testing.proxies import MASTER_KEY, start_proxy
 
 REQUESTS = 200
+LEAVING = 500
 SETTLED_SECONDS = 20.0
 CLOSED = ("isconnected", "Can not write request body", "onnection reset")
 """How aiohttp says that a kept connection was closed while it was used."""
@@ -99,6 +100,42 @@ async def test_many_requests_at_once_leave_nothing_behind(
     assert after.in_use == 0
     assert after.tasks <= before.tasks + NOISE
     assert after.sockets <= before.sockets + NOISE
+
+
+async def leave(proxy: Proxy, groups: list[str], count: int) -> int:
+    """Send mixed requests at once whose clients leave before or amid the answer; count these."""
+    kinds = itertools.cycle(itertools.product(ENDPOINTS, (False, True), groups, (RUN, RUN[:1])))
+    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+    limits = httpx.Limits(max_connections=count)
+    async with httpx.AsyncClient(timeout=120, headers=headers, limits=limits) as client:
+
+        async def send(at: int, endpoint: str, stream: bool, group: str, messages: Any) -> bool:
+            body = body_of(endpoint, group, messages, stream=stream)
+            try:
+                # Some leave before they were read, some while a retry or a stream is under way.
+                patience = 0.02 + 3 * at / count
+                sent = client.post(proxy.url + ENDPOINTS[endpoint], json=body)
+                await asyncio.wait_for(sent, patience)
+            except (asyncio.TimeoutError, httpx.TransportError):
+                return True
+            return False
+
+        kinds_of_all = enumerate(itertools.islice(kinds, count))
+        return sum(await asyncio.gather(*(send(at, *kind) for at, kind in kinds_of_all)))
+
+
+@pytest.mark.slow
+async def test_clients_that_leave_leave_nothing_behind(proxy: Proxy) -> None:
+    """500 clients leave during repair, retry and streams: tasks, sockets and connections in use
+    are as before, and the next request is answered."""
+    before = held(proxy)
+    left = await leave(proxy, ["strict", "cautious", "never", "strict"], LEAVING)
+    assert left > LEAVING // 10
+    after = settled(proxy, before)
+    assert after.in_use == 0
+    assert after.tasks <= before.tasks + NOISE
+    assert after.sockets <= before.sockets + NOISE
+    assert proxy.ask("chat", "strict", RUN).status_code == 200
 
 
 def test_a_guard_that_fails_lets_every_request_go_on(
