@@ -31,10 +31,10 @@ demo: $(BIN)/.ready  ## the user's story, told without the guard and with it
 run: $(BIN)/.ready  ## keep the demo's proxy and backends up, to talk to
 	@$(BIN)/python -m demo.run
 
-test: $(BIN)/.ready .tested-with  ## the tests in five minutes: no slow ones, few drawn conversations
+test: $(BIN)/.ready .tested-with  ## the tests in eight minutes: no slow ones, few drawn conversations
 	@ROLE_GUARD_TESTS=quick $(PYTEST) $(OFFLINE_TESTS)
 
-test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (15 minutes)
+test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (20 minutes)
 	@ROLE_GUARD_TESTS=full $(PYTEST) $(OFFLINE_TESTS)
 
 test-laws: $(BIN)/.ready .tested-with  ## the laws on fresh conversations; SEED=<number> for those again
