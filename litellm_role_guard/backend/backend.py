@@ -61,6 +61,25 @@ class Backend:
             yield replace(self, handler=SimpleNamespace(client=client))
 
 
+def sent_along(params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what a deployment sends along by itself, as the `headers` and `fields` of a backend.
+
+    Args:
+        params: Its arguments of LiteLLM's call, as `litellm_params` has them.
+    """
+    body = params.get("extra_body")
+    variables = params.get("chat_template_kwargs")
+    if variables is None and isinstance(body, Mapping):
+        variables = body.get("chat_template_kwargs")
+    headers: dict[str, str] = {}
+    for name in ("headers", "extra_headers"):
+        given = params.get(name)
+        if isinstance(given, Mapping):
+            headers.update((str(header), str(value)) for header, value in given.items())
+    fields = {"chat_template_kwargs": variables} if isinstance(variables, Mapping) else {}
+    return {"headers": headers, "fields": fields}
+
+
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     # What httpx uses by default. Reading the certificates takes it 20 ms each time.

@@ -8,7 +8,7 @@ from typing import Any
 
 import litellm
 
-from ..backend.backend import Backend
+from ..backend.backend import Backend, sent_along
 from . import litellm_internals
 from .borrowing_client import original_arguments
 from .litellm_internals import PROVIDER, http_handler, with_credential
@@ -29,22 +29,13 @@ def backend_of(kwargs: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> 
     key = kwargs.get("api_key") or litellm.api_key or os.environ.get("HOSTED_VLLM_API_KEY")
     if not isinstance(url, str):
         return None
-    body = own.get("extra_body")
-    variables = own.get("chat_template_kwargs")
-    if variables is None and isinstance(body, Mapping):
-        variables = body.get("chat_template_kwargs")
-    headers: dict[str, Any] = {}
-    for name_of_headers in ("headers", "extra_headers"):
-        if isinstance(own.get(name_of_headers), Mapping):
-            headers.update(own[name_of_headers])
     verify = kwargs.get("ssl_verify")
     return Backend(
         name=name,
         url=url.partition("/chat/completions")[0],  # LiteLLM takes the whole path as well
         model=str(kwargs["model"]).removeprefix(f"{PROVIDER}/"),
         api_key=key if isinstance(key, str) else None,
-        headers={str(header): str(value) for header, value in headers.items()},
-        fields={"chat_template_kwargs": variables} if isinstance(variables, Mapping) else {},
         verify=True if verify is None else verify,
         handler=http_handler(kwargs) if litellm_internals.AVAILABLE else None,
+        **sent_along(own),
     )
