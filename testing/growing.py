@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +36,7 @@ from .templates import OURS, STRICT
 
 Prepared = Callable[[], Any]
 
-RELAXED_SHARE = 10
+RELAXED_SHARE = 5
 """How many times shorter a conversation is that a relaxed template renders: Jinja takes longer."""
 
 
@@ -161,11 +161,44 @@ def _finding_error(shape: str, size: int) -> Prepared:
     return partial(find_validation_error, SHAPES[shape](size))
 
 
-def _relaxing(shape: str, size: int) -> Prepared:
+ODD_CALLS = TemplateProfile(
+    parallel_calls="refused",
+    result_pairing="refused",
+    long_call_ids="refused",
+    repeated_call_ids="not_read",
+    call_text="not_read",
+    null={"call": "refused"},
+    reasoning="refused",
+    media={"tool": "not_read"},
+    stray_results={"call": "refused", "tool": "refused"},
+)
+"""A template that takes calls, and each of them in a form of its own."""
+
+WHOLE_ROUNDS = TemplateProfile(half_answered="refused", result_pairing="refused")
+"""A template that takes several calls at once, with all their results."""
+
+
+def _relaxed() -> Mapping[str, Callable[[], ChatTemplate]]:
     strict = ChatTemplate.from_path(STRICT)
-    relaxed = relax(strict, TemplateProfile.learn(strict), source="strict")
+    plain = ChatTemplate("{% for m in messages %}{{ m | tojson }}{% endfor %}")
+    made = {
+        "strict": (strict, TemplateProfile.learn(strict)),
+        "odd calls": (plain, ODD_CALLS),
+        "whole rounds": (plain, WHOLE_ROUNDS),
+    }
+    return {
+        name: cache(partial(_lenient, template, profile))
+        for name, (template, profile) in made.items()
+    }
+
+
+def _lenient(template: ChatTemplate, profile: TemplateProfile) -> ChatTemplate:
+    return ChatTemplate(relax(template, profile, source="growth"))
+
+
+def _relaxing(shape: str, relaxed: Callable[[], ChatTemplate], size: int) -> Prepared:
     messages = SHAPES[shape](size // RELAXED_SHARE)
-    template = ChatTemplate(relaxed)
+    template = relaxed()
     return lambda: template.render(messages)
 
 
@@ -326,7 +359,11 @@ PLACES: Mapping[str, Callable[[int], Prepared]] = MappingProxyType(
             for name, profile in _profiles().items()
             for shape in SHAPES
         },
-        **{f"relax: {shape}": partial(_relaxing, shape) for shape in SHAPES},
+        **{
+            f"relax: {shape}, {name}": partial(_relaxing, shape, relaxed)
+            for name, relaxed in _relaxed().items()
+            for shape in SHAPES
+        },
         "system in front": lambda size: partial(with_system_in_front, SHAPES["late systems"](size)),
         "chat": _chat,
         **{f"responses, read: {items}": partial(_reading, items) for items in ITEMS},

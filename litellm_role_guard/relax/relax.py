@@ -28,6 +28,8 @@ from ..template.chat_template import ChatTemplate
 from ..template.content_format import detect_content_format
 
 MADE_BY = "made by role-guard relax"
+MAX_TRIES = 99_999
+"""How many ids are tried for one that no call has; a sandbox's longest `range`, nearly."""
 
 
 class NotRelaxable(ValueError):  # noqa: N818 - named like TemplateInvalid
@@ -73,6 +75,7 @@ def relax(template: ChatTemplate, profile: TemplateProfile, *, source: str) -> s
         not_in_names=json.dumps(NOT_IN_NAMES),
         max_name=MAX_NAME,
         seam=SEAM,
+        max_tries=MAX_TRIES,
     )
     # After the preamble's last tag comes one line break, which is left out (`trim_blocks`), and
     # behind which the original stands as at the beginning of a file.
