@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from litellm_role_guard.backend.answer import MAX_BYTES, AnswerTooLong, read_answer
 from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.backend.identity import read_identity
@@ -17,10 +20,24 @@ from litellm_role_guard.plugin.error_body import error_message
 from litellm_role_guard.plugin.response_capture import MAX_LINE_BYTES, ResponseCapture
 from litellm_role_guard.probing import isolated
 from litellm_role_guard.probing.live import learn_from_backend
+from litellm_role_guard.simulator import create_app
 from testing.asked_backend import at
 from testing.asked_vllm import MODEL, asking
+from testing.conversations import assistant, developer, system, user
+from testing.templates import OURS
 
 DEEP = "[" * 200_000
+MOST_QUESTIONS = 1000
+"""Of one that answers otherwise each time, which is asked some 500; a sound one is asked 200."""
+MIXED = [
+    system("the rules"),
+    user("the first"),
+    user("the second"),
+    assistant("an answer"),
+    developer("a further rule"),
+    assistant("another answer"),
+    user("the last"),
+]
 PIECE = b"x" * 2**20
 
 
@@ -154,6 +171,31 @@ async def test_a_template_gets_nothing_of_the_proxys_environment(
     monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
     assert await isolated.learn_isolated({"chat_template": "x"}) is None
     assert list(seen["env"]) == ["PYTHONPATH"]
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_another_template_each_time_comes_to_an_end(seed: int) -> None:
+    """Answers that fit no template end in some profile, or none, after few more questions than a
+    sound vLLM is asked; and what such a profile repairs is whole."""
+    draw = random.Random(seed)
+    apps = [create_app(ChatTemplate.from_path(path), model=MODEL) for path in OURS]
+    asked = 0
+
+    async def fickle(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        await draw.choice(apps)(scope, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(fickle)) as client:
+        backend = at("http://vllm", client, model=MODEL)
+        try:
+            profile = await learn_from_backend(backend, longest_seconds=60)
+        except LearningFailed as failed:
+            assert "\n" not in str(failed)
+            profile = TemplateProfile.cautious()
+    assert asked < MOST_QUESTIONS
+    repaired = json.dumps(repair(MIXED, profile).messages)
+    assert all(message["content"] in repaired for message in MIXED)
 
 
 def test_a_refusal_nested_without_end_is_its_own_words() -> None:
