@@ -58,6 +58,17 @@ def marker_refused(place: str) -> str:
     return f"{reason}; leave it out, or control_tokens: escape {WHERE} makes it plain text"
 
 
+def unsearched(field: str, excess: str) -> str:
+    """Return why a conversation is refused that is too large to be searched for markers.
+
+    Args:
+        field: Where in the request it stands.
+        excess: Which limit it is beyond.
+    """
+    reason = f"{field}: {excess}, too large to be searched for markers of turns"
+    return f"{reason}; control_tokens: allow {WHERE} passes it on as it is"
+
+
 def find_request_error(
     body: Mapping[str, Any],
     call_type: str,

@@ -24,6 +24,7 @@ from .request_errors import (
     asked_messages,
     find_request_error,
     marker_refused,
+    unsearched,
     with_mode,
 )
 from .response_capture import ResponseListener
@@ -80,6 +81,10 @@ class RequestGuard:
         report = self._report(request, request.deployment_name, observed=settings.mode == "observe")
         workload = Workload(request.arguments[REQUEST_FIELD[endpoint]])
         excess = workload.excess(settings)
+        if excess is not None and settings.control_tokens != "allow":
+            # Padding must not be a way around the setting.
+            self._report_bad_input(request, report, unsearched(REQUEST_FIELD[endpoint], excess))
+            return CallPlan(report)
         if excess is not None:
             report.changes = (Change("too_large", (), excess),)
             self._counts.add("too_large")

@@ -94,6 +94,19 @@ async def test_reject_takes_what_holds_no_marker(template: str) -> None:
     assert (await sent(guard, call(given)))["messages"] is given
 
 
+@pytest.mark.parametrize("setting", ["escape", "reject"])
+async def test_padding_is_no_way_around_the_setting(template: str, setting: str) -> None:
+    """A conversation beyond a limit is not searched, so that it is refused, and not passed on."""
+    guard = RoleGuard(chat_template=template, control_tokens=setting, max_messages=2)
+    given = [*messages("a"), *messages("b"), *messages()]
+    reason = r"role guard: messages: more than 2 messages.* \(max_messages\).*control_tokens: allow"
+    with pytest.raises(BadRequestError, match=reason):
+        await sent(guard, call(given))
+    assert guard.counts["too_large"] == 0
+    allowing = RoleGuard(chat_template=template, max_messages=2)
+    assert (await sent(allowing, call(given)))["messages"] is given
+
+
 async def test_in_mode_observe_nothing_is_refused(template: str) -> None:
     """What would be is counted."""
     guard = RoleGuard(chat_template=template, control_tokens="reject", mode="observe")
