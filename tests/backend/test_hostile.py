@@ -190,8 +190,7 @@ async def test_another_template_each_time_comes_to_an_end(seed: int) -> None:
         backend = at("http://vllm", client, model=MODEL)
         try:
             profile = await learn_from_backend(backend, longest_seconds=60)
-        except LearningFailed as failed:
-            assert "\n" not in str(failed)
+        except LearningFailed:
             profile = TemplateProfile.cautious()
     assert asked < MOST_QUESTIONS
     repaired = json.dumps(repair(MIXED, profile).messages)
