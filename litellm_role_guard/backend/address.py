@@ -1,8 +1,9 @@
-"""The address of a backend as a log, a page or an error may show it."""
+"""The address of a backend: what is wrong with it, and what of it an error or a log may show."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -23,3 +24,23 @@ def shown_address(url: str) -> str:
     for end in "?#":
         rest = rest.partition(end)[0]
     return scheme + rest
+
+
+def address_fault(url: str) -> str | None:
+    """Return why nobody can be asked at an address; None where that is not plain to see.
+
+    Args:
+        url: The address as somebody wrote it.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return f"is no address: {error}"
+    if parts.scheme not in ("http", "https"):
+        return "is no address: it begins with neither http:// nor https://"
+    if not parts.hostname:
+        return "is no address: it has no host"
+    if any(each.isspace() for each in url):
+        return "has white space in it"
+    return None

@@ -2,7 +2,8 @@
 
 Exception
 ├── LearningFailed: no usable answer
-│   └── ModelNotServed: the server is fine but serves other models
+│   ├── ModelNotServed: the server is fine but serves other models
+│   └── KeyRefused: it wants an API key, or another one
 └── BackendRefused: an answer: the conversation is refused
 """
 
@@ -15,6 +16,10 @@ class LearningFailed(Exception):  # noqa: N818 - it says what happened
 
 class ModelNotServed(LearningFailed):
     """A backend serves other models than the one asked for, whose name may be a client's."""
+
+
+class KeyRefused(LearningFailed):
+    """A backend wants an API key, or another one than it was sent."""
 
 
 class BackendRefused(Exception):  # noqa: N818 - it is an answer, not an error

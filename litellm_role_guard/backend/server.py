@@ -10,10 +10,10 @@ from typing import Any, TypeGuard
 
 import httpx
 
-from .address import shown_address
+from .address import address_fault, shown_address
 from .answer import AnswerTooLong, read_answer
 from .backend import LIMIT_SECONDS, Backend
-from .errors import BackendRefused, LearningFailed
+from .errors import BackendRefused, KeyRefused, LearningFailed
 
 PAUSES_SECONDS = (0.0, 0.02, 0.1, 0.5)
 """The pauses before each retry of a request whose connection ended without an answer. A server
@@ -185,6 +185,9 @@ class VllmServer:
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> httpx.Response:
+        fault = address_fault(self._root)
+        if fault is not None:  # of a port above 65535 asyncio raises what is no error of httpx's
+            raise LearningFailed(f"{self.root}: {fault}")
         try:
             return await self._answer(method, path, body)
         except (httpx.TimeoutException, asyncio.TimeoutError) as error:
@@ -221,7 +224,7 @@ class VllmServer:
         status, words = response.status_code, _words(response)
         if status in (401, 403):
             problem = "refuses the API key" if self._headers else "wants an API key"
-            return LearningFailed(f"{self.root}: {problem} ({status})")
+            return KeyRefused(f"{self.root}: {problem} ({status})")
         # vLLM's own 404 names the model; one of the web framework knows no such path.
         if status == 404 and "model" not in words:
             return LearningFailed(f"{self.root}: has no {path}; is it a vLLM?")

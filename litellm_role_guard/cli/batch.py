@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..batch.errors import BatchError, WriteFailed
+from .common import an_address
 from .file_options import format_and_column
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ def _parameters(
     default="http://localhost:4000",
     show_default=True,
     envvar="ROLE_GUARD_PROXY",
+    callback=an_address,
     help="The address of the LiteLLM proxy, with or without /v1.",
 )
 @click.option(
     "--backend",
+    callback=an_address,
     help="The address of a vLLM to ask in place of a proxy; the guard repairs what it sends.",
 )
 @click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The key of the proxy or the vLLM.")

@@ -18,6 +18,7 @@ from .common import (
     BadStart,
     backend_at,
     load_template,
+    not_asked,
     template_or_backend,
     want_either,
     with_served_model,
@@ -133,7 +134,7 @@ async def _ask_backend(
                 for row in checked:
                     sums.add(row)
     except LearningFailed as error:
-        raise BadStart(str(error)) from error
+        raise not_asked(error) from error
 
 
 def _print_tables(
@@ -179,7 +180,7 @@ async def _check_with_backend(
         async with _asked(url, model, api_key) as (ask, profile):
             return [await check(conversation, ask, profile) for conversation in conversations]
     except LearningFailed as error:
-        raise BadStart(str(error)) from error
+        raise not_asked(error) from error
 
 
 @asynccontextmanager

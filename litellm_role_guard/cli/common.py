@@ -7,15 +7,16 @@ from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
+from ..backend.address import address_fault, shown_address
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
 
 if TYPE_CHECKING:
     from ..backend.backend import Backend
+    from ..backend.errors import LearningFailed
 
 TEMPLATE_SOURCES = (
     "a .jinja file, a tokenizer_config.json, a GGUF file, a model directory, or a model in the "
@@ -23,14 +24,23 @@ TEMPLATE_SOURCES = (
 )
 """What `load_template` takes, for the help of a command."""
 
+KEY_OPTION = ": --api-key, ROLE_GUARD_API_KEY"
+"""What a line ends with that says that a key is missing, or wrong."""
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _address(_context: click.Context, _option: click.Parameter, written: str | None) -> str | None:
-    try:
-        _ = urlsplit(written or "").port
-    except ValueError as error:
-        raise BadStart(f"--backend: {error}") from error
+def an_address(
+    _context: click.Context, option: click.Parameter, written: str | None
+) -> str | None:
+    """Return the address that an option names.
+
+    Raises:
+        BadStart: It is none.
+    """
+    fault = None if written is None else address_fault(written)
+    if fault is not None:
+        raise BadStart(f"{option.opts[0]}: {shown_address(str(written))!r} {fault}")
     return written
 
 
@@ -41,7 +51,7 @@ def template_or_backend(command: _Command) -> _Command:
         click.option("--model", help="The served model.  [default: the only one that is served]"),
         click.option(
             "--backend",
-            callback=_address,
+            callback=an_address,
             help="The address of the vLLM to ask instead, with or without /v1.",
         ),
         click.option(
@@ -87,6 +97,13 @@ async def with_served_model(backend: Backend, model: str | None) -> Backend:
     if name not in names:
         raise BadStart(f"{backend.url}: no model {name!r}, only: {', '.join(names)}")
     return dataclasses.replace(backend, model=name)
+
+
+def not_asked(error: LearningFailed) -> BadStart:
+    """Return why a backend was not asked, and where its key goes if that is what it wants."""
+    from ..backend.errors import KeyRefused
+
+    return BadStart(f"{error}{KEY_OPTION if isinstance(error, KeyRefused) else ''}")
 
 
 def load_template(path: Path | None) -> ChatTemplate:

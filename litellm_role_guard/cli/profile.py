@@ -14,6 +14,7 @@ from .common import (
     BadStart,
     backend_at,
     load_template,
+    not_asked,
     template_or_backend,
     want_either,
     with_served_model,
@@ -69,5 +70,5 @@ async def _learn_from_backend(url: str, model: str | None, api_key: str | None) 
         recorder, start = ProbeRecorder(), time.perf_counter()
         learnt = await learn_from_backend(backend, recorder=recorder)
     except LearningFailed as error:
-        raise BadStart(str(error)) from error
+        raise not_asked(error) from error
     return Learnt(f"{backend.model} at {url}", learnt, recorder, time.perf_counter() - start)

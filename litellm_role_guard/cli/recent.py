@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import BadStart
+from .common import BadStart, an_address
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +21,19 @@ _OUTCOMES = ("repaired", "observed", "rejected", "bad_input", "retried")
 
 
 @click.command()
-@click.option("--proxy", required=True, help="The address of the LiteLLM proxy.")
-@click.option("--api-key", envvar="LITELLM_API_KEY", help="The key of a proxy admin.")
+@click.option(
+    "--proxy",
+    default="http://localhost:4000",
+    show_default=True,
+    envvar="ROLE_GUARD_PROXY",
+    callback=an_address,
+    help="The address of the LiteLLM proxy.",
+)
+@click.option(
+    "--api-key",
+    envvar=["LITELLM_API_KEY", "ROLE_GUARD_API_KEY"],
+    help="The key of a proxy admin.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("--last", default=20, show_default=True, help="How many repairs to show.")
 def recent(proxy: str, api_key: str | None, as_json: bool, last: int) -> None:
@@ -31,7 +42,8 @@ def recent(proxy: str, api_key: str | None, as_json: bool, last: int) -> None:
     Each worker of the proxy tells of its own; what is shown is of those that were met.
 
     \b
-      role-guard recent --proxy http://localhost:4000
+      LITELLM_API_KEY=sk-... role-guard recent
+      role-guard recent --proxy http://gpu-box:4000 --api-key sk-... --json
     """
     processes: dict[str, dict[str, Any]] = {}
     for _ in range(ASKED):
@@ -138,7 +150,7 @@ def _told(proxy: str, api_key: str | None) -> dict[str, Any]:
     try:
         response = httpx.get(proxy.rstrip("/") + "/role_guard/recent", headers=headers, timeout=30)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise BadStart(f"{name}: cannot be reached: {type(error).__name__}") from error
+        raise BadStart(f"{name}: cannot be reached: {_reason(error)}") from error
     if response.status_code in (401, 403):
         raise BadStart(f"{name}: wants the key of a proxy admin (--api-key, LITELLM_API_KEY)")
     if response.status_code == 404:
@@ -150,3 +162,9 @@ def _told(proxy: str, api_key: str | None) -> dict[str, Any]:
     if not isinstance(told, dict) or "process" not in told:
         raise BadStart(f"{name}: answered with {response.status_code}, and no list")
     return told
+
+
+def _reason(error: Exception) -> str:
+    from ..backend.server import one_line
+
+    return one_line(str(error)) or type(error).__name__

@@ -11,13 +11,15 @@ from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
 from ..template.model_files import cached_model
-from .common import BadStart, backend_at, load_template
+from .common import BadStart, an_address, backend_at, load_template, not_asked
 
 
 @click.command()
 @click.argument("template", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--backend", help="The address of a vLLM that shows its template at /tokenizer_info instead."
+    "--backend",
+    callback=an_address,
+    help="The address of a vLLM that shows its template at /tokenizer_info instead.",
 )
 @click.option("--api-key", envvar="ROLE_GUARD_API_KEY", help="The backend's API key.")
 @click.option(
@@ -102,7 +104,7 @@ async def _shown_template(backend: str, api_key: str | None) -> ChatTemplate:
     try:
         shown = await shown_tokenizer(backend_at(backend, api_key))
     except LearningFailed as error:
-        raise BadStart(str(error)) from error
+        raise not_asked(error) from error
     if not shown:
         raise BadStart(
             f"{backend}: shows no template; vLLM does with --enable-tokenizer-info-endpoint"

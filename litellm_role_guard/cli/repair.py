@@ -21,6 +21,7 @@ from .common import (
     BadStart,
     backend_at,
     load_template,
+    not_asked,
     template_or_backend,
     want_either,
     with_served_model,
@@ -156,4 +157,4 @@ async def _profile_of(url: str, model: str | None, api_key: str | None) -> Templ
         async with backend_at(url, api_key).reusing_connections() as connected:
             return await learn_from_backend(await with_served_model(connected, model))
     except LearningFailed as error:
-        raise BadStart(str(error)) from error
+        raise not_asked(error) from error

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
 
-from ..backend.address import shown_address
+from ..backend.address import address_fault, shown_address
 from ..config.deployment import ADDRESS_VARIABLE, PROVIDER, ConfiguredDeployment
 from ..config.proxy_config import ProxyConfig
 from ..config.settings import GuardSettings
@@ -53,25 +52,10 @@ def _of_address(config: ProxyConfig, deployment: ConfiguredDeployment) -> Iterat
         )
         yield Finding("fatal", path, what, line)
         return
-    problem = _address_problem(address)
+    problem = address_fault(address)
     if problem is not None:
         what = f"{shown_address(address)!r} {problem}"
         yield Finding("error", path, what, pair(str(path[-1]), EXAMPLE))
-
-
-def _address_problem(address: str) -> str | None:
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError as error:
-        return f"is no address: {error}"
-    if parts.scheme not in ("http", "https"):
-        return "is no address: it begins with neither http:// nor https://"
-    if not parts.hostname:
-        return "is no address: it has no host"
-    if address != address.strip() or any(each.isspace() for each in address):
-        return "has white space in it"
-    return None
 
 
 def _of_provider(deployment: ConfiguredDeployment) -> Iterator[Finding]:

@@ -34,10 +34,11 @@ async def test_an_unreachable_backend_is_one_line() -> None:
         await learn_from_backend(at("http://127.0.0.1:1/v1", model=MODEL))
 
 
-async def test_a_bad_address_is_one_line() -> None:
-    """It is no URL at all."""
-    with pytest.raises(LearningFailed, match=r"^localhost: cannot be reached: .+$"):
-        await learn_from_backend(at("localhost", model=MODEL))
+@pytest.mark.parametrize("address", ["localhost", "localhost:8000/v1", "http://localhost:99999"])
+async def test_a_bad_address_is_one_line(address: str) -> None:
+    """It is no URL at all, or asyncio raises an error of its own for its port."""
+    with pytest.raises(LearningFailed, match=r"^(http://)?localhost(:\d+)?: is no address: .+$"):
+        await learn_from_backend(at(address, model=MODEL))
 
 
 def error(status: int, words: str) -> httpx.Response:

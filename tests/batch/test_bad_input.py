@@ -139,7 +139,7 @@ def test_a_server_that_cannot_be_asked_is_found_out_by_one_request(backend: Flak
 
     with serving(locked) as url:
         said = refused(*command, "--proxy", url, "--model", MODEL)
-    assert said.endswith("refuses the API key (401)")
+    assert said.endswith("refuses the API key (401): --api-key, ROLE_GUARD_API_KEY")
 
 
 def test_a_full_disk_loses_no_answer(backend: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:

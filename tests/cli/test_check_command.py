@@ -132,8 +132,8 @@ def test_check_of_nothing_that_is_there_is_one_line(tmp_path: Path) -> None:
         (wizard, *template): f"{wizard}: line 2: messages[3]: unknown role 'wizard'; known are",
         (fine, "--template", missing): f"chat template {missing}: No such file or directory",
         (fine, "--backend", "http://127.0.0.1:1"): "http://127.0.0.1:1: cannot be reached: ",
-        (fine, "--backend", "nonsense"): "nonsense: cannot be reached: ",
-        (fine, "--backend", "http://a:99999"): "--backend: Port out of range 0-65535",
+        (fine, "--backend", "nonsense"): "--backend: 'nonsense' is no address: ",
+        (fine, "--backend", "http://a:99999"): "--backend: 'http://a:99999' is no address: Port",
     }.items():
         output = check(*options, code=2)
         assert output.startswith(f"Error: {words}")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused
 from litellm_role_guard.cli.main import main
@@ -118,6 +119,20 @@ def test_profile_of_nothing_that_is_there_is_one_line(tmp_path: Path) -> None:
         assert refused("--backend", url, "--model", "other") == words
 
 
+def test_a_key_that_is_missing_or_wrong_is_told_with_its_option() -> None:
+    """One line says where the key goes."""
+    app = FastAPI()
+
+    @app.get("/v1/models")
+    async def models() -> JSONResponse:
+        return JSONResponse({"error": "Unauthorized"}, 401)
+
+    with serving(app) as url:
+        for key, problem in ((), "wants an API key"), (("--api-key", "no"), "refuses the API key"):
+            words = f"Error: {url}: {problem} (401): --api-key, ROLE_GUARD_API_KEY\n"
+            assert refused("--backend", url, *key) == words
+
+
 def test_profile_of_several_models_wants_a_name() -> None:
     """Where more than one model is served, the line lists them."""
     app = FastAPI()
@@ -130,7 +145,7 @@ def test_profile_of_several_models_wants_a_name() -> None:
         assert refused("--backend", url) == f"Error: {url}: --model is needed: base, tuned\n"
 
 
-@pytest.mark.parametrize("options", [[], ["--template", "a", "--backend", "b"]])
+@pytest.mark.parametrize("options", [[], ["--template", "a", "--backend", "http://b"]])
 def test_profile_wants_either_a_template_or_a_backend(options: list[str]) -> None:
     """Neither and both are a wrong use, with exit code 2."""
     outcome = CliRunner().invoke(main, ["profile", *options])

@@ -95,7 +95,7 @@ class HttpTarget:
         if answer.status is None:
             raise BadTarget(f"{self.root}: cannot be reached: {answer.words}")
         if answer.status in (401, 403):
-            raise BadTarget(f"{self.root}: {key_problem(self._session)} ({answer.status})")
+            raise BadTarget(f"{self.root}: {_key_problem(self._session, answer.status)}")
         data = answer.body.get("data") if isinstance(answer.body, Mapping) else None
         if answer.status != 200 or not isinstance(data, list):
             return None
@@ -116,9 +116,9 @@ class HttpTarget:
             return Answer(None, words=one_line(str(error)) or type(error).__name__)
 
 
-def key_problem(session: aiohttp.ClientSession) -> str:
-    """Return what a refused key means."""
-    return "refuses the API key" if "Authorization" in session.headers else "wants an API key"
+def _key_problem(session: aiohttp.ClientSession, status: int) -> str:
+    problem = "refuses the API key" if "Authorization" in session.headers else "wants an API key"
+    return f"{problem} ({status}): --api-key, ROLE_GUARD_API_KEY"
 
 
 def some_of(names: list[str]) -> str:
