@@ -6,11 +6,14 @@ file. A file of few rows needs no process but this one.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
 from .formats.line_formats import LINE_FORMATS, LineFormat
@@ -55,9 +58,9 @@ def worked_on(file: InputFile, work: RowWork[_Result], jobs: int) -> Iterator[_R
     waiting: deque[Future[list[_Result]]] = deque()
     with ProcessPoolExecutor(jobs, context, _take_work, (work, line_format.name)) as pool:
         try:
-            waiting.append(pool.submit(_do, second))
-            for chunk in chunks:
-                waiting.append(pool.submit(_do, chunk))
+            for chunk in chain([second], chunks):
+                with _ctrl_c_ignored():  # by the process that this may start, for all of its life
+                    waiting.append(pool.submit(_do, chunk))
                 if len(waiting) > 2 * jobs:
                     yield from waiting.popleft().result()
             while waiting:
@@ -65,6 +68,22 @@ def worked_on(file: InputFile, work: RowWork[_Result], jobs: int) -> Iterator[_R
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Have processes that are started here leave ctrl-C, which all of a terminal get, to this one.
+
+    They inherit it, so that not even one that is about to begin ends in a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no other may change it
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

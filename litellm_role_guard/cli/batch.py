@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ALL_ANSWERED, SOME_FAILED, BAD_START, CANNOT_WRITE, INTERRUPTED = 0, 1, 2, 3, 130
 
+_TYPED = click.core.ParameterSource.COMMANDLINE
+
 
 def _parameters(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
@@ -38,7 +40,7 @@ def _parameters(
     return parameters
 
 
-@click.command()
+@click.command(short_help="Ask every line of a file, all at once.")
 @click.argument("in", metavar="IN")
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--model", help="The model group.  [default: the `model` of each line]")
@@ -130,6 +132,8 @@ def batch(
       role-guard batch prompts.jsonl answers.jsonl --model gemma3 --max-tokens 200
       role-guard batch prompts.jsonl answers.jsonl --backend http://localhost:8000
     """
+    if backend is not None and context.get_parameter_source("proxy") is _TYPED:
+        raise click.UsageError("give either --proxy or --backend")
     from ..batch.asking import Asking
     from ..batch.formats.reader import InputFile
     from ..batch.job import Job, RunningJob
@@ -183,6 +187,8 @@ async def _run(running: RunningJob, reporter: Reporter) -> int:
         pass
     except BatchError as error:
         reporter.close()
+        if isinstance(error.__cause__, BrokenPipeError):
+            return CANNOT_WRITE  # `| head` has read enough
         click.echo(f"Error: {error}", err=True)
         if not isinstance(error, WriteFailed):
             return BAD_START

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ASKED_AT_ONCE = 16
 
 
-@click.command()
+@click.command(short_help="Say what becomes of a conversation.")
 @click.argument("conversation", metavar="IN")
 @template_or_backend
 @click.option("--diff", is_flag=True, help="Show the messages before and after the repair.")
@@ -167,7 +167,11 @@ async def _check_with_file(
     from ..batch.verdict import asking_template, check
 
     profile, ask = TemplateProfile.learn(template), asking_template(template)
-    return [await check(conversation, ask, profile) for conversation in conversations]
+    checks = []
+    for conversation in conversations:
+        checks.append(await check(conversation, ask, profile))
+        await asyncio.sleep(0)  # ctrl-C is heeded here only
+    return checks
 
 
 async def _check_with_backend(

@@ -70,14 +70,14 @@ class CheckSums:
     def print(self) -> None:
         """Print the sums."""
         total = sum(self._before.values())
-        click.echo(f"{self._name}: {total:,} conversations")
+        click.echo(f"{self._name}: {total:,} conversation{'s' * (total != 1)}")
         click.echo(f"as they are: {_counts(self._before)}")
         click.echo(f"repaired:    {_counts(self._after)}")
         if self._changes:
             changes = ", ".join(f"{what} {count:,}" for what, count in self._changes.most_common())
             click.echo(f"the repair changes {self._repaired:,}: {changes}")
         for words, count in self._refusals.most_common(_REFUSALS_SHOWN):
-            click.echo(f"refused {count:,} times: {words}")
+            click.echo(f"refused {count:,} time{'s' * (count != 1)}: {words}")
         if self._others:
             click.echo(f"{self._others:,} lines are no conversations (embeddings, completions)")
         if self._bad:

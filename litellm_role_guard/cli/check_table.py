@@ -52,7 +52,9 @@ def print_checks(
     """
     for checked in checks:
         line = checked.conversation.line
-        console.print(_last_error(source if line is None else f"{source}:{line}", checked.verdict))
+        name = source if line is None else f"{source}:{line}"
+        # Whatever the width: who looks for an error's words in a pipe would not find them.
+        console.print(_outcome(name, checked.verdict), soft_wrap=True)
         if checked.verdict.outcome != "fine" or len(checks) == 1:
             console.print(_table(checked))
             _print_repair(checked, console)
@@ -67,7 +69,7 @@ def print_checks(
         console.print(f"{len(checks)} conversations: {summary}")
 
 
-def _last_error(name: str, verdict: Verdict) -> Text:
+def _outcome(name: str, verdict: Verdict) -> Text:
     words = {
         "fine": "fine: taken, and read whole",
         "lost": "lost: taken, but some of it is not read where it was said",
@@ -119,8 +121,8 @@ def _print_repair(checked: Checked, console: Console) -> None:
     console.print("The repair:")
     for change in checked.repair.changes:
         where = ", ".join(f"#{at}" for at in change.messages)
-        console.print(Text(f"  {change.what} {where}: {change.why}"))
-    console.print(_last_error("and then", checked.repaired))
+        console.print(Text(f"  {change.what} {where}: {change.why}"), soft_wrap=True)
+    console.print(_outcome("and then", checked.repaired), soft_wrap=True)
     for each in checked.repaired.wrong:
         console.print(Text(f"  #{each.message} of what is sent: read, but {_line(each.why)}"))
 

@@ -30,9 +30,7 @@ KEY_OPTION = ": --api-key, ROLE_GUARD_API_KEY"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def an_address(
-    _context: click.Context, option: click.Parameter, written: str | None
-) -> str | None:
+def an_address(_context: click.Context, option: click.Parameter, written: str | None) -> str | None:
     """Return the address that an option names.
 
     Raises:

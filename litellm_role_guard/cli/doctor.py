@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .checkup import Checkup
 
 
-@click.command()
+@click.command(short_help="Check a proxy's config and its backends.")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--offline", is_flag=True, help="Ask no backend and no Redis.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")

@@ -11,7 +11,6 @@ import click
 from ..probing.evidence import Learnt, ProbeRecorder
 from ..template.chat_template import ChatTemplate
 from .common import (
-    BadStart,
     backend_at,
     load_template,
     not_asked,
@@ -22,9 +21,11 @@ from .common import (
 
 
 @click.command()
+@click.argument("given", metavar="[TEMPLATE]", type=click.Path(path_type=Path), required=False)
 @template_or_backend
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def profile(
+    given: Path | None,
     template: Path | None,
     backend: str | None,
     model: str | None,
@@ -37,9 +38,12 @@ def profile(
     answer comes with the conversation that proved it.
 
     \b
-      role-guard profile --template gemma3.jinja
+      role-guard profile gemma3.jinja
       role-guard profile --backend http://localhost:8000 --json
     """
+    if given is not None and template is not None:
+        raise click.UsageError("give one template, as TEMPLATE or with --template")
+    template = template or given
     want_either(template, backend)
     if backend is not None:
         learnt = asyncio.run(_learn_from_backend(backend, model, api_key))

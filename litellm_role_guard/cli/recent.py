@@ -20,7 +20,7 @@ ASKED = 6
 _OUTCOMES = ("repaired", "observed", "rejected", "bad_input", "retried")
 
 
-@click.command()
+@click.command(short_help="Show what the guard did lately.")
 @click.option(
     "--proxy",
     default="http://localhost:4000",

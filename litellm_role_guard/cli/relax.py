@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from pathlib import Path
 
 import click
@@ -10,12 +12,18 @@ import click
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
 from ..template.errors import TemplateInvalid
-from ..template.model_files import cached_model
+from ..template.model_files import cached_model, template_file
 from .common import BadStart, an_address, backend_at, load_template, not_asked
 
 
 @click.command()
 @click.argument("template", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--template",
+    "named_template",
+    type=click.Path(path_type=Path),
+    help="The same as TEMPLATE, as the other commands have it.",
+)
 @click.option(
     "--backend",
     callback=an_address,
@@ -41,6 +49,7 @@ from .common import BadStart, an_address, backend_at, load_template, not_asked
 )
 def relax(
     template: Path | None,
+    named_template: Path | None,
     backend: str | None,
     api_key: str | None,
     hf_cache: str | None,
@@ -61,14 +70,16 @@ def relax(
     from ..relax.relax import NotRelaxable
     from ..relax.relax import relax as relaxed
 
-    if [template, backend, hf_cache].count(None) != 2:
+    if [template, named_template, backend, hf_cache].count(None) != 3:
         raise click.UsageError("give one of TEMPLATE, --hf-cache and --backend")
     if backend is not None:
         original, source = asyncio.run(_shown_template(backend, api_key)), backend
     elif hf_cache is not None:
-        original, source = load_template(_cached(hf_cache)), hf_cache
+        original, source = _from_file(_cached(hf_cache), output), hf_cache
     else:
-        original, source = load_template(template), template.name if template is not None else ""
+        path = template or named_template
+        assert path is not None  # one of four
+        original, source = _from_file(path, output), path.name
     if named is not None:
         original, source = _named(original, named, source), f"{source}, {named}"
     try:
@@ -80,6 +91,14 @@ def relax(
             file.write(text)
     except OSError as error:
         raise BadStart(f"{output}: {error.strerror}") from error
+
+
+def _from_file(path: Path, output: Path) -> ChatTemplate:
+    template = load_template(path)
+    with contextlib.suppress(OSError):
+        if os.path.samefile(template_file(path), output):
+            raise BadStart(f"{output}: is the template itself; write to another file")
+    return template
 
 
 def _cached(name: str) -> Path:

@@ -12,6 +12,8 @@ from .common import TEMPLATE_SOURCES, BadStart, load_template
 @click.command()
 @click.option(
     "--chat-template",
+    "--template",
+    "chat_template",
     type=click.Path(path_type=Path),
     help=f"The template to render: {TEMPLATE_SOURCES}.  [default: a strict one that ships with the "
     "package]",

@@ -170,7 +170,7 @@ def walk(config: object) -> Iterator[tuple[KeyPath, Any]]:
 def _with_includes(
     path: Path,
 ) -> tuple[list[YamlFile], dict[str, Any], dict[KeyPath, tuple[str, int]]]:
-    files = [_file(path, path.name)]
+    files = [_file(path, path.name or str(path))]
     merged = dict(files[0].data)
     places = {key: (path.name, line) for key, line in files[0].lines.items()}
     waiting = [(entry, path) for entry in _includes(files[0])]

@@ -55,7 +55,8 @@ def parse_yaml(text: str | bytes, name: str) -> YamlFile:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f":{mark.line + 1}"
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__
-        raise UnreadableConfigError(f"{name}{where}: is no YAML: {_one_line(reason)}") from None
+        reason = _one_line(reason) + _begun(error)
+        raise UnreadableConfigError(f"{name}{where}: is no YAML: {reason}") from None
     finally:
         loader.dispose()
     if not isinstance(data, Mapping):
@@ -69,6 +70,14 @@ def parse_yaml(text: str | bytes, name: str) -> YamlFile:
             if first.setdefault(path, line) != line:
                 repeated[path] = first[path]
     return YamlFile(name, data, lines, repeated)
+
+
+def _begun(error: Exception) -> str:
+    """Return where what is wrong began, since a key or a quote may be missed only lines later."""
+    began, found = getattr(error, "context_mark", None), getattr(error, "problem_mark", None)
+    if began is None or found is None or began.line == found.line:
+        return ""
+    return f" ({_one_line(getattr(error, 'context', None) or 'begun')}, line {began.line + 1})"
 
 
 def _keys(root: yaml.Node | None) -> Iterator[list[tuple[KeyPath, int]]]:

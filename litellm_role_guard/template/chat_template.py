@@ -105,8 +105,11 @@ class ChatTemplate:
                 return cls.from_config(read_json_object(path), special_tokens=tokens)
             beside = path.parent / NAMED_TEMPLATES / "tool_use.jinja"
             named = path.name == "chat_template.jinja" and beside.is_file()
+            text = path.read_text(encoding="utf-8")
+            if not text.strip():
+                raise TemplateInvalid("empty")
             return cls(
-                path.read_text(encoding="utf-8"),
+                text,
                 tool_use=beside.read_text(encoding="utf-8") if named else None,
                 special_tokens=tokens,
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,3 +174,24 @@ def test_wrong_options_say_what_is_wrong() -> None:
     assert result.exit_code == 2
     assert """--param stop=END: not NAME=JSON, as in --param stop='["END"]'""" in result.stderr
     assert json.loads('["END"]') == ["END"]
+
+
+def test_a_proxy_and_a_backend_are_one_too_many() -> None:
+    """One of them would be passed over in silence; the variable of the other is no reason."""
+    prompts(Path("prompts.jsonl"), 1)
+    both = ("prompts.jsonl", "out", "--backend", "http://a", "--proxy", "http://b")
+    result = role_guard("batch", *both)
+    assert result.exit_code == 2
+    assert "Error: give either --proxy or --backend\n" in result.stderr
+
+
+def test_a_reader_that_has_read_enough_is_no_error(backend: Flaky) -> None:
+    """`role-guard batch ... - | head -1` says nothing of a broken pipe."""
+    prompts(Path("prompts.jsonl"), 1)
+    command = [sys.executable, "-c", "from litellm_role_guard.cli import main; main()"]
+    command += ["batch", "prompts.jsonl", "-", "--proxy", backend.url, "--model", MODEL, "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert (process.stderr.read(), process.wait()) == (b"", 3)

@@ -203,6 +203,23 @@ def test_calls_of_sharegpt_have_their_results() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a.csv", b'id,question\n1,"war; peace?"\n'),
+        ("a.csv", b'id;question\r\n1;"war; peace?"\r\n'),
+        ("a.csv", b'"id, or so";question\n1;"war; peace?"\n'),
+        ("a.csv", b"id\tquestion\n1\twar; peace?\n"),
+        ("a.tsv", b"id\tquestion\n1\twar; peace?\n"),
+        ("a.csv", b"question\nwar; peace?\n"),
+    ],
+)
+def test_a_table_is_read_with_the_sign_between_its_names(name: str, written: bytes) -> None:
+    """Commas, the semicolons of many an Excel, or tabs; never a whole line as one prompt."""
+    (only,) = read_conversations(written, name)
+    assert only.messages == [user("war; peace?")]
+
+
+@pytest.mark.parametrize(
     ("name", "written", "words"),
     [
         ("a.csv", b"x,y\n1,2\n", "a.csv: which column has the prompts? --column: x, y"),

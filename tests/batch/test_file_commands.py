@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +107,22 @@ def test_many_lines_are_worked_on_by_several_processes_in_order() -> None:
     assert "as they are: 1,080 fine, 0 lost, 0 wrong, 120 refused\n" in sums
     assert "repaired:    1,200 fine, 0 lost, 0 wrong, 0 refused\n" in sums
     assert "refused 120 times: Conversation roles must alternate" in sums
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_processes_without_a_traceback() -> None:
+    """A terminal sends it to all of them, some of which have only just begun."""
+    written(Path("in.jsonl"), [RUN] * 20_000)
+    command = [sys.executable, "-c", "from litellm_role_guard.cli import main; main()"]
+    command += ["check", "in.jsonl", *map(str, TEMPLATE), "--json", "--jobs", "2"]
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the first rows are this process's; then the others begin
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert (process.returncode, told.strip()) == (1, "Aborted!")
 
 
 def test_a_live_vllm_is_asked_alike() -> None:

@@ -71,6 +71,16 @@ def test_check_of_what_is_fine_is_no_fault(tmp_path: Path) -> None:
     assert output.endswith("The repair changes nothing.\n")
 
 
+def test_check_breaks_no_line_that_is_searched_for_in_a_pipe(tmp_path: Path) -> None:
+    """The words of a refusal stand on one line, however wide the terminal is not."""
+    broken = written(tmp_path / "broken.json", RUN[2:])
+    command = ["check", broken, "--template", str(STRICT)]
+    output = CliRunner().invoke(main, command, env={"COLUMNS": "40"}).output
+    words = "refused: Conversation roles must alternate user/assistant/user/assistant/...\n"
+    assert words in output
+    assert "merged #0, #1: two turns in a row that the template does not take\n" in output
+
+
 def test_check_shows_the_messages_before_and_after() -> None:
     """With --diff, each message on a line of its own; - is the standard input."""
     options = ("-", "--template", str(STRICT), "--diff")

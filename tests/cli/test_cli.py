@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -51,3 +54,33 @@ def test_what_is_no_address_is_one_line(
     outcome = CliRunner().invoke(main, [*command, option, address])
     assert (outcome.exit_code, outcome.output.count("\n")) == (2, 1)
     assert outcome.output.startswith(f"Error: {option}: {said}")
+
+
+def test_the_list_of_commands_is_cut_nowhere() -> None:
+    """Each command is explained in whole words."""
+    listed = CliRunner().invoke(main, ["--help"]).output
+    assert "..." not in listed.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("command", ["check", "profile", "relax", "repair", "simulate"])
+def test_every_command_takes_a_template_by_the_same_option(command: str) -> None:
+    """So that what one has taught holds for the next."""
+    options = [option for each in main.commands[command].params for option in each.opts]
+    assert "--template" in options
+
+
+def test_profile_takes_a_template_as_relax_does() -> None:
+    """Without an option's name."""
+    ways = (str(STRICT),), ("--template", str(STRICT))
+    outputs = [CliRunner().invoke(main, ["profile", *way, "--json"]).output for way in ways]
+    assert len({json.dumps(json.loads(output)["profile"]) for output in outputs}) == 1
+    assert CliRunner().invoke(main, ["profile", "a", "--template", "b"]).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["profile"], ["relax"], ["simulate", "--template"]])
+def test_an_empty_template_is_one_line(command: list[str], tmp_path: Path) -> None:
+    """A file that a failed command has left, say."""
+    path = tmp_path / "empty.jinja"
+    path.write_text(" \n")
+    outcome = CliRunner().invoke(main, [*command, str(path)])
+    assert (outcome.exit_code, outcome.output) == (2, f"Error: chat template {path}: empty\n")

@@ -198,6 +198,16 @@ def test_a_table_is_printed_without_colours_into_a_pipe(url: str, tmp_path: Path
     ("text", "words"),
     [
         ("a: [", "config.yaml:1: is no YAML"),
+        (
+            "a:\n  b:c\n  d: e\n",
+            "config.yaml:3: is no YAML: mapping values are not allowed here",
+        ),
+        (
+            "a:\n  b: c\n  d:e\nf:\n",
+            "config.yaml:4: is no YAML: could not find expected ':' "
+            "(while scanning a simple key, line 3)",
+        ),
+        ("a:\n\tb: c\n", "config.yaml:2: is no YAML: found character '\\t'"),
         ("- a", "config.yaml: must be a mapping, not list"),
         ("include: [gone.yaml]", "gone.yaml: No such file or directory"),
         ("include: x", "include: must be a list of file paths"),
@@ -210,3 +220,10 @@ def test_a_config_that_cannot_be_read_is_named(text: str, words: str, tmp_path: 
     outcome = CliRunner().invoke(main, ["doctor", str(path)])
     assert outcome.exit_code == 2
     assert words in outcome.output
+
+
+def test_a_folder_in_place_of_a_config_is_named(tmp_path: Path) -> None:
+    """By its name, or as it was typed where it has none."""
+    for typed, name in (str(tmp_path), tmp_path.name), (".", "."):
+        outcome = CliRunner().invoke(main, ["doctor", typed])
+        assert (outcome.exit_code, outcome.output) == (2, f"Error: {name}: Is a directory\n")

@@ -234,6 +234,18 @@ def test_the_command_writes_the_template_of_a_file(tmp_path: Path) -> None:
     assert "one\n\n[Developer message]\ntwo\n\n[User message]\nthree" in prompt
 
 
+@pytest.mark.parametrize("given", ["model", "model/chat_template.jinja"])
+def test_the_command_does_not_write_over_its_template(tmp_path: Path, given: str) -> None:
+    """The original would be lost: nothing makes it of a relaxed one."""
+    original = tmp_path / "model" / "chat_template.jinja"
+    original.parent.mkdir()
+    original.write_text(STRICT.read_text())
+    done = CliRunner().invoke(main, ["relax", str(tmp_path / given), "-o", str(original)])
+    said = f"Error: {original}: is the template itself; write to another file\n"
+    assert (done.exit_code, done.output) == (2, said)
+    assert original.read_text() == STRICT.read_text()
+
+
 def test_the_command_takes_a_backend_that_shows_its_template(tmp_path: Path) -> None:
     """At /tokenizer_info, as vLLM with --enable-tokenizer-info-endpoint; one line where not."""
     template, _, _ = made(STRICT)

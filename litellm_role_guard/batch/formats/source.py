@@ -47,7 +47,7 @@ def kind_of(path: str, forced: str | None) -> str:
     if forced is not None:
         return forced if forced in ("csv", "parquet", "text") else "json"
     suffix = Path(path.removesuffix(".gz")).suffix.lower()
-    return {".csv": "csv", ".parquet": "parquet", ".txt": "text"}.get(suffix, "json")
+    return {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text"}.get(suffix, "json")
 
 
 def rows(path: str, *, kind: str, column: str | None = None) -> Iterator[Row]:

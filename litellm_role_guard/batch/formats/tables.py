@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import IO, Any
 
 from ..errors import BadInput
@@ -19,6 +21,8 @@ CONVERSATION_COLUMNS = ("messages", "conversations")
 
 _ID_COLUMNS = ("custom_id", "id")
 
+_QUOTED = re.compile(r'"[^"]*"')
+
 _ROWS_AT_ONCE = 1024
 
 
@@ -26,7 +30,7 @@ def csv_rows(file: IO[bytes], column: str | None) -> Iterator[tuple[int, dict[st
     """Yield the rows of a CSV file as `{"prompt": ...}`, each with the line where it ends.
 
     Args:
-        file: The file, in UTF-8, with a line of column names.
+        file: The file, in UTF-8, with a line of column names, between commas, semicolons or tabs.
         column: The column of prompts; None to find it by its name.
 
     Raises:
@@ -34,7 +38,13 @@ def csv_rows(file: IO[bytes], column: str | None) -> Iterator[tuple[int, dict[st
     """
     # Nothing of a file is so long, and the library's own limit is 128 kB.
     csv.field_size_limit(2**31 - 1)
-    table = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
+    lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    try:
+        header = lines.readline()
+    except UnicodeDecodeError as error:
+        raise BadInput("not UTF-8", 1) from error
+    whole = chain(filter(None, [header]), lines)
+    table = csv.reader(whole, delimiter=_delimiter(header), strict=True)
     try:
         names = next(table, None)
         if names is None:
@@ -96,6 +106,12 @@ def prompt_column(names: Sequence[str], wanted: str | None) -> str:
     if found is None:
         raise BadInput(f"which column has the prompts? --column: {', '.join(names)}")
     return found
+
+
+def _delimiter(header: str) -> str:
+    # Excel writes semicolons where a comma is what stands before the decimals.
+    bare = _QUOTED.sub("", header)
+    return next((sign for sign in ",;\t" if sign in bare), ",")
 
 
 def _first(wanted: Sequence[str], names: Sequence[str]) -> str | None:
