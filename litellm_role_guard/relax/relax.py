@@ -26,6 +26,7 @@ from ..repair.labels import MAX_NAME, NOT_IN_NAMES, SEAM, WORDS
 from ..repair.policy import RepairPolicy
 from ..template.chat_template import ChatTemplate
 from ..template.content_format import detect_content_format
+from ..template.environment import parse_template
 
 MADE_BY = "made by role-guard relax"
 MAX_TRIES = 99_999
@@ -80,7 +81,7 @@ def relax(template: ChatTemplate, profile: TemplateProfile, *, source: str) -> s
     # After the preamble's last tag comes one line break, which is left out (`trim_blocks`), and
     # behind which the original stands as at the beginning of a file.
     relaxed = preamble + template.text
-    if detect_content_format(relaxed) != template.content_format:
+    if detect_content_format(parse_template(relaxed)) != template.content_format:
         raise NotRelaxable("would be given its messages in another form")
     return relaxed
 

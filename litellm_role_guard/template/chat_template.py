@@ -19,7 +19,7 @@ import jinja2.sandbox
 
 from ..messages.message import Message
 from .content_format import ContentFormat, detect_content_format
-from .environment import ENVIRONMENT, compile_template, error_reason
+from .environment import compile_template, error_reason, parse_template
 from .errors import TemplateInvalid, TemplateRefused
 from .final_message import cut_at_mark, mark_final_message
 from .gguf_file import gguf_tokenizer
@@ -62,10 +62,11 @@ class ChatTemplate:
     ) -> None:
         self.text = text
         self.special_tokens = _UNKNOWN_TOKENS if special_tokens is None else dict(special_tokens)
-        self._compiled = compile_template(text)
-        self.content_format: ContentFormat = detect_content_format(text)
+        tree = parse_template(text)  # once: of a long template it takes a tenth of a second
+        self.content_format: ContentFormat = detect_content_format(tree)
+        self._compiled = compile_template(tree)
         self.reads_tools = tool_use is not None or "tools" in jinja2.meta.find_undeclared_variables(
-            ENVIRONMENT.parse(text)
+            tree
         )
         self.knows_developer = '"developer"' in text or "'developer'" in text
         self.tool_use = (

@@ -11,20 +11,17 @@ import jinja2.meta
 import jinja2.nodes
 import jinja2.sandbox
 
-from .environment import ENVIRONMENT
-
 ContentFormat = Literal["string", "openai"]
 
 
-def detect_content_format(text: str) -> ContentFormat:
+def detect_content_format(tree: jinja2.nodes.Template) -> ContentFormat:
     """Return how a template reads a message's content: as parts or as one string.
 
-    "openai" if the syntax tree has a loop over a message's `content`, else "string".
+    "openai" if its syntax tree has a loop over a message's `content`, else "string".
 
     Source: vLLM `renderers/hf.py`, `_detect_content_format`.
     """
     try:
-        tree = ENVIRONMENT.parse(text)
         loops_over_content = any(_content_loops(tree))
     except Exception:  # vLLM takes "string" for a tree that it cannot read
         return "string"

@@ -94,14 +94,26 @@ def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
 ENVIRONMENT = _environment()
 
 
-def compile_template(text: str) -> jinja2.Template:
-    """Return the compiled template.
+def parse_template(text: str) -> jinja2.nodes.Template:
+    """Return a template's syntax tree.
 
     Raises:
-        TemplateInvalid: The source does not compile; the message names the line.
+        TemplateInvalid: The source is no template; the message names the line.
     """
     try:
-        return ENVIRONMENT.from_string(text)
+        return ENVIRONMENT.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateInvalid(f"line {error.lineno}: {error.message}") from error
+
+
+def compile_template(tree: jinja2.nodes.Template) -> jinja2.Template:
+    """Return the compiled template of a syntax tree, in which constants may be folded then.
+
+    Raises:
+        TemplateInvalid: It does not compile; the message names the line.
+    """
+    try:
+        return ENVIRONMENT.from_string(tree)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateInvalid(f"line {error.lineno}: {error.message}") from error
 
