@@ -30,7 +30,7 @@ from testing.proxied import RUN
 from testing.proxies import write_config
 
 WITHOUT, WITH = "without", "with"
-SECONDS = 14.0
+SECONDS = 12.0
 """How long a kind is watched: longer than a template may take in its process."""
 
 PAUSE_SECONDS = 0.4
