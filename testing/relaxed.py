@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from litellm_role_guard.profile.template_profile import TemplateProfile
@@ -13,6 +13,8 @@ from litellm_role_guard.template.errors import TemplateRefused
 from litellm_role_guard.template.vllm_messages import to_template_message
 
 Messages = Sequence[Mapping[str, Any]]
+
+_made: dict[Hashable, ChatTemplate] = {}
 
 
 def as_known(template: ChatTemplate, messages: Messages) -> list[dict[str, Any]]:
@@ -36,9 +38,13 @@ def _plain(seen: dict[str, Any]) -> dict[str, Any]:
 
 
 def relaxed(template: ChatTemplate, profile: TemplateProfile) -> ChatTemplate:
-    """Give the relaxed template of this one, with its special tokens."""
-    text = relax(template, profile, source="original.jinja")
-    return ChatTemplate(text, special_tokens=template.special_tokens)
+    """Give the relaxed template of this one, with its special tokens; it is made once a process."""
+    tokens = tuple(template.special_tokens.items())
+    made = _made.get(key := (template.text, tokens, profile.model_dump_json()))
+    if made is None:
+        text = relax(template, profile, source="original.jinja")
+        made = _made[key] = ChatTemplate(text, special_tokens=template.special_tokens)
+    return made
 
 
 def expected(

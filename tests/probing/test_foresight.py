@@ -13,6 +13,7 @@ from litellm_role_guard.probing.probe import Probe, Rendering
 from litellm_role_guard.probing.speculation import speculate
 from litellm_role_guard.template.errors import TemplateRefused
 from testing.real_templates import REAL, name
+from testing.size import some
 from testing.templates import OURS
 
 OWN = OURS
@@ -23,7 +24,7 @@ def key(probe: Probe) -> str:
     return repr((probe.messages, probe.tools, probe.prefill))
 
 
-@pytest.mark.parametrize("path", [*OWN, *REAL], ids=name)
+@pytest.mark.parametrize("path", some([*OWN, *REAL]), ids=name)
 def test_what_is_foreseen_is_what_is_asked_one_by_one(path: Path) -> None:
     """The profile and the questions that count are those of the course itself; it takes fourteen
     trips at most, and few more questions than the course has."""

@@ -22,7 +22,7 @@ from testing.laws import Conversation, conversations
 from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.rightness import read
-from testing.size import examples
+from testing.size import examples, some
 from testing.templates import OURS
 
 # `last_words` shows one message at a time, and so makes no turns.
@@ -82,9 +82,9 @@ def _texts(*texts: str) -> list[Any]:
     return [{"type": "text", "text": text} for text in texts]
 
 
-@each_template
+@pytest.mark.parametrize("path", some(TEMPLATES), ids=name)
 @given(data=st.data(), conversation=conversations(rough=True), tools=st.booleans())
-@examples(quick=1, full=40)
+@examples(quick=1, full=30)
 def test_no_text_makes_a_marker_that_the_conversation_does_not_have(
     path: Path, data: st.DataObject, conversation: Conversation, tools: bool
 ) -> None:

@@ -21,7 +21,7 @@ from testing.label_reader import Said, who_said_what
 from testing.laws import Conversation
 from testing.learnt import learnt
 from testing.real_templates import REAL, name
-from testing.size import examples
+from testing.size import examples, some
 from testing.templates import OURS
 from testing.templates import STRICT as STRICT_TEMPLATE
 
@@ -73,9 +73,9 @@ def has_own_label(message: Any) -> bool:
 FORMS = [DEFAULT_FORM, LabelForm("(", ")"), LabelForm("== ", " ==")]
 
 
-@pytest.mark.parametrize("path", [*OURS, *REAL], ids=name)
+@pytest.mark.parametrize("path", some([*OURS, *REAL]), ids=name)
 @given(conversation=hostile(), form=st.sampled_from(FORMS), tools=st.booleans())
-@examples(quick=2, full=60)
+@examples(quick=2, full=40)
 def test_a_reader_who_knows_the_grammar_gets_back_who_said_what(
     path: Path, conversation: Conversation, form: LabelForm, tools: bool
 ) -> None:

@@ -24,7 +24,7 @@ from litellm_role_guard.repair.policy import RepairPolicy
 from litellm_role_guard.template.chat_template import ChatTemplate
 from testing.laws import Conversation, conversations
 from testing.real_templates import REAL, name
-from testing.size import examples
+from testing.size import examples, some
 from testing.templates import TEMPLATES
 
 OURS = sorted(TEMPLATES.glob("*.jinja"))
@@ -134,7 +134,7 @@ def assert_as_by_steps(messages: list[dict[str, Any]], profile: TemplateProfile)
     assert json.dumps(messages) == before
 
 
-@pytest.mark.parametrize("path", [None, *OURS, *REAL], ids=lambda path: path and name(path))
+@pytest.mark.parametrize("path", some([None, *OURS, *REAL]), ids=lambda path: path and name(path))
 @given(messages=nearly_sound())
 @many
 def test_a_nearly_sound_conversation_is_repaired_as_by_all_steps(
@@ -144,7 +144,7 @@ def test_a_nearly_sound_conversation_is_repaired_as_by_all_steps(
     assert_as_by_steps(messages, learnt(path))
 
 
-@pytest.mark.parametrize("path", [None, *OURS, *REAL], ids=lambda path: path and name(path))
+@pytest.mark.parametrize("path", some([None, *OURS, *REAL]), ids=lambda path: path and name(path))
 @given(conversation=conversations(rough=True))
 @many
 def test_any_conversation_is_repaired_as_by_all_steps(

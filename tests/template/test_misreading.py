@@ -17,6 +17,7 @@ from testing.cases import CASES
 from testing.further_cases import FURTHER
 from testing.real_templates import REAL, name
 from testing.rightness import mispaired, misread, read
+from testing.size import some
 
 
 def judged(message: Any) -> Any:
@@ -35,7 +36,7 @@ CHATS = [
 ]
 
 
-@pytest.mark.parametrize("path", REAL, ids=name)
+@pytest.mark.parametrize("path", some(REAL), ids=name)
 def test_the_judge_of_check_agrees_with_that_of_the_laws(path: Path) -> None:
     """On roles, and on the order of results, wherever a conversation is read whole."""
     template = ChatTemplate.from_path(path)
