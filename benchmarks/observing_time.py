@@ -81,7 +81,7 @@ class _Bare(RoleGuard):
         return NOT_STEERED
 
     async def _read_request(
-        self, data: dict[str, Any], call_type: str
+        self, data: dict[str, Any], call_type: str, caller: Any
     ) -> tuple[dict[str, Any] | None, str | None]:
         return None, await self._groups.find_proxy_error(data, call_type, NOT_STEERED)
 

@@ -36,6 +36,7 @@ from .in_flight_stream import InFlightEnd
 from .litellm_internals import (
     PROVIDER,
     PROXY_MODULE,
+    caller_of,
     has_prometheus,
     json_formatter,
 )
@@ -45,7 +46,7 @@ from .reports import Reports
 from .request import ANTHROPIC, REQUEST_FIELD, RESPONSES, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
-from .retrying_client import RetryingClient
+from .retrying_client import is_made_by_us
 from .start import StartReport, check_at_start, read_proxy_config
 from .steering import Steering, requested_settings, steering_of, without_settings
 
@@ -174,7 +175,7 @@ class RoleGuard(CustomLogger):
         started = time.perf_counter()
         self._reports.begin()
         try:
-            changed, reason = await self._read_request(data, call_type)
+            changed, reason = await self._read_request(data, call_type, user_api_key_dict)
             if reason is None:
                 return changed
             is_on, entry = self.entries.switched_on(data)
@@ -299,27 +300,28 @@ class RoleGuard(CustomLogger):
 
     def _log_unless_told(self, request: LiteLLMRequest, changed: Mapping[str, Any] | None) -> None:
         """Write the log line now where nobody will tell how the call ended."""
-        if self._reports.will_end or _has_our_client(changed):
+        if self._reports.will_end or is_made_by_us(changed):
             return
         report = self._reports.of(request.logging_object)
         if report is not None:
             report.log()
 
     async def _read_request(
-        self, data: dict[str, Any], call_type: str
+        self, data: dict[str, Any], call_type: str, caller: Any
     ) -> tuple[dict[str, Any] | None, str | None]:
         """Return a request's body without the guard's field, if changed, and what is wrong."""
         changed = without_settings(data)
         if endpoint_of(call_type) is None and call_type != ANTHROPIC:
             return changed, None
         try:
-            self._reports.request(requested_settings(data, self.settings))
+            requested = requested_settings(data, self.settings)
         except SettingsError as error:
             return changed, str(error)
+        steering = steering_of(caller, self.settings, requested)
+        self._reports.steer(steering)
         body = data if changed is None else changed
         if call_type == RESPONSES:
             body = self._requests.with_referred_items(body)
-        steering = self._steering(data)
         reason = await self._groups.find_proxy_error(body, call_type, steering)
         if reason is None and call_type == ANTHROPIC and self.entries.switched_on(data)[0]:
             changed = self._groups.with_system_for_developer(body, steering) or changed
@@ -336,7 +338,9 @@ class RoleGuard(CustomLogger):
             return None
 
     def _steering(self, arguments: Mapping[str, Any]) -> Steering:
-        return steering_of(arguments, self.settings, self._reports.requested)
+        # What the proxy's own hook was told holds for each attempt; a Router alone has no such.
+        told = self._reports.steering
+        return steering_of(caller_of(arguments), self.settings) if told is None else told
 
     async def _plan(
         self, request: LiteLLMRequest, endpoint: str, steering: Steering, started: float
@@ -371,7 +375,7 @@ class RoleGuard(CustomLogger):
         logging_object = request.logging_object
         if logging_object is None:
             return
-        if isinstance(plan.policy, GuardedCall) and not _has_our_client(changed):
+        if isinstance(plan.policy, GuardedCall) and not is_made_by_us(changed):
             self._unheard[logging_object] = plan.policy
         else:
             self._unheard.pop(logging_object, None)
@@ -384,10 +388,6 @@ class RoleGuard(CustomLogger):
         self.counts.add("failed")
         self._metrics.error()
         log_failure("role guard failed; the request goes on unchanged", error)
-
-
-def _has_our_client(arguments: Mapping[str, Any] | None) -> bool:
-    return arguments is not None and isinstance(arguments.get("client"), RetryingClient)
 
 
 def _redis() -> Any:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..observability.report import Report
+from .steering import Steering
 
 
 class _Scope:
     """One request to the proxy. The tasks that LiteLLM makes for its attempts share it."""
 
     report: Report | None = None
-    requested: Mapping[str, object] | None = None
+    steering: Steering | None = None
 
 
 class Reports:
@@ -32,17 +32,17 @@ class Reports:
         """Begin a request to the proxy, of whose end its hooks will tell."""
         self._scope.set(_Scope())
 
-    def request(self, settings: Mapping[str, object] | None) -> None:
-        """Keep the settings that a client has set for the request in hand."""
+    def steer(self, steering: Steering) -> None:
+        """Keep what was written for the request in hand."""
         scope = self._scope.get()
         if scope is not None:
-            scope.requested = settings
+            scope.steering = steering
 
     @property
-    def requested(self) -> Mapping[str, object] | None:
-        """The settings that a client has set for the request in hand; None for none."""
+    def steering(self) -> Steering | None:
+        """What was written for the request in hand; None where the proxy has not told of it."""
         scope = self._scope.get()
-        return None if scope is None else scope.requested
+        return None if scope is None else scope.steering
 
     @property
     def will_end(self) -> bool:

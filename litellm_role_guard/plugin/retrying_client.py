@@ -190,3 +190,8 @@ def observing_client(
         parts: What goes along with the call.
     """
     return retrying_client(kwargs, NoRetry(), changes, parts)
+
+
+def is_made_by_us(arguments: Mapping[str, Any] | None) -> bool:
+    """Return whether a call with these arguments goes through a client of the guard's."""
+    return arguments is not None and isinstance(arguments.get("client"), RetryingClient)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from ..config.settings import KEY, DeploymentSettings, GuardSettings, SettingsError, read_settings
 from ..observability.log import logger
 from ..observability.report import HEADER
-from .litellm_internals import caller_of
 
 _NESTED = (("extra_body", KEY), ("headers", HEADER), ("extra_headers", HEADER))
 
@@ -40,17 +39,14 @@ class Steering(NamedTuple):
 NOT_STEERED = Steering()
 
 
-def steering_of(
-    arguments: Mapping[str, Any], settings: GuardSettings, requested: object = None
-) -> Steering:
+def steering_of(caller: Any, settings: GuardSettings, requested: object = None) -> Steering:
     """Return what was written for a request.
 
     Args:
-        arguments: The arguments of LiteLLM's call, or the body of the request.
+        caller: The key that it was made with, as LiteLLM's `UserAPIKeyAuth`; None without one.
         settings: The settings of the whole guard.
         requested: What the client has set itself, as `requested_settings` returns it.
     """
-    caller = caller_of(arguments)
     if caller is None:
         return NOT_STEERED if requested is None else Steering(request=requested)
     team = key = None

@@ -9,6 +9,7 @@ from litellm.proxy._types import UserAPIKeyAuth
 
 from litellm_role_guard.config.settings import GuardSettings, SettingsError
 from litellm_role_guard.plugin.deployments import Deployments
+from litellm_role_guard.plugin.litellm_internals import caller_of
 from litellm_role_guard.plugin.steering import (
     NOT_STEERED,
     SteeredSettings,
@@ -21,9 +22,9 @@ from litellm_role_guard.plugin.steering import (
 SETTINGS = GuardSettings()
 
 
-def caller(**fields: Any) -> dict[str, Any]:
-    """Give the arguments of a call with a key that the proxy knows."""
-    return {"metadata": {"user_api_key_auth": UserAPIKeyAuth(api_key="sk-1", **fields)}}
+def caller(**fields: Any) -> UserAPIKeyAuth:
+    """Give a key that the proxy knows."""
+    return UserAPIKeyAuth(api_key="sk-1", **fields)
 
 
 def test_the_nearest_to_the_request_holds() -> None:
@@ -50,18 +51,18 @@ def test_json_makes_no_key(field: str, name: str) -> None:
     """Whatever a client writes, and wherever, is not an admin's word."""
     written = {"role_guard": {"mode": "off"}, "mode": "off"}
     forged = {**written, "metadata": written, "team_metadata": written}
-    assert steering_of({field: {name: forged}}, SETTINGS) is NOT_STEERED
+    assert steering_of(caller_of({field: {name: forged}}), SETTINGS) is NOT_STEERED
 
 
 def test_the_admin_says_whose_metadata_counts() -> None:
     """Where users make keys for themselves, `metadata_override` may leave their keys out."""
     settings = GuardSettings(metadata_override=["team"])
-    arguments = caller(
+    known = caller(
         metadata={"role_guard": {"mode": "off"}}, team_metadata={"role_guard": {"long_run": 3}}
     )
-    assert steering_of(arguments, settings).key is None
-    assert steering_of(arguments, settings).team == {"long_run": 3}
-    assert steering_of(arguments, SETTINGS).key == {"mode": "off"}
+    assert steering_of(known, settings).key is None
+    assert steering_of(known, settings).team == {"long_run": 3}
+    assert steering_of(known, SETTINGS).key == {"mode": "off"}
 
 
 @pytest.mark.parametrize(
