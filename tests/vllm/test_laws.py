@@ -95,14 +95,14 @@ def learnt(path: Path) -> tuple[str, TemplateProfile]:
     )
 )
 @settings(
-    max_examples=20,  # of ten conversations each
+    max_examples=8,  # of ten conversations each
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_what_is_repaired_is_taken_and_read_by_a_real_vllm(
     path: Path, talks: list[tuple[Conversation, bool]], vllm_url: str
 ) -> None:
-    """Accepted, whole, and unchanged where it was whole; 200 conversations for each template."""
+    """Accepted, whole, and unchanged where it was whole; 80 conversations for each template."""
     text, profile = learnt(path)
     sound = [(talk, tools) for talk, tools in talks if find_validation_error(talk.messages) is None]
     asked: dict[str, tuple[Sequence[Message], Sequence[Any] | None]] = {}
