@@ -20,7 +20,7 @@ LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/tes
 SEED ?= random
 SECONDS ?= 3600
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth fuzz docs dist sbom lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth fuzz docs dist sbom images lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -117,6 +117,9 @@ dist: $(BIN)/.release  ## wheel and sdist in dist/, checked in a clean environme
 sbom: $(BIN)/.release  ## what the wheel brings along, of the environment of `make dist`, as CycloneDX
 	@$(BIN)/cyclonedx-py environment build/clean --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json
 	@echo "sbom: build/sbom.cdx.json"
+
+images: $(BIN)/.ready  ## build and run both images without Docker, as root on Debian (ten minutes)
+	@$(BIN)/python -m scripts.images
 
 format: $(BIN)/.ready  ## bring the code into ruff's form
 	@$(BIN)/ruff check --fix .

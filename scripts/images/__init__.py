@@ -1,0 +1,1 @@
+"""Builds and runs the images of deploy/ where there is neither Docker nor a registry."""
