@@ -48,12 +48,18 @@ def part_text(part: object) -> str | None:
     if isinstance(part, str):
         return part
     if is_object(part):
-        key = TEXT_KEYS.get(part.get("type", ""))
+        key = _text_key(part)
         text = part.get(key) if key is not None else None
         if is_nested_thought(part):
             return "\n".join(filter(None, map(part_text, part["thinking"])))
         return text if isinstance(text, str) else None
     return None
+
+
+def _text_key(part: Mapping[str, Any]) -> str | None:
+    kind = part.get("type")
+    # A client may put a list there, for which no table can be asked.
+    return TEXT_KEYS.get(kind) if isinstance(kind, str) else None
 
 
 def is_nested_thought(part: object) -> bool:
@@ -94,7 +100,7 @@ def has_media(message: Message) -> bool:
     content = message.get("content")
     if content is None or isinstance(content, str):
         return False
-    return any(is_object(part) and part.get("type") not in TEXT_KEYS for part in content)
+    return any(is_object(part) and _text_key(part) is None for part in content)
 
 
 def tool_calls(message: Message) -> Sequence[Mapping[str, Any]]:

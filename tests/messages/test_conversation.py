@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard.messages.message import texts
+from litellm_role_guard.messages.message import has_media, part_text, texts
 from litellm_role_guard.messages.validation import find_validation_error
 
 GOOD: dict[str, Any] = {"role": "user", "content": "hello"}
@@ -93,3 +93,11 @@ def test_texts_are_given_whatever_their_part_is_called() -> None:
         {"type": "thinking", "thinking": "d"},
     ]
     assert list(texts({"role": "user", "content": parts})) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("kind", [["text"], {"type": "text"}, [], None, 5])
+def test_a_part_whose_type_is_no_word_has_no_text(kind: Any) -> None:
+    """It is some medium that nobody knows, and never a traceback."""
+    part = {"type": kind, "text": "hm"}
+    assert part_text(part) is None
+    assert has_media({"role": "user", "content": [part]})
