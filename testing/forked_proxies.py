@@ -57,7 +57,8 @@ def forked_proxies(configs: Sequence[Path]) -> Iterator[list[str]]:
     pairs = [str(each) for pair in zip(configs, ports, strict=True) for each in pair]
     folder = configs[0].parent.parent
     command = [sys.executable, "-c", f"import os; os.setsid()\n{_PARENT}", *pairs]
-    parent = launch(command, folder, folder / "forked.log")
+    kept = {"XDG_CACHE_HOME": str(folder / "cache")}
+    parent = launch(command, folder, folder / "forked.log", kept)
     try:
         yield [f"http://127.0.0.1:{port}" for port in ports]
     finally:

@@ -70,6 +70,8 @@ def launch_proxy(
         log: Where its output goes.
         environment: Variables that the config names as `os.environ/...`.
     """
+    # Profiles that it keeps are its own: another test's backend may have had the same port.
+    environment = {"XDG_CACHE_HOME": str(config.parent / "cache"), **(environment or {})}
     main = "from litellm import run_server; run_server()"
     arguments = ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     return launch([sys.executable, "-c", main, *arguments], config.parent, log, environment)

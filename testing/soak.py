@@ -96,7 +96,10 @@ def workers(config: dict[str, Any], folder: Path, count: int) -> Iterator[str]:
     # uvicorn ends a worker that does not answer its supervisor within 5 s, which all of these
     # processes on two cores may make it wait.
     arguments += ["--timeout_worker_healthcheck", "60"]
-    environment = {"AIOHTTP_KEEPALIVE_TIMEOUT": str(KEEPALIVE_SECONDS)}
+    environment = {
+        "AIOHTTP_KEEPALIVE_TIMEOUT": str(KEEPALIVE_SECONDS),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
     process = launch([sys.executable, "-c", main, *arguments], folder, log, environment)
     with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
         deadline = time.monotonic() + START_SECONDS

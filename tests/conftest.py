@@ -9,6 +9,7 @@ a failure is the change's and not the draw's. `fresh` draws as many as `full`, f
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 
@@ -20,6 +21,8 @@ from hypothesis import HealthCheck, settings
 
 from testing.clock import skipping
 from testing.size import SIZE
+
+_NUMBERS = itertools.count()
 
 # How long an example takes says nothing: the first one learns a profile, and machines are busy.
 _ALIKE = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,6 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Leave the slow tests out of a quick run that does not choose by a mark itself."""
     if SIZE == "quick" and not config.option.markexpr:
         config.option.markexpr = "not slow"
+
+
+@pytest.fixture(autouse=True)
+def _no_kept_profiles(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Give each test a cache folder of its own: another test's port may have been this one's."""
+    folder = tmp_path_factory.getbasetemp() / "kept" / str(next(_NUMBERS))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ class DeploymentSettings(BaseModel):
             )
         return separator
 
-    @field_validator("chat_template")
+    @field_validator("chat_template", "profile_cache", check_fields=False)
     @classmethod
     def _no_path(cls, path: str | None) -> str | None:
         if path is not None and (not path.strip() or "\0" in path):
@@ -223,7 +223,7 @@ class DeploymentSettings(BaseModel):
         opening, _, closing = self.label_form.partition("{label}")
         return LabelForm(opening, closing)
 
-    @field_validator("mode", "routing", mode="before")
+    @field_validator("mode", "routing", "profile_cache", mode="before", check_fields=False)
     @classmethod
     def _yaml_off(cls, value: object) -> object:
         # YAML 1.1 reads a bare `off` as the boolean false.
@@ -253,6 +253,12 @@ class GuardSettings(DeploymentSettings):
         default=None,
         description="The level of the guard's logger. Without it that of the variable "
         "LITELLM_LOG, or else INFO.",
+    )
+
+    profile_cache: str | None = Field(
+        default=None,
+        description="Folder in which profiles are kept across restarts, or off. Without it "
+        "litellm-role-guard in the user's cache folder.",
     )
 
     def names(self, group: str) -> bool:

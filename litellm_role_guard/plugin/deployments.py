@@ -6,6 +6,7 @@ import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..backend.address import shown_address
@@ -22,7 +23,9 @@ from ..profile.lessons import ConversationId, Lessons
 from ..profile.refusals import Lesson, with_lessons
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
+from .kept_profile import KeptProfile
 from .profile_cache import Cache, ProfileCache
+from .profile_files import ProfileFiles, default_folder
 from .profile_refresher import ProfileRefresher
 from .steering import SteeredSettings, Steering, tell_unusable
 from .template_roles import TemplateRoles
@@ -161,7 +164,7 @@ class Deployments:
         clock: Returns the time in seconds, which never goes back.
 
     Raises:
-        SettingsError: The chat template cannot be used.
+        SettingsError: The chat template or the folder for profiles cannot be used.
     """
 
     def __init__(
@@ -177,6 +180,7 @@ class Deployments:
         self.settings = settings
         self._counts = Counts() if counts is None else counts
         self._cache = cache
+        self._files = ProfileFiles(_folder(settings.profile_cache, path))
         self._learning: set[ProfileRefresher] = set()
         self._templates: dict[str, tuple[ChatTemplate, TemplateProfile]] = {}
         self._read_at: dict[str, float] = {}
@@ -346,9 +350,20 @@ class Deployments:
                 metrics=metrics,
                 busy=self._learning,
                 shared=ProfileCache(self._cache, settings.learn_max_age),
+                kept=KeptProfile(self._files, deployment.install, cautious),
                 clock=self._clock,
             )
         return deployment
+
+
+def _folder(setting: str | None, path: str) -> Path | None:
+    """Return where profiles are kept; None for nowhere."""
+    if setting is None:
+        return default_folder()
+    try:
+        return None if setting == "off" else Path(setting).expanduser()
+    except RuntimeError as error:  # no such user's home
+        raise SettingsError(f"{path}.profile_cache: {setting}: {error}") from None
 
 
 def _telling(settings: DeploymentSettings) -> dict[str, object]:

@@ -39,6 +39,8 @@ from .litellm_internals import (
     caller_of,
     has_prometheus,
     json_formatter,
+    proxy_redis,
+    proxy_router,
 )
 from .observer import RequestObserver
 from .other_calls import OtherCalls
@@ -49,6 +51,7 @@ from .request_guard import RequestGuard
 from .retrying_client import is_made_by_us
 from .start import StartReport, check_at_start, read_proxy_config
 from .steering import Steering, requested_settings, steering_of, without_settings
+from .warm_up import WarmUp
 
 
 class RoleGuard(CustomLogger):
@@ -103,6 +106,7 @@ class RoleGuard(CustomLogger):
         if is_proxy:
             guard._start = StartReport(guard.settings, config)
             guard._start.say()
+            guard._warm_up.start()
         return guard
 
     def _set_up(self, settings: GuardSettings, path: str) -> None:
@@ -112,10 +116,11 @@ class RoleGuard(CustomLogger):
             logger.setLevel(settings.log_level)
         self.counts = Counts()
         self._deployments = Deployments(
-            settings, path, counts=self.counts, cache=_redis, clock=self._clock
+            settings, path, counts=self.counts, cache=proxy_redis, clock=self._clock
         )
         self._metrics = Metrics(has_prometheus)
         self._groups = GuardedGroups(settings, self._deployments, self._metrics)
+        self._warm_up = WarmUp(self._groups, proxy_router)
         self._observer = RequestObserver()
         self.entries = GuardrailEntries()
         self._reports = Reports()
@@ -388,12 +393,6 @@ class RoleGuard(CustomLogger):
         self.counts.add("failed")
         self._metrics.error()
         log_failure("role guard failed; the request goes on unchanged", error)
-
-
-def _redis() -> Any:
-    """Return the Redis of the proxy's router, where the config names one."""
-    router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
-    return None if router is None else router.cache.redis_cache
 
 
 role_guard = RoleGuard.from_config()

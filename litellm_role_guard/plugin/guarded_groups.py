@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
 from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
-from .litellm_internals import PROXY_MODULE
+from .litellm_internals import proxy_router
 from .metric_labels import metric_labels
 from .request import ANTHROPIC, CHAT, REQUEST_FIELD, RESPONSES, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
@@ -37,6 +36,17 @@ class GuardedGroups:
         if self._settings.model_groups is None:
             return request.is_vllm
         return any(map(self._settings.names, request.names))
+
+    def asks(self, request: LiteLLMRequest) -> bool:
+        """Return whether the backend of a request's deployment is to be asked what it takes.
+
+        Raises:
+            SettingsError: The deployment's own settings cannot be used.
+        """
+        if not self.guards(request) or not request.may_ask_backend:
+            return False
+        settings = self._deployments.settings_for(request.own_settings)
+        return settings.mode != "off" and settings.learn and settings.chat_template is None
 
     def deployment(
         self, request: LiteLLMRequest, steering: Steering
@@ -85,7 +95,7 @@ class GuardedGroups:
 
         What LiteLLM knows of a model holds for all of them.
         """
-        router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+        router = proxy_router()
         others = () if router is None else router.get_model_list() or ()
         alike = [
             LiteLLMRequest.to_deployment(each, str(each["model_name"]))

@@ -27,6 +27,8 @@ __all__ = [
     "named_by_backend",
     "proxy_config_path",
     "proxy_config_state",
+    "proxy_redis",
+    "proxy_router",
     "router_model_list",
     "signing_secret",
     "to_vllm_messages",
@@ -227,8 +229,18 @@ def signing_secret() -> str | None:
     return secret if isinstance(secret, str) and secret else None
 
 
+def proxy_router() -> Any:
+    """Return the proxy's router; None without a proxy, or as long as there is none."""
+    return getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
+
+
+def proxy_redis() -> Any:
+    """Return the Redis of the proxy's router; None where the config names none."""
+    router = proxy_router()
+    return None if router is None else router.cache.redis_cache
+
+
 def router_model_list() -> list[Any] | None:
     """Return the deployments of the proxy's router; None as long as there is none."""
-    router = getattr(sys.modules.get(PROXY_MODULE), "llm_router", None)
-    found = getattr(router, "model_list", None)
+    found = getattr(proxy_router(), "model_list", None)
     return list(found) if isinstance(found, list) else None

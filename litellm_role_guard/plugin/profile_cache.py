@@ -24,12 +24,6 @@ from ..profile.template_profile import TemplateProfile
 from .litellm_internals import signing_secret
 from .signed_text import signed, verified
 
-VERSION = hashlib.sha256(
-    json.dumps(TemplateProfile.model_json_schema(), sort_keys=True).encode()
-).hexdigest()[:12]
-"""Told apart by it: releases of this package whose profiles have other fields."""
-
-
 SECONDS = 0.5
 """How long the cache may take to answer."""
 
@@ -53,11 +47,22 @@ class CachedProfile(BaseModel):
     profile: TemplateProfile
     identity: BackendIdentity
     learnt_at: float = Field(description="When, in seconds since 1970.", gt=0, allow_inf_nan=False)
+    fingerprint: str | None = Field(
+        default=None,
+        description="What the backend made of a handful of conversations (`Signs.fingerprint`), "
+        "where it does not show its template.",
+    )
 
     @property
     def age(self) -> float:
         """How many seconds ago it was learnt; 0 for what another machine's clock puts ahead."""
         return max(0.0, time.time() - self.learnt_at)
+
+
+VERSION = hashlib.sha256(
+    json.dumps(CachedProfile.model_json_schema(), sort_keys=True).encode()
+).hexdigest()[:12]
+"""Told apart by it: releases of this package whose profiles have other fields or names."""
 
 
 class Cache(Protocol):

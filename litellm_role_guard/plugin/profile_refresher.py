@@ -24,13 +24,20 @@ from ..observability.log import log_failure, logger
 from ..observability.metrics import OFF, DeploymentMetrics
 from ..probing.live import LONGEST_SECONDS, learn_from_backend
 from ..profile.template_profile import TemplateProfile
+from . import kept_profile
+from .kept_profile import KeptProfile, with_fingerprint
 from .profile_cache import CachedProfile, ProfileCache
 
 BACK_OFF_SECONDS = 5.0
 """Pause after learning failed; it doubles with each failure."""
 
 
-LONGEST_BACK_OFF_SECONDS = 600.0
+LONGEST_BACK_OFF_SECONDS = 60.0
+"""A vLLM may take many minutes to load its model, and is to be known before its first request."""
+
+
+LONGEST_COOLDOWN_SECONDS = 600.0
+"""The longest pause after refusals in vain, at whose end nothing new is expected."""
 
 
 COOLDOWN_SECONDS = 1.0
@@ -42,14 +49,19 @@ AT_ONCE = 8
 clients, so that there may be any number of deployments that nobody has asked yet."""
 
 
+SETTLED_SECONDS = 60.0
+"""For how long at least a kept profile is used that the backend has borne out. One that is older
+than `learn_max_age` is then learnt anew, when the rush of a restart is over."""
+
+
 _ROUNDS = 2
 
 # Ends a task of a loop that nobody runs any more.
 _IDENTITY_SECONDS = 3 * LIMIT_SECONDS  # of three requests, two at once
 
-_TASK_SECONDS = (_IDENTITY_SECONDS + LONGEST_SECONDS) * _ROUNDS
+_TASK_SECONDS = (_IDENTITY_SECONDS + LONGEST_SECONDS + kept_profile.LONGEST_SECONDS) * _ROUNDS
 
-_ABANDONED_SECONDS = (3 * LIMIT_SECONDS + LONGEST_SECONDS) * _ROUNDS + 10
+_ABANDONED_SECONDS = _TASK_SECONDS + 10
 
 
 class ProfileRefresher:
@@ -62,6 +74,7 @@ class ProfileRefresher:
         metrics: Where each asking is observed.
         busy: The learners that are asking, shared by all.
         shared: What other proxies have learnt.
+        kept: What was known before the restart.
         clock: Returns the time in seconds, which never goes back.
     """
 
@@ -74,9 +87,11 @@ class ProfileRefresher:
         metrics: DeploymentMetrics = OFF,
         busy: set[ProfileRefresher],
         shared: ProfileCache,
+        kept: KeptProfile,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
+        self._kept = kept
         self._install = install
         self._max_age = max_age
         self._counts = counts
@@ -84,7 +99,9 @@ class ProfileRefresher:
         self._busy = busy
         self._shared = shared
         self._task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._started = 0.0
+        self._waited_since: float | None = None  # the first request, for what is being asked
         self._due = 0.0
         self._cooldown_until = 0.0  # until when a refusal is no reason to ask
         self._doubted = False
@@ -107,13 +124,36 @@ class ProfileRefresher:
 
         Args:
             backend: Tells whom to ask; None where that is not known.
-            wait: For how many seconds after the start of the asking.
+            wait: For how many seconds at most, counted from when the first request waits.
         """
         if not self._is_asking() and self._clock() >= self._due:
-            self._start(backend)
+            if len(self._asking()) < AT_ONCE:
+                self._start(backend)
+            elif self._known is None:
+                self._look_up(backend)
         # Whoever waited in vain once does not hold up requests again.
+        if self._known is None and not self._failures and wait > 0 and self._is_asking():
+            if self._waited_since is None:
+                self._waited_since = self._clock()
+            await self._wait(self._waited_since + wait - self._clock())
+        # The time is up. A backend that cannot be asked is another matter: it is as it is for long.
         if self._known is None and not self._failures:
-            await self._wait(self._started + wait - self._clock())
+            self._kept.use()
+
+    async def learn_now(self, backend: Callable[[], Backend | None]) -> None:
+        """Ask where nothing is known and that is due, and wait for the end of it.
+
+        However many others are being asked, and without taking the place of one whom a request
+        wants to know: the caller is the one to bound their number.
+
+        Args:
+            backend: Tells whom to ask; None where that is not known.
+        """
+        if not self._is_asking() and self._known is None and self._clock() >= self._due:
+            self._start(backend)
+            self._busy.discard(self)
+        if self._is_asking():
+            await self._wait(_ABANDONED_SECONDS)
 
     def on_refusal(self, backend: Callable[[], Backend | None]) -> None:
         """Handle a refusal of what the profile says is taken: another model may be there now."""
@@ -122,7 +162,9 @@ class ProfileRefresher:
         self._refusals += 1
         self._doubted = True
         self._due = min(self._due, self._cooldown_until)
-        if not self._is_asking() and self._clock() >= self._cooldown_until:
+        if self._clock() < self._cooldown_until or len(self._asking()) >= AT_ONCE:
+            return
+        if not self._is_asking():
             self._start(backend)
 
     async def confirm_refusal(
@@ -158,11 +200,13 @@ class ProfileRefresher:
 
     def stop(self) -> None:
         """Ask no more: the deployment was forgotten."""
-        task, self._task = self._task, None
+        tasks = self._task, self._keeping
+        self._task = self._keeping = None
         self._busy.discard(self)
-        if task is not None and not task.done():
-            with contextlib.suppress(RuntimeError):  # its loop is closed
-                task.get_loop().call_soon_threadsafe(task.cancel)
+        for task in tasks:
+            if task is not None and not task.done():
+                with contextlib.suppress(RuntimeError):  # its loop is closed
+                    task.get_loop().call_soon_threadsafe(task.cancel)
 
     def _is_asking(self) -> bool:
         task = self._task
@@ -176,30 +220,39 @@ class ProfileRefresher:
         if task is not None and seconds > 0 and task.get_loop() is asyncio.get_running_loop():
             await asyncio.wait({task}, timeout=seconds)
 
-    def _start(self, backend: Callable[[], Backend | None]) -> None:
+    def _asking(self) -> set[ProfileRefresher]:
         for other in [other for other in self._busy if not other._is_asking()]:
             self._busy.discard(other)
-        if len(self._busy) >= AT_ONCE:
-            return
+        return self._busy
+
+    def _look_up(self, backend: Callable[[], Backend | None]) -> Backend | None:
+        """Return whom to ask, with what was known of it before the restart at hand."""
         try:
             whom = backend()
         except Exception as error:  # another version of LiteLLM
             log_failure("role guard cannot tell how a backend is asked", error)
             self._failed(None, None)
-            return
+            return None
+        if whom is not None and self._known is None:
+            self._kept.look_up(whom)
+        return whom
+
+    def _start(self, backend: Callable[[], Backend | None]) -> None:
+        whom = self._look_up(backend)
         if whom is None:
             return
-        self._started = self._clock()
+        self._started, self._waited_since = self._clock(), None
         self._busy.add(self)
         # In a context of its own: what the request has in its is not the learner's.
         start = asyncio.get_running_loop().create_task
         self._task = contextvars.Context().run(start, self._run(whom))
 
     async def _run(self, backend: Backend) -> None:
+        to_keep = None
         try:
             async with backend.reusing_connections() as connected:
                 # A backend that sends its answer byte by byte never runs into a time limit of its.
-                await asyncio.wait_for(self._ask(connected), _TASK_SECONDS)
+                to_keep = await asyncio.wait_for(self._ask(connected), _TASK_SECONDS)
         except asyncio.TimeoutError:
             self._failed(backend, "its answers have no end")
         except ModelNotServed as failure:
@@ -212,8 +265,22 @@ class ProfileRefresher:
             self._failed(backend, None)
         finally:
             self._busy.discard(self)
+        if to_keep is not None:
+            # Nobody waits for it.
+            self._keeping = asyncio.get_running_loop().create_task(self._keep(backend, *to_keep))
 
-    async def _ask(self, backend: Backend) -> None:
+    async def _keep(self, backend: Backend, known: CachedProfile, is_own: bool) -> None:
+        """Write down what was learnt, for other proxies and for after a restart."""
+        try:
+            if is_own:
+                known = await with_fingerprint(backend, known)
+                await self._shared.put(backend.url, backend.model, backend.fields, known)
+            await self._kept.keep(backend, known)
+        except Exception as error:
+            log_failure(f"role guard failed to keep a profile deployment={backend.name}", error)
+
+    async def _ask(self, backend: Backend) -> tuple[CachedProfile, bool] | None:
+        """Ask; return what is to be kept, and whether this proxy has learnt it itself."""
         rounds = _ROUNDS
         while True:
             rounds -= 1
@@ -221,26 +288,39 @@ class ProfileRefresher:
             identity = await asyncio.wait_for(
                 read_identity(backend, seconds=LIMIT_SECONDS), _IDENTITY_SECONDS
             )
-            known, own = None, False
-            if not self._doubted:
-                if self._known is not None and self._is_known(identity):
-                    self._install(self._known.profile)
-                    self._failures, self._last_error = 0, None
-                    self._due = self._clock() + self._max_age
+            if not self._doubted and self._known is not None and self._is_known(identity):
+                self._install(self._known.profile)
+                self._failures, self._last_error = 0, None
+                self._due = self._clock() + self._max_age
+                self._metrics.has_profile("backend", time.time())
+                return None
+            known = None if self._doubted else await self._shared_profile(backend, identity)
+            if known is None and self._known is None:
+                kept = await self._kept.confirmed(backend, identity)
+                if kept is not None:
+                    self._learnt(backend, kept, self._refusals, "known again")
                     self._metrics.has_profile("backend", time.time())
-                    return
-                known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
-            if known is None or known.age > self._max_age or self._is_older(known):
+                    self._due = max(self._due, self._clock() + SETTLED_SECONDS)
+                    return None
+                self._kept.drop()
+            own = known is None
+            if known is None:
                 profile = await learn_from_backend(backend, seconds=LIMIT_SECONDS)
                 known = CachedProfile(profile=profile, identity=identity, learnt_at=time.time())
-                own = True
             # A refusal in between may have come after some of the answers.
             if self._refusals == refusals or not rounds:
                 self._learnt(backend, known, refusals)
                 self._metrics.has_profile("backend" if own else "shared", known.learnt_at)
-                if own:
-                    await self._shared.put(backend.url, backend.model, backend.fields, known)
-                return
+                return known, own
+
+    async def _shared_profile(
+        self, backend: Backend, identity: BackendIdentity
+    ) -> CachedProfile | None:
+        """Return what another proxy has learnt of late, or None."""
+        known = await self._shared.get(backend.url, backend.model, backend.fields, identity)
+        if known is None or known.age > self._max_age or self._is_older(known):
+            return None
+        return known
 
     def _is_known(self, identity: BackendIdentity) -> bool:
         # A server that does not show its template may serve another one than before.
@@ -250,28 +330,34 @@ class ProfileRefresher:
     def _is_older(self, known: CachedProfile) -> bool:
         return self._known is not None and known.learnt_at <= self._known.learnt_at
 
-    def _learnt(self, backend: Backend, known: CachedProfile, refusals: int) -> None:
+    def _learnt(
+        self, backend: Backend, known: CachedProfile, refusals: int, how: str = "learnt"
+    ) -> None:
         now = self._clock()
         in_vain = self._known is not None and known.profile == self._known.profile
         self._due = now + self._max_age - known.age
         self._unchanged_relearns = self._unchanged_relearns + 1 if in_vain and self._doubted else 0
-        self._cooldown_until = now + (_back_off(self._unchanged_relearns) or COOLDOWN_SECONDS)
+        pause = _back_off(self._unchanged_relearns, LONGEST_COOLDOWN_SECONDS)
+        self._cooldown_until = now + (pause or COOLDOWN_SECONDS)
         self._doubted = self._refusals != refusals
         if self._doubted:
             self._due = self._cooldown_until
         self._failures, self._last_error = 0, None
         self._known = known
-        self._counts.add("learnt")
+        self._kept.settle()
+        self._counts.add(how.replace(" ", "_"))
         # Also where it says what it said before: what refusals taught since, it does not bear out.
         self._install(known.profile)
         seconds = now - self._started
         self._metrics.learnt(seconds, "learnt")
-        logger.info("learnt in %.0f ms deployment=%s", seconds * 1000, backend.name)
+        logger.info("%s in %.0f ms deployment=%s", how, seconds * 1000, backend.name)
 
     def _failed(
         self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
     ) -> None:
         self._failures += 1
+        if self._known is None:
+            self._kept.drop()
         self._due = self._cooldown_until = self._clock() + _back_off(self._failures)
         self._counts.add("learning_failed")
         if backend is not None:
@@ -281,10 +367,10 @@ class ProfileRefresher:
             logger.log(level, "not learnt: %s deployment=%s", reason, backend.name)
 
 
-def _back_off(times: int) -> float:
+def _back_off(times: int, longest: float = LONGEST_BACK_OFF_SECONDS) -> float:
     if times == 0:
         return 0.0
-    return min(BACK_OFF_SECONDS * 2.0 ** min(times - 1, 20), LONGEST_BACK_OFF_SECONDS)
+    return min(BACK_OFF_SECONDS * 2.0 ** min(times - 1, 20), longest)
 
 
 async def _is_template_refusal(

@@ -127,14 +127,25 @@ class LiveOracle:
                 f"{self._server.root}: refuses even a lone user message: {one_line(str(refusal))}"
             ) from refusal
         self._plain = tokens
-        calls: list[Coroutine[Any, Any, Any]] = [self._text(tokens)]
-        calls += [self._separator_tokens(), self._understands_tools()]
-        prompt, self._separator, self.takes_tools = await gather_or_cancel(calls)
+        calls: list[Coroutine[Any, Any, Any]] = [self._text(tokens), self.prepare()]
+        prompt, _ = await gather_or_cancel(calls)
         if _PLAIN.marks[0] not in prompt:
             raise LearningFailed(
                 f"{self._server.root}: the text of a lone user message is not in its prompt"
             )
         self.takes_tools = self.takes_tools and await self._reads_tools()
+
+    async def prepare(self) -> None:
+        """Find out how many prompts become text at once, and whether tools go with a probe.
+
+        Raises:
+            LearningFailed: The backend cannot be asked.
+        """
+        calls: list[Coroutine[Any, Any, Any]] = [
+            self._separator_tokens(),
+            self._understands_tools(),
+        ]
+        self._separator, self.takes_tools = await gather_or_cancel(calls)
 
     async def find_preamble(self) -> None:
         """Find the preamble: long instructions that some templates put before every conversation.

@@ -99,7 +99,8 @@ def readmes_proxy(vllm: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     port = free_port()
     command = [sys.executable, "-c", main, *serve.split()[1:], "--port", str(port)]
     log = folder / "proxy.log"
-    process = launch(command, folder, log, {"LITELLM_MASTER_KEY": KEY})
+    environment = {"LITELLM_MASTER_KEY": KEY, "XDG_CACHE_HOME": str(folder / "cache")}
+    process = launch(command, folder, log, environment)
     with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
         yield World(vllm, url, log)
 

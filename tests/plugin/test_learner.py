@@ -14,7 +14,9 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_refresher as learner
+from litellm_role_guard.plugin.kept_profile import KeptProfile
 from litellm_role_guard.plugin.profile_cache import ProfileCache
+from litellm_role_guard.plugin.profile_files import ProfileFiles
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
 from testing.clock import Clock
 from testing.counting_vllm import LONG, Vllm
@@ -40,13 +42,21 @@ class Known:
             counts=self.counts,
             busy=set() if busy is None else busy,
             shared=ProfileCache(lambda: None, max_age),
+            kept=KeptProfile(ProfileFiles(None), self.profiles.append, TemplateProfile.cautious()),
             clock=self.clock,
         )
 
     async def settled(self) -> None:
-        """Wait until nothing is asked any more."""
+        """Wait until nothing is asked any more, and all is kept."""
         while self.learner._is_asking():
             await asyncio.sleep(0.01)
+        await kept(self.learner)
+
+
+async def kept(learner: ProfileRefresher) -> None:
+    """Wait until what was learnt is kept."""
+    if learner._keeping is not None:
+        await learner._keeping
 
 
 async def hang(request: httpx.Request) -> None:
@@ -67,9 +77,12 @@ async def test_the_first_request_waits_for_the_true_profile() -> None:
 async def test_fifty_first_requests_are_one_learning() -> None:
     """However many want to know, a conversation is put to the backend once."""
     vllm, alone = Vllm(STRICT), Vllm(STRICT)
-    await Known().learner.ready(alone.backend, LONG)
+    one = Known()
+    await one.learner.ready(alone.backend, LONG)
+    await one.settled()
     known = Known()
     await asyncio.gather(*(known.learner.ready(vllm.backend, LONG) for _ in range(50)))
+    await known.settled()
     assert len(known.profiles) == 1
     assert vllm.asked == alone.asked
 

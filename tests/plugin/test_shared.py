@@ -13,7 +13,9 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.identity import BackendIdentity
 from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_cache as shared
+from litellm_role_guard.plugin.kept_profile import KeptProfile
 from litellm_role_guard.plugin.profile_cache import MAX_CHARS, CachedProfile, ProfileCache
+from litellm_role_guard.plugin.profile_files import ProfileFiles
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
 from litellm_role_guard.plugin.signed_text import signed, verified
 from testing.clock import Clock
@@ -88,8 +90,16 @@ def learner_with(
         counts=Counts(),
         busy=set(),
         shared=ProfileCache(lambda: redis, HOUR, SECRET),
+        kept=KeptProfile(ProfileFiles(None), profiles.append, TemplateProfile.cautious()),
         clock=clock or Clock(),
     )
+
+
+async def learning(learner: ProfileRefresher, vllm: Vllm) -> None:
+    """Learn, and share what was learnt."""
+    await learner.ready(vllm.backend, LONG)
+    if learner._keeping is not None:
+        await learner._keeping
 
 
 async def test_what_one_proxy_learnt_the_other_does_not_ask() -> None:
@@ -97,9 +107,9 @@ async def test_what_one_proxy_learnt_the_other_does_not_ask() -> None:
     redis, vllm = Redis(), Vllm(STRICT)
     first: list[TemplateProfile] = []
     second: list[TemplateProfile] = []
-    await learner_with(redis, first).ready(vllm.backend, LONG)
+    await learning(learner_with(redis, first), vllm)
     asked = vllm.asked["/tokenize"]
-    await learner_with(redis, second).ready(vllm.backend, LONG)
+    await learning(learner_with(redis, second), vllm)
     assert first == second == [TemplateProfile.learn(STRICT)]
     assert vllm.asked["/tokenize"] == asked
     assert redis.ttls == [HOUR]
@@ -117,8 +127,10 @@ async def test_what_a_refusal_contradicts_is_asked_and_shared_anew() -> None:
     learner.on_refusal(vllm.backend)
     while learner._is_asking():
         await asyncio.sleep(0.01)
+    assert learner._keeping is not None
+    await learner._keeping
     other: list[TemplateProfile] = []
-    await learner_with(redis, other).ready(vllm.backend, LONG)
+    await learning(learner_with(redis, other), vllm)
     assert profiles[1:] == other == [TemplateProfile.learn(STRICT)]
 
 
@@ -217,13 +229,13 @@ async def test_a_poisoned_or_foreign_entry_is_ignored(entry: Any) -> None:
 async def test_an_entry_that_is_too_old_is_learnt_anew() -> None:
     """It may stand there for longer than this proxy believes it."""
     redis, vllm = Redis(), Vllm(STRICT)
-    await learner_with(redis, []).ready(vllm.backend, LONG)
+    await learning(learner_with(redis, []), vllm)
     (key,) = redis.kept
     known = json.loads(verified(redis.kept[key], key, SECRET()) or "")
     old = {**known, "learnt_at": time.time() - 2 * HOUR}
     redis.kept[key] = signed(json.dumps(old), key, SECRET())
     asked = vllm.asked["/tokenize"]
-    await learner_with(redis, []).ready(vllm.backend, LONG)
+    await learning(learner_with(redis, []), vllm)
     assert vllm.asked["/tokenize"] == 2 * asked
 
 

@@ -1,0 +1,24 @@
+"""A proxy is ready for its first request: from the backends, or from before its restart."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from testing.restart import DEPLOYMENTS, RIGHT, RestartedProxy
+
+REQUESTS = 200
+
+
+@pytest.mark.slow
+def test_behind_a_restart_no_request_is_repaired_by_the_cautious_default(tmp_path: Path) -> None:
+    """Two hundred requests in its first ten seconds, to ten deployments that were known before."""
+    with ExitStack() as stack:
+        proxy = RestartedProxy(tmp_path, stack)
+        first, again = proxy.run(1), proxy.run(REQUESTS)
+    assert len(first.known["learnt"]) == DEPLOYMENTS  # the tenth, too, without a request of its own
+    assert first.ready.startswith(f"{DEPLOYMENTS} of {DEPLOYMENTS}")
+    assert again.outcomes == {RIGHT: REQUESTS}
+    assert len(again.known["known again"]) == DEPLOYMENTS
