@@ -8,6 +8,9 @@ export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
 # The agents of `make test-agents`, where they are kept outside the tree, and which of them are tried.
 export ROLE_GUARD_AGENTS ?= $(HOME)/.cache/role-guard/agents
 AGENTS ?= codex claude-code opencode openai anthropic openai-agents langgraph pydantic-ai autogen google-adk
+# The environments and results of `make test-matrix`, outside the tree, and which of it is run.
+export ROLE_GUARD_MATRIX ?= $(HOME)/.cache/role-guard/matrix
+MATRIX ?= litellm vllm
 # A file's tests share their processes, so that a file stays with one of two workers.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser --ignore tests/agents
@@ -20,7 +23,7 @@ LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/tes
 SEED ?= random
 SECONDS ?= 3600
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents check screenshots shapes fleet batch bench growth fuzz docs dist sbom images lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents test-matrix check screenshots shapes fleet batch bench growth fuzz docs dist sbom images lint format clean help
 
 help:  ## show this list
 	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +68,10 @@ test-agents: $(BIN)/.ready  ## today's agents through a guarded proxy, and docs/
 	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" $(AGENTS)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@ROLE_GUARD_AGENT_NAMES="$(AGENTS)" $(BIN)/python -m pytest -q tests/agents
+
+test-matrix: $(BIN)/.ready .tested-with  ## several LiteLLMs and vLLMs, and docs/versions.md (an hour); MATRIX="litellm(1.100.0)" for one
+	@$(BIN)/nox --envdir "$(ROLE_GUARD_MATRIX)" -s $(foreach each,$(MATRIX),"$(each)"); status=$$?; \
+	  $(BIN)/python scripts/version_table.py && exit $$status
 
 screenshots: $(BIN)/.browser  ## take docs/images anew
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"

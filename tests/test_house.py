@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,3 +105,17 @@ def test_every_test_asserts_something() -> None:
         and not asserts(node)
     ]
     assert silent == []
+
+
+def test_the_litellms_of_the_matrix_are_those_that_the_package_asks_for() -> None:
+    """The oldest is the lower bound, and the newest of the last release below the upper one."""
+    text = (REPOSITORY / "pyproject.toml").read_text()
+    lowest = re.search(r'"litellm>=([\d.]+),', text)
+    bound = re.search(r'tested = \["litellm<(\d+)\.(\d+)"\]', text)
+    tried = re.search(r"LITELLM = \((.*)\)", (REPOSITORY / "noxfile.py").read_text())
+    assert lowest is not None
+    assert bound is not None
+    assert tried is not None
+    versions = [each.strip(' "') for each in tried[1].split(",")]
+    assert versions[0] == f"{lowest[1]}.0"
+    assert versions[-1].startswith(f"{bound[1]}.{int(bound[2]) - 1}.")

