@@ -37,13 +37,13 @@ def version_faults(found: str | None, wanted: str | None = None) -> Iterator[Fin
         return
     bounds = re.findall(r"(!=|>=|<)\s*([\w.]+)", wanted)
     fix = f"pip install '{wanted}'"
-    if any(sign == "!=" and _order(found) == _order(bound) for sign, bound in bounds):
+    here = _order(found)
+    if any(sign == "!=" and here == _order(bound) for sign, bound in bounds):
         yield Finding("error", (), f"LiteLLM {found} is not to be used: malicious or broken", fix)
-    elif any(
-        _order(found) < _order(bound) if sign == ">=" else _order(found) >= _order(bound)
-        for sign, bound in bounds
-        if sign != "!="
-    ):
+    elif any(sign == ">=" and here < _order(bound) for sign, bound in bounds):
+        what = f"LiteLLM {found} is too old for the guard, which wants {wanted}"
+        yield Finding("error", (), what, fix)
+    elif any(sign == "<" and here >= _order(bound) for sign, bound in bounds):
         what = f"LiteLLM {found} was not tried with the guard, which wants {wanted}"
         yield Finding("warning", (), what, fix)
 

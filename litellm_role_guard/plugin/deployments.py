@@ -23,7 +23,6 @@ from ..profile.lessons import ConversationId, Lessons
 from ..profile.refusals import Lesson, with_lessons
 from ..profile.template_profile import TemplateProfile
 from ..template.chat_template import ChatTemplate
-from .kept_profile import KeptProfile
 from .profile_cache import Cache, ProfileCache
 from .profile_files import ProfileFiles, default_folder
 from .profile_refresher import ProfileRefresher
@@ -350,7 +349,7 @@ class Deployments:
                 metrics=metrics,
                 busy=self._learning,
                 shared=ProfileCache(self._cache, settings.learn_max_age),
-                kept=KeptProfile(self._files, deployment.install, cautious),
+                kept=self._files,
                 clock=self._clock,
             )
         return deployment

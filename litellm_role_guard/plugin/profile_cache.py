@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..backend.identity import BackendIdentity
+from ..diagnosis.coverage import installed
 from ..observability.log import log_failure, logger
 from ..profile.template_profile import TemplateProfile
 from .litellm_internals import signing_secret
@@ -59,10 +60,14 @@ class CachedProfile(BaseModel):
         return max(0.0, time.time() - self.learnt_at)
 
 
-VERSION = hashlib.sha256(
-    json.dumps(CachedProfile.model_json_schema(), sort_keys=True).encode()
-).hexdigest()[:12]
-"""Told apart by it: releases of this package whose profiles have other fields or names."""
+def _version() -> str:
+    told = [installed("litellm-role-guard"), CachedProfile.model_json_schema()]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+VERSION = _version()
+"""Of this package. Another release may ask otherwise, or name what it finds otherwise: its profiles
+are not used."""
 
 
 class Cache(Protocol):

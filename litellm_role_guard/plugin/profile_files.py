@@ -61,15 +61,16 @@ class ProfileFiles:
         self._folder = folder
         self._reported: set[str] = set()
 
-    def get(self, backend: Backend) -> CachedProfile | None:
+    async def get(self, backend: Backend) -> CachedProfile | None:
         """Return what was known of a backend, or None; nothing of it is proven.
-
-        Some ten thousand characters are read at once, so that the first request finds them.
 
         Args:
             backend: The vLLM: its address, the served model, what goes with every conversation.
         """
-        return None if self._folder is None else self._read(self._folder, _key(backend))
+        if self._folder is None:
+            return None
+        # Beside the event loop: the folder may be on a network.
+        return await asyncio.to_thread(self._read, self._folder, _key(backend))
 
     async def put(self, backend: Backend, known: CachedProfile) -> None:
         """Keep what is known of a backend; a folder that cannot be written to costs a log line."""

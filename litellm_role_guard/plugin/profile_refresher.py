@@ -25,8 +25,9 @@ from ..observability.metrics import OFF, DeploymentMetrics
 from ..probing.live import LONGEST_SECONDS, learn_from_backend
 from ..profile.template_profile import TemplateProfile
 from . import kept_profile
-from .kept_profile import KeptProfile, with_fingerprint
+from .kept_profile import confirmed, with_fingerprint
 from .profile_cache import CachedProfile, ProfileCache
+from .profile_files import ProfileFiles
 
 BACK_OFF_SECONDS = 5.0
 """Pause after learning failed; it doubles with each failure."""
@@ -74,7 +75,7 @@ class ProfileRefresher:
         metrics: Where each asking is observed.
         busy: The learners that are asking, shared by all.
         shared: What other proxies have learnt.
-        kept: What was known before the restart.
+        kept: What was known before a restart.
         clock: Returns the time in seconds, which never goes back.
     """
 
@@ -87,7 +88,7 @@ class ProfileRefresher:
         metrics: DeploymentMetrics = OFF,
         busy: set[ProfileRefresher],
         shared: ProfileCache,
-        kept: KeptProfile,
+        kept: ProfileFiles,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
@@ -126,19 +127,14 @@ class ProfileRefresher:
             backend: Tells whom to ask; None where that is not known.
             wait: For how many seconds at most, counted from when the first request waits.
         """
-        if not self._is_asking() and self._clock() >= self._due:
-            if len(self._asking()) < AT_ONCE:
-                self._start(backend)
-            elif self._known is None:
-                self._look_up(backend)
+        is_due = not self._is_asking() and self._clock() >= self._due
+        if is_due and len(self._asking()) < AT_ONCE:
+            self._start(backend)
         # Whoever waited in vain once does not hold up requests again.
         if self._known is None and not self._failures and wait > 0 and self._is_asking():
             if self._waited_since is None:
                 self._waited_since = self._clock()
             await self._wait(self._waited_since + wait - self._clock())
-        # The time is up. A backend that cannot be asked is another matter: it is as it is for long.
-        if self._known is None and not self._failures:
-            self._kept.use()
 
     async def learn_now(self, backend: Callable[[], Backend | None]) -> None:
         """Ask where nothing is known and that is due, and wait for the end of it.
@@ -225,20 +221,13 @@ class ProfileRefresher:
             self._busy.discard(other)
         return self._busy
 
-    def _look_up(self, backend: Callable[[], Backend | None]) -> Backend | None:
-        """Return whom to ask, with what was known of it before the restart at hand."""
+    def _start(self, backend: Callable[[], Backend | None]) -> None:
         try:
             whom = backend()
         except Exception as error:  # another version of LiteLLM
             log_failure("role guard cannot tell how a backend is asked", error)
             self._failed(None, None)
-            return None
-        if whom is not None and self._known is None:
-            self._kept.look_up(whom)
-        return whom
-
-    def _start(self, backend: Callable[[], Backend | None]) -> None:
-        whom = self._look_up(backend)
+            return
         if whom is None:
             return
         self._started, self._waited_since = self._clock(), None
@@ -275,7 +264,7 @@ class ProfileRefresher:
             if is_own:
                 known = await with_fingerprint(backend, known)
                 await self._shared.put(backend.url, backend.model, backend.fields, known)
-            await self._kept.keep(backend, known)
+            await self._kept.put(backend, known)
         except Exception as error:
             log_failure(f"role guard failed to keep a profile deployment={backend.name}", error)
 
@@ -296,13 +285,12 @@ class ProfileRefresher:
                 return None
             known = None if self._doubted else await self._shared_profile(backend, identity)
             if known is None and self._known is None:
-                kept = await self._kept.confirmed(backend, identity)
+                kept = await confirmed(self._kept, backend, identity)
                 if kept is not None:
                     self._learnt(backend, kept, self._refusals, "known again")
                     self._metrics.has_profile("backend", time.time())
                     self._due = max(self._due, self._clock() + SETTLED_SECONDS)
                     return None
-                self._kept.drop()
             own = known is None
             if known is None:
                 profile = await learn_from_backend(backend, seconds=LIMIT_SECONDS)
@@ -344,7 +332,6 @@ class ProfileRefresher:
             self._due = self._cooldown_until
         self._failures, self._last_error = 0, None
         self._known = known
-        self._kept.settle()
         self._counts.add(how.replace(" ", "_"))
         # Also where it says what it said before: what refusals taught since, it does not bear out.
         self._install(known.profile)
@@ -356,8 +343,6 @@ class ProfileRefresher:
         self, backend: Backend | None, reason: str | None, level: int = logging.WARNING
     ) -> None:
         self._failures += 1
-        if self._known is None:
-            self._kept.drop()
         self._due = self._cooldown_until = self._clock() + _back_off(self._failures)
         self._counts.add("learning_failed")
         if backend is not None:

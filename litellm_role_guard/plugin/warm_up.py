@@ -72,11 +72,6 @@ class WarmUp:
             return
         self._task = contextvars.Context().run(loop.create_task, self._run())
 
-    def stop(self) -> None:
-        """Ask no more."""
-        if self._task is not None:
-            self._task.cancel()
-
     async def ask_all(self) -> Asked:
         """Have everything learnt that is not known yet, as far as it is time to try."""
         slots = asyncio.Semaphore(AT_ONCE)
@@ -166,6 +161,13 @@ class WarmUp:
                 return None
             matching = [name for name in served if fnmatchcase(name, pattern)]
             self._served[request.key] = matching[:MAX_SERVED]
+            if len(matching) > MAX_SERVED:
+                logger.info(
+                    "asked at their first requests only: %d of %d models deployment=%s",
+                    len(matching) - MAX_SERVED,
+                    len(matching),
+                    request.deployment_name,
+                )
         return [
             LiteLLMRequest({**request.arguments, "model": f"{PROVIDER}/{name}"})
             for name in self._served[request.key]

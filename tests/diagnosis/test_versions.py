@@ -16,13 +16,21 @@ def test_a_release_that_was_tried_is_no_fault(found: str | None) -> None:
     assert list(version_faults(found, WANTED)) == []
 
 
-@pytest.mark.parametrize("found", ["1.99.4", "1.82.6", "1.109.0", "2.0", "1.110.0rc1"])
-def test_another_one_is_a_warning_with_what_to_install(found: str) -> None:
+@pytest.mark.parametrize("found", ["1.109.0", "2.0", "1.110.0rc1"])
+def test_a_newer_one_is_a_warning_with_what_to_install(found: str) -> None:
     """It may work all the same."""
     (fault,) = version_faults(found, WANTED)
     assert fault.severity == "warning"
     assert fault.what == f"LiteLLM {found} was not tried with the guard, which wants {WANTED}"
     assert fault.write == f"pip install '{WANTED}'"
+
+
+@pytest.mark.parametrize("found", ["1.99.4", "1.82.6"])
+def test_an_older_one_is_an_error(found: str) -> None:
+    """It lacks hooks that the guard needs."""
+    (fault,) = version_faults(found, WANTED)
+    assert fault.severity == "error"
+    assert fault.what == f"LiteLLM {found} is too old for the guard, which wants {WANTED}"
 
 
 @pytest.mark.parametrize("found", ["1.107.0", "1.82.7"])

@@ -12,7 +12,6 @@ import pytest
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.observability.counts import Counts
-from litellm_role_guard.plugin.kept_profile import KeptProfile
 from litellm_role_guard.plugin.profile_cache import ProfileCache
 from litellm_role_guard.plugin.profile_files import ProfileFiles
 from litellm_role_guard.plugin.profile_refresher import (
@@ -22,7 +21,7 @@ from litellm_role_guard.plugin.profile_refresher import (
 )
 from litellm_role_guard.probing.telling import TELLING
 from testing.clock import Clock
-from testing.counting_vllm import LONG, MODEL, Vllm
+from testing.counting_vllm import LONG, Vllm
 from testing.learnt import learnt
 from testing.templates import TEMPLATES
 
@@ -30,7 +29,6 @@ STRICT, STRICT_PROFILE = learnt(TEMPLATES / "alternating.jinja")
 PLAIN, PLAIN_PROFILE = learnt(TEMPLATES / "plain.jinja")
 SYSTEM_FIRST, SYSTEM_FIRST_PROFILE = learnt(TEMPLATES / "system_first.jinja")
 HOUR = 3600.0
-BACKEND = Backend("d", "http://vllm/v1", MODEL)
 
 
 class Proxy:
@@ -46,9 +44,7 @@ class Proxy:
             counts=self.counts,
             busy=set() if busy is None else busy,
             shared=ProfileCache(lambda: None, HOUR),
-            kept=KeptProfile(
-                ProfileFiles(folder), self.profiles.append, TemplateProfile.cautious()
-            ),
+            kept=ProfileFiles(folder),
             clock=self.clock,
         )
 
@@ -108,41 +104,22 @@ async def test_another_template_is_found_out_before_the_old_profile_is_used(
         assert {name: proxy.counts[name] for name in counts} == counts
 
 
-async def test_a_request_that_cannot_wait_longer_is_repaired_by_what_was_kept(
+async def test_what_was_kept_is_used_for_no_request_before_it_is_confirmed(
     tmp_path: Path,
 ) -> None:
-    """In a busy process even a handful takes long; the default is the worse guess."""
+    """A backend that hangs, or that cannot be asked, is guarded as one that nobody knows."""
     vllm = Vllm(PLAIN)
     await Proxy(tmp_path).learn(vllm)
-    proxy = Proxy(tmp_path)
-    await proxy.refresher.ready(vllm.backend, 0)
-    assert proxy.profiles == [PLAIN_PROFILE]
-    assert not proxy.refresher.has_learnt
-    vllm.serve(STRICT)
-    await proxy.refresher.learn_now(vllm.backend)
-    assert proxy.profiles == [PLAIN_PROFILE, TemplateProfile.cautious(), STRICT_PROFILE]
 
+    async def fail(request: httpx.Request) -> int:
+        return 500
 
-async def test_a_request_that_finds_too_many_others_asked_is_repaired_by_what_was_kept(
-    tmp_path: Path,
-) -> None:
-    """Its own backend's turn comes later."""
-    vllm = Vllm(PLAIN)
-    await Proxy(tmp_path).learn(vllm)
-    busy: set[ProfileRefresher] = set()
-    hung = Vllm(STRICT)
-    hung.fail = hang
-    others = [Proxy(None, busy) for _ in range(AT_ONCE)]
-    for other in others:
-        await other.refresher.ready(hung.backend, 0)
-    proxy = Proxy(tmp_path, busy)
-    await proxy.refresher.ready(vllm.backend, LONG)
-    assert proxy.profiles == [PLAIN_PROFILE]
-    assert not proxy.refresher.has_learnt
-    for other in others:
-        other.refresher.stop()
-    await proxy.learn(vllm)
-    assert proxy.counts["known_again"] == 1
+    for fault in (hang, fail):
+        vllm.fail = fault
+        proxy = Proxy(tmp_path)
+        await proxy.refresher.ready(vllm.backend, 0.01)
+        assert proxy.profiles == []
+        proxy.refresher.stop()
 
 
 async def test_what_is_asked_at_the_start_takes_no_requests_place() -> None:
@@ -160,41 +137,6 @@ async def test_what_is_asked_at_the_start_takes_no_requests_place() -> None:
     for task, other in zip(asked, others, strict=True):
         other.refresher.stop()
         await task
-
-
-async def test_a_backend_that_cannot_be_asked_keeps_what_its_refusals_teach(tmp_path: Path) -> None:
-    """What was kept is used before the first failure only: each change forgets the lessons."""
-    vllm = Vllm(PLAIN)
-    await Proxy(tmp_path).learn(vllm)
-
-    async def fail(request: httpx.Request) -> int:
-        return 500
-
-    vllm.fail = fail
-    proxy = Proxy(tmp_path)
-    for _ in range(4):
-        await proxy.refresher.ready(vllm.backend, LONG)
-        await proxy.finished()
-        proxy.clock.put_forward(HOUR)
-    assert proxy.counts["learning_failed"] == 4
-    assert proxy.profiles == []
-
-
-async def test_what_cannot_be_confirmed_is_used_no_longer(tmp_path: Path) -> None:
-    """A backend that can no more be asked is guarded as one that never could."""
-    vllm = Vllm(PLAIN)
-    await Proxy(tmp_path).learn(vllm)
-
-    async def fail(request: httpx.Request) -> int:
-        return 500
-
-    vllm.fail = fail
-    proxy = Proxy(tmp_path)
-    await proxy.refresher.ready(vllm.backend, 0)
-    await proxy.refresher.learn_now(vllm.backend)
-    assert proxy.profiles == [PLAIN_PROFILE, TemplateProfile.cautious()]
-    await proxy.refresher.ready(vllm.backend, 0)
-    assert len(proxy.profiles) == 2
 
 
 async def test_a_profile_that_lies_is_not_believed(tmp_path: Path) -> None:
@@ -255,25 +197,10 @@ async def test_a_kept_profile_that_cannot_be_read_at_all_is_learnt_anew(
 ) -> None:
     """Whatever goes wrong there, nobody's request hears of it."""
 
-    def get(self: ProfileFiles, backend: Backend) -> None:
+    async def get(self: ProfileFiles, backend: Backend) -> None:
         raise RuntimeError
 
     monkeypatch.setattr(ProfileFiles, "get", get)
     proxy = Proxy(tmp_path)
     await proxy.refresher.ready(Vllm(STRICT).backend, LONG)
     assert proxy.profiles == [STRICT_PROFILE]
-
-
-async def test_what_cannot_be_known_again_is_replaced_by_the_guards_own_default(
-    tmp_path: Path,
-) -> None:
-    """The one that the deployment's settings ask for."""
-    vllm = Vllm(PLAIN)
-    await Proxy(tmp_path).learn(vllm)
-    used: list[TemplateProfile] = []
-    default = TemplateProfile.cautious(late_system=True)
-    kept = KeptProfile(ProfileFiles(tmp_path), used.append, default)
-    kept.look_up(BACKEND)
-    kept.use()
-    kept.drop()
-    assert used == [PLAIN_PROFILE, default]

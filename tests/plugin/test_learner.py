@@ -14,7 +14,6 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_refresher as learner
-from litellm_role_guard.plugin.kept_profile import KeptProfile
 from litellm_role_guard.plugin.profile_cache import ProfileCache
 from litellm_role_guard.plugin.profile_files import ProfileFiles
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
@@ -42,7 +41,7 @@ class Known:
             counts=self.counts,
             busy=set() if busy is None else busy,
             shared=ProfileCache(lambda: None, max_age),
-            kept=KeptProfile(ProfileFiles(None), self.profiles.append, TemplateProfile.cautious()),
+            kept=ProfileFiles(None),
             clock=self.clock,
         )
 

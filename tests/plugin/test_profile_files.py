@@ -47,13 +47,13 @@ async def test_an_entry_is_given_back_as_it_was_kept_to_its_own_backend_alone(
     files = ProfileFiles(tmp_path / "new" / "folder")
     kept = known()
     await files.put(BACKEND, kept)
-    assert files.get(Backend("other name", "http://vllm/v1/", "m")) == kept
+    assert await files.get(Backend("other name", "http://vllm/v1/", "m")) == kept
     for other in (
         Backend("d", "http://vllm:1/v1", "m"),
         Backend("d", "http://vllm/v1", "n"),
         Backend("d", "http://vllm/v1", "m", fields={"chat_template_kwargs": {"a": 1}}),
     ):
-        assert files.get(other) is None
+        assert await files.get(other) is None
 
 
 async def test_a_file_is_for_this_user_alone(tmp_path: Path) -> None:
@@ -130,13 +130,13 @@ async def test_a_corrupt_foreign_or_hostile_file_is_ignored_reported_and_replace
     await files.put(BACKEND, known())
     HOSTILE[name](the_file(tmp_path))
     for _ in range(2):
-        assert files.get(BACKEND) is None
+        assert await files.get(BACKEND) is None
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith(f"ignored the kept profile {tmp_path}")
     assert not any(word in line for word in ("king", "heaven", "perhaps", "\n"))
     caplog.clear()
     await files.put(BACKEND, known())
-    again = files.get(BACKEND)
+    again = await files.get(BACKEND)
     assert (again is not None) is (name != "a folder")
 
 
@@ -147,9 +147,9 @@ async def test_a_file_of_another_release_is_no_fault(
     with monkeypatch.context() as patched:
         patched.setattr(profile_files, "VERSION", "another")
         await ProfileFiles(tmp_path).put(BACKEND, known())
-    assert ProfileFiles(tmp_path).get(BACKEND) is None
+    assert await ProfileFiles(tmp_path).get(BACKEND) is None
     poisoned(fields_of="tomorrow")(the_file(tmp_path))
-    assert ProfileFiles(tmp_path).get(BACKEND) is None
+    assert await ProfileFiles(tmp_path).get(BACKEND) is None
     assert caplog.records == []
 
 
@@ -180,8 +180,8 @@ async def test_the_oldest_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         for path in tmp_path.iterdir():
             os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**9))
     assert len(list(tmp_path.iterdir())) == 3
-    assert files.get(backend) is not None
-    assert files.get(Backend("d", "http://gpu-0/v1", "m")) is None
+    assert await files.get(backend) is not None
+    assert await files.get(Backend("d", "http://gpu-0/v1", "m")) is None
 
 
 def test_the_default_is_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.identity import BackendIdentity
 from litellm_role_guard.observability.counts import Counts
 from litellm_role_guard.plugin import profile_cache as shared
-from litellm_role_guard.plugin.kept_profile import KeptProfile
 from litellm_role_guard.plugin.profile_cache import MAX_CHARS, CachedProfile, ProfileCache
 from litellm_role_guard.plugin.profile_files import ProfileFiles
 from litellm_role_guard.plugin.profile_refresher import ProfileRefresher
@@ -90,7 +89,7 @@ def learner_with(
         counts=Counts(),
         busy=set(),
         shared=ProfileCache(lambda: redis, HOUR, SECRET),
-        kept=KeptProfile(ProfileFiles(None), profiles.append, TemplateProfile.cautious()),
+        kept=ProfileFiles(None),
         clock=clock or Clock(),
     )
 

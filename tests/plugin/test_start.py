@@ -74,14 +74,14 @@ def test_one_line_says_what_is_guarded_and_why_the_rest_is_not(
     assert line in told
 
 
-def test_a_litellm_that_was_not_tried_is_named_once(
+def test_a_litellm_that_is_not_to_be_used_is_named_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the line that installs another; the proxy starts."""
     monkeypatch.setattr(start, "installed", lambda package: "1.0.0")
     check_at_start(ProxyConfig.of_data({}))
     (line,) = said(caplog)
-    assert line.startswith("LiteLLM 1.0.0 was not tried with the guard, which wants litellm")
+    assert line.startswith("LiteLLM 1.0.0 is too old for the guard, which wants litellm")
     assert "; write pip install 'litellm" in line
 
 

@@ -143,7 +143,8 @@ async def test_it_waits_for_the_router_and_says_how_ready_the_proxy_is(
         while len(said(caplog)) < 2:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-    warming.stop()
+    assert warming._task is not None
+    warming._task.cancel()
     first, last = said(caplog)
     assert first.startswith("ready: 1 of 2 deployments known after ")
     assert last.startswith("ready: 2 of 2 deployments known after ")

@@ -16,7 +16,7 @@ REQUESTS = 200
 def test_behind_a_restart_no_request_is_repaired_by_the_cautious_default(tmp_path: Path) -> None:
     """Two hundred requests in its first ten seconds, to ten deployments that were known before."""
     with ExitStack() as stack:
-        proxy = RestartedProxy(tmp_path, stack)
+        proxy = RestartedProxy(tmp_path, stack, learn_wait=20)  # machines are busy
         first, again = proxy.run(1), proxy.run(REQUESTS)
     assert len(first.known["learnt"]) == DEPLOYMENTS  # the tenth, too, without a request of its own
     assert first.ready.startswith(f"{DEPLOYMENTS} of {DEPLOYMENTS}")
