@@ -15,8 +15,8 @@ from pathlib import Path
 
 import nox
 
-# The oldest one, one between, and the newest that can be installed. pyproject.toml names the range.
-LITELLM = ("1.100.0", "1.104.8", "1.108.7")
+# The oldest one, two between, and the newest that can be installed. pyproject.toml names the range.
+LITELLM = ("1.100.0", "1.104.8", "1.105.7", "1.108.7")
 VLLM = ("0.20.2", "0.32.0")
 HOME = Path(
     os.environ.get("ROLE_GUARD_MATRIX", Path.home() / ".cache" / "role-guard" / "matrix")
@@ -30,6 +30,7 @@ LITELLM_TESTS = (
             "bad_input",
             "endpoints",
             "error_turns",
+            "late_system",
             "learning",
             "log",
             "recent",

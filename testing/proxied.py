@@ -164,4 +164,13 @@ def model_list(backends: dict[str, Backend]) -> list[dict[str, Any]]:
     ]
 
 
+def late_system_models(backends: dict[str, Backend]) -> list[dict[str, Any]]:
+    """Give a group for each backend and each value of `late_system`, learnt from the backend."""
+    return [
+        deployment(f"late-{name}-{way}", backend, late_system=way, learn_wait=60.0)
+        for name, backend in backends.items()
+        for way in ("auto", "in_place", "front")
+    ]
+
+
 ROUTER = {"num_retries": 0, "fallbacks": [{"gone": ["second"]}], "disable_cooldowns": True}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testing.processes import REPOSITORY
 
@@ -119,3 +120,6 @@ def test_the_litellms_of_the_matrix_are_those_that_the_package_asks_for() -> Non
     versions = [each.strip(' "') for each in tried[1].split(",")]
     assert versions[0] == f"{lowest[1]}.0"
     assert versions[-1].startswith(f"{bound[1]}.{int(bound[2]) - 1}.")
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
+    matrix = workflow["jobs"]["litellm"]["strategy"]["matrix"]["litellm"]
+    assert matrix == [*versions, "newest"]

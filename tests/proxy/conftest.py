@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from litellm_role_guard import ChatTemplate
+from litellm_role_guard.simulator import create_app
 from testing.managed import CRITICS, managed
 from testing.processes import simulator
 from testing.proxied import (
@@ -17,9 +19,11 @@ from testing.proxied import (
     STRICT,
     Backend,
     Proxy,
+    late_system_models,
     model_list,
 )
 from testing.proxies import start_proxy
+from testing.serving import serving
 
 NEVER = "{{ raise_exception('Conversation roles must alternate, whatever you do') }}"
 
@@ -55,11 +59,28 @@ def _forget(backends: dict[str, Backend]) -> None:
 
 
 @pytest.fixture(scope="session")
-def proxy(backends: dict[str, Backend], folder: Path) -> Iterator[Proxy]:
+def late_backends() -> Iterator[dict[str, Backend]]:
+    """Run a strict backend and one that reads every role, each with a model's name of its own.
+
+    What LiteLLM is told of a model holds for all deployments with its name.
+    """
+    with ExitStack() as stack:
+        yield {
+            name: Backend(
+                stack.enter_context(serving(create_app(ChatTemplate.from_path(path), model=name)))
+            )
+            for name, path in (("strict", STRICT), ("lenient", LENIENT))
+        }
+
+
+@pytest.fixture(scope="session")
+def proxy(
+    backends: dict[str, Backend], late_backends: dict[str, Backend], folder: Path
+) -> Iterator[Proxy]:
     """Run a proxy with the guard."""
     shutil.copy(Path(__file__).with_name("probe.py"), folder)
     config = {
-        "model_list": model_list(backends),
+        "model_list": [*model_list(backends), *late_system_models(late_backends)],
         "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard", "probe.probe"]},
         "router_settings": ROUTER,
     }
