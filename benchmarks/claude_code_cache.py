@@ -2,16 +2,19 @@
 
     python -m benchmarks.claude_code_cache    writes its part of docs/fleet.md (5 minutes)
 
-Claude Code begins its system text with a billing line, in some versions a new one in each request.
-The chat is held through a proxy with `routing: prefix_affinity`, and then sent again to empty
-caches: as it was, and without the line. Needs `make test-agents` and `make test-vllm` once, which
-install what runs here.
+Claude Code begins its system text with a billing line. To Anthropic's own address it writes a new
+value (`cch`) into that of each request, to another one it leaves it out; so a proxy in front puts
+it in. The chat is held through a proxy with `routing: prefix_affinity`, and then sent again to
+empty caches: as it was, with the line as the program writes it, and without. Needs
+`make test-agents` and `make test-vllm` once, which install what runs here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ from typing import Any
 
 import httpx
 
-from litellm_role_guard.repair.billing_line import without_line
+from litellm_role_guard.repair.billing_line import PREFIX, without_line
 from testing.agents.claude_code import ClaudeCode
 from testing.agents.program import version_of
 from testing.agents.recorder import Exchange, recording
@@ -138,27 +141,70 @@ def _metrics(url: str) -> dict[str, float]:
     return asyncio.run(read())
 
 
-def without_billing(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a request to /v1/messages without the billing line in its system text."""
-    system = body.get("system")
-    if isinstance(system, str):
-        return {**body, "system": without_line(system)}
-    kept = [{**part, "text": without_line(part["text"])} for part in system or ()]
-    return {**body, "system": [part for part in kept if part["text"].strip()]}
+def system_parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the parts of the system text of a request to /v1/messages."""
+    system = body.get("system") or []
+    return [{"type": "text", "text": system}] if isinstance(system, str) else system
 
 
-def held(url: str, folder: Path) -> tuple[list[str | None], list[Exchange]]:
-    """Hold the chat with the real program; give the guard's headers, and what was sent."""
-    with recording(url) as recorder:
-        chat = ClaudeCode(recorder.url, MODEL, folder, {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "64"})
+def with_lines(body: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """Return a request with its billing lines changed; without a text of which nothing is left."""
+    parts = [
+        {**part, "text": change(part["text"]) if part["text"].startswith(PREFIX) else part["text"]}
+        for part in system_parts(body)
+    ]
+    return {**body, "system": [part for part in parts if part["text"].strip()]}
+
+
+def with_value(line: str, value: int | None) -> str:
+    """Return a billing line with another `cch`, or with none."""
+    first, newline, rest = line.partition("\n")
+    plain = re.sub(r" cch=[^;]*;", "", first)
+    return plain + ("" if value is None else f" cch={value:05x};") + newline + rest
+
+
+def lines(bodies: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the billing line of each request that has one."""
+    texts = [part["text"] for body in bodies for part in system_parts(body)]
+    return [text.partition("\n")[0] for text in texts if text.startswith(PREFIX)]
+
+
+@dataclass
+class Chat:
+    """The chat that was held with the real program.
+
+    Attributes:
+        sent: What was sent to the proxy, each billing line with a new value.
+        codes: The program's exit code at each turn.
+        ended: How the turns ended that had another one than 0, in the program's words.
+    """
+
+    sent: list[Exchange]
+    codes: list[int]
+    ended: set[str]
+
+
+def held(url: str, folder: Path, chat: Chat) -> list[str | None]:
+    """Hold the chat with the real program; give the guard's headers."""
+    values = itertools.count(1)
+
+    def change(body: Mapping[str, Any]) -> dict[str, Any]:
+        value = next(values)
+        return with_lines(body, lambda line: with_value(line, value))
+
+    with recording(url, change) as recorder:
+        program = ClaudeCode(recorder.url, MODEL, folder, {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "64"})
         for turn in range(TURNS):
-            finished = chat.ask(f"Question {turn + 1} about the history of the lighthouse.")
+            finished = program.ask(f"Question {turn + 1} about the history of the lighthouse.")
             print(f"turn {turn + 1}: exit code {finished.code}", flush=True)
-        exchanges = recorder.take()
+            chat.codes.append(finished.code)
+            if finished.code:
+                chat.ended.add(f"{finished.shown}{finished.log}".strip()[:200])
+        chat.sent = exchanges = recorder.take()
     failed = [each for each in exchanges if each.status != 200]
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(exchanges)}: {failed[0].error[:500]}")
-    return [each.changes for each in exchanges], exchanges
+    return [each.changes for each in exchanges]
 
 
 def sent_again(url: str, bodies: Sequence[Mapping[str, Any]]) -> list[str | None]:
@@ -176,23 +222,21 @@ def sent_again(url: str, bodies: Sequence[Mapping[str, Any]]) -> list[str | None
 
 def main() -> None:
     """Measure, and write the section."""
-    exchanges: list[Exchange] = []
-
-    def real() -> list[str | None]:
-        said, sent = held(url, folder / "agent")
-        exchanges.extend(sent)
-        return said
-
+    chat = Chat([], [], set())
     with TemporaryDirectory() as name:
         folder = Path(name)
         with fleet(folder) as (url, servers):
-            costs = [measure("Claude Code itself", servers, real)]
-            bodies = [each.body for each in exchanges]
-            # Some versions write a billing line that is new in each request, some one for the chat.
-            lines = {json.dumps(each.get("system"))[:200] for each in bodies}
-            print(f"{len(bodies)} requests, beginning in {len(lines)} ways", flush=True)
-            plain = [without_billing(body) for body in bodies]
-            for told, again in (("sent again", bodies), ("without the billing line", plain)):
+            real = partial(held, url, folder / "agent", chat)
+            costs = [measure("Claude Code itself, a new `cch` in each request", servers, real)]
+            bodies = [each.body for each in chat.sent]
+            print(f"turns ended with {chat.codes}: {chat.ended}", flush=True)
+            own = [with_lines(body, lambda line: with_value(line, None)) for body in bodies]
+            plain = [with_lines(body, without_line) for body in bodies]
+            for told, again in (
+                ("sent again", bodies),
+                ("with the line as the program writes it", own),
+                ("without the billing line", plain),
+            ):
                 held_again = partial(sent_again, url, again)
                 costs.append(measure(f"its requests, {told}", servers, held_again))
     limit = costs[-1].share
@@ -211,8 +255,10 @@ def main() -> None:
     met = min(cost.share for cost in costs) >= TARGET * limit
     about = (
         f"Claude Code {version_of('claude-code')}, {TURNS} turns, {SERVERS} real vLLM servers on "
-        f"the CPU; {len(bodies)} requests, beginnings of their system texts: {len(lines)}. Target: "
-        f"at least {TARGET} of what is found without the line: {'met' if met else '**missed**'}."
+        f"the CPU; {len(bodies)} requests, {len(lines(bodies))} with a billing line, "
+        f"{len(set(lines(bodies)))} different ones ({len(set(lines(own)))} without the `cch` that "
+        f"was put in). Exit codes of the turns: {', '.join(map(str, chat.codes))}. Target: at "
+        f"least {TARGET} of what is found without the line: {'met' if met else '**missed**'}."
     )
     write("claude code", f"{about}\n\n{table(head, rows)}\n\n{machine('litellm')}")
 

@@ -1,4 +1,4 @@
-"""A reverse proxy that passes everything on and keeps what a client asked and how it was answered.
+"""A reverse proxy that passes requests on and keeps what a client asked and how it was answered.
 
 client ─► Recorder ─► LiteLLM proxy ─► scripted model
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ class Exchange:
 
     Attributes:
         path: The path that it was sent to.
-        body: Its JSON body.
+        body: Its JSON body, as it was passed on.
         status: The HTTP status of the answer; 0 where the client left before there was one.
         changes: The guard's header, if there was one.
         error: The answer's text where it is no 200.
@@ -50,14 +50,19 @@ class Exchange:
 class Recorder:
     """The running reverse proxy.
 
+    Args:
+        target: The address of the proxy behind it.
+        change: Returns what is passed on in place of the body of a request to a model.
+
     Attributes:
         url: Where clients reach it.
         target: The address of the proxy behind it.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, change: Callable[[Any], Any] | None = None) -> None:
         self.url = ""
         self.target = target
+        self._change = change
         self._exchanges: list[Exchange] = []
         self._lock = threading.Lock()
         self._client = httpx.AsyncClient(timeout=None)  # the client's patience counts
@@ -75,6 +80,8 @@ class Recorder:
 
     async def _pass_on(self, request: Request) -> Response:
         content = await request.body()
+        if self._change is not None and request.url.path.endswith(MODEL_PATHS):
+            content = json.dumps(self._change(json.loads(content))).encode()
         headers = [(key, value) for key, value in request.headers.items() if key not in _HOP]
         url = f"{self.target}{request.url.path}"
         sent = self._client.build_request(
@@ -123,8 +130,8 @@ async def _body_of(answer: httpx.Response) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def recording(target: str) -> Iterator[Recorder]:
+def recording(target: str, change: Callable[[Any], Any] | None = None) -> Iterator[Recorder]:
     """Run a recorder in front of a proxy until the block is left."""
-    recorder = Recorder(target)
+    recorder = Recorder(target, change)
     with serving(recorder.app()) as recorder.url:
         yield recorder
