@@ -19,6 +19,10 @@ ENDPOINTS = {
     "responses": "/v1/responses",
 }
 CLIENT = httpx.Client(timeout=60)
+PROBED = ("/v1/models", "/v1/chat/completions/render")
+"""Where the guard asks a backend what it is, whenever that is due."""
+
+
 WRONG_PROFILES = [
     f"wrong-{size}-{endpoint}-{form}"
     for size in ("one", "two")
@@ -40,7 +44,8 @@ class Backend:
     def calls(self) -> list[dict[str, Any]]:
         """Give what reached the model's endpoints since `forget`, the oldest first."""
         received: list[dict[str, Any]] = CLIENT.get(f"{self.url}/control/requests").json()
-        return [call for call in received if call["path"].startswith("/v1/")]
+        asked = [call for call in received if call["path"].startswith("/v1/")]
+        return [call for call in asked if call["path"] not in PROBED]
 
     def forget(self) -> None:
         """Forget what was received."""
