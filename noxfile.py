@@ -73,7 +73,7 @@ def _test(
     session: nox.Session, python: str, name: str, tests: tuple[str, ...], *options: str
 ) -> None:
     chosen = [each for each in session.posargs if not each.startswith("-")]
-    part = "-".join([name, *(Path(each).stem for each in chosen)])
+    part = "-".join([name, *(Path(each).stem for each in chosen)])[:120]
     results = HOME / "results" / f"{part}.xml"
     arguments = [*(chosen or tests), *(each for each in session.posargs if each.startswith("-"))]
     session.run(

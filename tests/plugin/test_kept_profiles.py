@@ -139,6 +139,19 @@ async def test_what_is_asked_at_the_start_takes_no_requests_place() -> None:
         await task
 
 
+async def test_a_backend_that_changes_amid_the_learning_is_not_known_again(tmp_path: Path) -> None:
+    """What it is known by must be of the template that was learnt."""
+    vllm = Vllm(STRICT)
+    proxy = Proxy(tmp_path)
+    await proxy.refresher.learn_now(vllm.backend)
+    vllm.serve(PLAIN)
+    await proxy.finished()
+    assert json.loads(the_file(tmp_path).read_text())["known"]["fingerprint"] is None
+    again = Proxy(tmp_path)
+    await again.learn(vllm)
+    assert again.profiles == [PLAIN_PROFILE]
+
+
 async def test_a_profile_that_lies_is_not_believed(tmp_path: Path) -> None:
     """In form it is one, its fingerprint is right, and the backend does otherwise."""
     vllm = Vllm(STRICT)

@@ -75,6 +75,18 @@ async def test_each_model_of_a_wildcard_is_asked_about(served: Gpu) -> None:
     assert sources(guard) == {("m", "backend"): 1}
 
 
+async def test_models_beyond_the_bound_are_named_in_the_log(
+    served: Gpu, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is left to its first request in silence."""
+    monkeypatch.setattr(warm_up, "MAX_SERVED", 0)
+    warming, _, _ = warm([entry("hosted_vllm/*", served.url, "hosted_vllm/*")])
+    with caplog.at_level(logging.INFO, "litellm_role_guard"):
+        assert await warming.ask_all() == Asked(0, 0)
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert line.startswith("asked at their first requests only: 1 of 1 models deployment=")
+
+
 async def test_a_backend_that_is_down_keeps_no_other_from_being_asked(served: Gpu) -> None:
     """A wildcard's neither; both are to be asked again."""
     entries = [
