@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from testing.restart import CAUTIOUS, DEPLOYMENTS, RIGHT, Restart, RestartedProxy
+from testing.restart import CAUTIOUS, RIGHT, Restart, RestartedProxy
 
-REQUESTS = 200
+REQUESTS, DEPLOYMENTS = 200, 10
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     print(f"| {REQUESTS} requests, {DEPLOYMENTS} deployments | right | cautious | others | ready |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        proxy = RestartedProxy(Path(folder), stack)
+        proxy = RestartedProxy(Path(folder), stack, DEPLOYMENTS)
         for name in ("nothing kept", "kept", "kept, once more"):
             print(_row(name, proxy.run(REQUESTS)), flush=True)
 

@@ -19,7 +19,6 @@ from .processes import free_port, launch_proxy, running, simulator
 from .proxies import write_config
 from .templates import TEMPLATES
 
-DEPLOYMENTS = 10
 SECONDS = 10.0
 KNOWN_SECONDS = 180.0
 RIGHT, CAUTIOUS = "repaired for its template", "repaired by the cautious default"
@@ -61,20 +60,21 @@ class Restart(NamedTuple):
 
 
 class RestartedProxy:
-    """A proxy in front of ten deployments that can be started again and again.
+    """A proxy in front of some deployments that can be started again and again.
 
     Args:
         folder: Where to put its config, its logs and its cache.
         stack: Ends the backends.
+        deployments: How many there are.
         settings: Settings of the guard beside the defaults.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack, **settings: Any) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, stack: ExitStack, deployments: int, **settings: Any) -> None:
+        self._folder, self._deployments = folder, deployments
         urls = [stack.enter_context(simulator(folder, TEMPLATE)) for _ in range(2)]
         self._config = write_config(
             {
-                "model_list": [_deployment(number, urls) for number in range(DEPLOYMENTS)],
+                "model_list": [_deployment(number, urls) for number in range(deployments)],
                 "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
                 "callback_settings": {"role_guard": settings},
                 "router_settings": {"num_retries": 2, "disable_cooldowns": True},
@@ -98,7 +98,7 @@ class RestartedProxy:
         port, log = free_port(), self._folder / f"proxy-{self._starts}.log"
         process = launch_proxy(self._config, port, log)
         with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
-            outcomes = asyncio.run(_ask(url, requests))
+            outcomes = asyncio.run(_ask(url, requests, self._deployments))
             ready = _line(log)
             self._wait_until_kept()
         known: dict[str, list[float]] = {"learnt": [], "known again": []}
@@ -112,7 +112,7 @@ class RestartedProxy:
         """Wait until each profile has its file, which a ready proxy may still be writing."""
         deadline = time.monotonic() + KNOWN_SECONDS
         while time.monotonic() < deadline:
-            if len(list(self.cache.glob("*/[!.]*.profile.json"))) == DEPLOYMENTS:
+            if len(list(self.cache.glob("*/[!.]*.profile.json"))) == self._deployments:
                 return
             time.sleep(0.05)  # a file gives no event to wait for
 
@@ -138,14 +138,14 @@ def _deployment(number: int, urls: list[str]) -> dict[str, Any]:
     return {"model_name": f"agent-{number}", "litellm_params": params}
 
 
-async def _ask(url: str, requests: int) -> Counter[str]:
+async def _ask(url: str, requests: int, deployments: int) -> Counter[str]:
     meanings = headers()
     outcomes: Counter[str] = Counter()
     async with client(requests, 60) as session:
 
         async def ask(number: int) -> None:
             await asyncio.sleep(number * SECONDS / requests)
-            body = {"model": f"agent-{number % DEPLOYMENTS}", "messages": TURN, "max_tokens": 4}
+            body = {"model": f"agent-{number % deployments}", "messages": TURN, "max_tokens": 4}
             try:
                 async with session.post(f"{url}/v1/chat/completions", json=body) as reply:
                     await reply.read()

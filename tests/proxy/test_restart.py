@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from testing.restart import DEPLOYMENTS, RIGHT, RestartedProxy
+from testing.restart import RIGHT, RestartedProxy
 
-REQUESTS = 200
+REQUESTS, DEPLOYMENTS = 200, 4
 
 
 @pytest.mark.slow
 def test_behind_a_restart_no_request_is_repaired_by_the_cautious_default(tmp_path: Path) -> None:
-    """Two hundred requests in its first ten seconds, to ten deployments that were known before."""
+    """Two hundred requests in its first ten seconds, to deployments that were known before."""
     with ExitStack() as stack:
-        proxy = RestartedProxy(tmp_path, stack, learn_wait=20)  # machines are busy
+        proxy = RestartedProxy(tmp_path, stack, DEPLOYMENTS, learn_wait=20)  # busy machines
         first, again = proxy.run(1), proxy.run(REQUESTS)
-    assert len(first.known["learnt"]) == DEPLOYMENTS  # the tenth, too, without a request of its own
+    assert len(first.known["learnt"]) == DEPLOYMENTS  # without a request of their own
     assert first.ready.startswith(f"{DEPLOYMENTS} of {DEPLOYMENTS}")
     assert again.outcomes == {RIGHT: REQUESTS}
     assert len(again.known["known again"]) == DEPLOYMENTS
