@@ -16,22 +16,26 @@ LONGEST_SECONDS = 4 * LIMIT_SECONDS
 """How long a score of requests may take, some of them at once."""
 
 
+async def kept_of(files: ProfileFiles, backend: Backend) -> CachedProfile | None:
+    """Return what was kept of a backend, which is no more than a claim; None for nothing."""
+    try:
+        return await files.get(backend)
+    except Exception as error:  # it is learnt instead
+        log_failure("role guard failed to read a kept profile", error)
+        return None
+
+
 async def confirmed(
-    files: ProfileFiles, backend: Backend, identity: BackendIdentity
+    kept: CachedProfile, backend: Backend, identity: BackendIdentity
 ) -> CachedProfile | None:
     """Return what was kept of a backend, if the backend still is what it was then.
 
     Args:
-        files: Where profiles are kept.
+        kept: What was found.
         backend: The vLLM, which is asked where it does not show its template.
         identity: What it says of itself now.
     """
-    try:
-        kept = await files.get(backend)
-    except Exception as error:  # it is learnt instead
-        log_failure("role guard failed to read a kept profile", error)
-        return None
-    if kept is None or kept.identity != identity:
+    if kept.identity != identity:
         return None
     if identity.template is not None:
         return kept  # by the hash of the whole template

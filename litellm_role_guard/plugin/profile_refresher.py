@@ -25,7 +25,7 @@ from ..observability.metrics import OFF, DeploymentMetrics
 from ..probing.live import LONGEST_SECONDS, learn_from_backend
 from ..profile.template_profile import TemplateProfile
 from . import kept_profile
-from .kept_profile import confirmed, with_fingerprint
+from .kept_profile import confirmed, kept_of, with_fingerprint
 from .profile_cache import CachedProfile, ProfileCache
 from .profile_files import ProfileFiles
 
@@ -53,6 +53,11 @@ clients, so that there may be any number of deployments that nobody has asked ye
 SETTLED_SECONDS = 60.0
 """For how long at least a kept profile is used that the backend has borne out. One that is older
 than `learn_max_age` is then learnt anew, when the rush of a restart is over."""
+
+
+CONFIRMING = 10.0
+"""How many times as long a request may wait where its backend was known before a restart. It has
+only to be confirmed, which takes a fraction of a second unless the machine is very busy."""
 
 
 _ROUNDS = 2
@@ -101,6 +106,7 @@ class ProfileRefresher:
         self._shared = shared
         self._task: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._confirming: asyncio.Future[None] | None = None  # where something was kept
         self._started = 0.0
         self._waited_since: float | None = None  # the first request, for what is being asked
         self._due = 0.0
@@ -125,7 +131,8 @@ class ProfileRefresher:
 
         Args:
             backend: Tells whom to ask; None where that is not known.
-            wait: For how many seconds at most, counted from when the first request waits.
+            wait: For how many seconds at most, counted from when the first request waits;
+                `CONFIRMING` times as long where it was known before a restart.
         """
         is_due = not self._is_asking() and self._clock() >= self._due
         if is_due and len(self._asking()) < AT_ONCE:
@@ -135,6 +142,9 @@ class ProfileRefresher:
             if self._waited_since is None:
                 self._waited_since = self._clock()
             await self._wait(self._waited_since + wait - self._clock())
+            if self._known is None and self._confirming is not None:
+                left = self._waited_since + CONFIRMING * wait - self._clock()
+                await self._wait(left, self._confirming)
 
     async def learn_now(self, backend: Callable[[], Backend | None]) -> None:
         """Ask where nothing is known and that is due, and wait for the end of it.
@@ -210,11 +220,11 @@ class ProfileRefresher:
             return False
         return self._clock() < self._started + _ABANDONED_SECONDS
 
-    async def _wait(self, seconds: float) -> None:
-        task = self._task
+    async def _wait(self, seconds: float, until: asyncio.Future[None] | None = None) -> None:
+        end = self._task if until is None else until
         # A task of another event loop cannot be waited for.
-        if task is not None and seconds > 0 and task.get_loop() is asyncio.get_running_loop():
-            await asyncio.wait({task}, timeout=seconds)
+        if end is not None and seconds > 0 and end.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait({end}, timeout=seconds)
 
     def _asking(self) -> set[ProfileRefresher]:
         for other in [other for other in self._busy if not other._is_asking()]:
@@ -254,6 +264,7 @@ class ProfileRefresher:
             self._failed(backend, None)
         finally:
             self._busy.discard(self)
+            self._confirming_ends()
         if to_keep is not None:
             # Nobody waits for it.
             self._keeping = asyncio.get_running_loop().create_task(self._keep(backend, *to_keep))
@@ -271,6 +282,9 @@ class ProfileRefresher:
     async def _ask(self, backend: Backend) -> tuple[CachedProfile, bool] | None:
         """Ask; return what is to be kept, and whether this proxy has learnt it itself."""
         rounds = _ROUNDS
+        found = await kept_of(self._kept, backend) if self._known is None else None
+        if found is not None:
+            self._confirming = asyncio.get_running_loop().create_future()
         while True:
             rounds -= 1
             refusals = self._refusals
@@ -284,13 +298,14 @@ class ProfileRefresher:
                 self._metrics.has_profile("backend", time.time())
                 return None
             known = None if self._doubted else await self._shared_profile(backend, identity)
-            if known is None and self._known is None:
-                kept = await confirmed(self._kept, backend, identity)
+            if known is None and found is not None:
+                kept, found = await confirmed(found, backend, identity), None
                 if kept is not None:
                     self._learnt(backend, kept, self._refusals, "known again")
                     self._metrics.has_profile("backend", time.time())
                     self._due = max(self._due, self._clock() + SETTLED_SECONDS)
                     return None
+            self._confirming_ends()
             own = known is None
             if known is None:
                 profile = await learn_from_backend(backend, seconds=LIMIT_SECONDS)
@@ -300,6 +315,11 @@ class ProfileRefresher:
                 self._learnt(backend, known, refusals)
                 self._metrics.has_profile("backend" if own else "shared", known.learnt_at)
                 return known, own
+
+    def _confirming_ends(self) -> None:
+        if self._confirming is not None and not self._confirming.done():
+            self._confirming.set_result(None)
+        self._confirming = None
 
     async def _shared_profile(
         self, backend: Backend, identity: BackendIdentity

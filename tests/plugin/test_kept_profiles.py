@@ -12,6 +12,7 @@ import pytest
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend.backend import Backend
 from litellm_role_guard.observability.counts import Counts
+from litellm_role_guard.plugin import profile_refresher
 from litellm_role_guard.plugin.profile_cache import ProfileCache
 from litellm_role_guard.plugin.profile_files import ProfileFiles
 from litellm_role_guard.plugin.profile_refresher import (
@@ -137,6 +138,51 @@ async def test_what_is_asked_at_the_start_takes_no_requests_place() -> None:
     for task, other in zip(asked, others, strict=True):
         other.refresher.stop()
         await task
+
+
+async def test_a_request_waits_longer_where_only_a_confirmation_is_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine takes its time for a handful of questions, too."""
+    monkeypatch.setattr(profile_refresher, "CONFIRMING", 1e6)
+    vllm = Vllm(PLAIN)
+    await Proxy(tmp_path).learn(vllm)
+    may_answer = asyncio.Event()
+
+    async def wait(request: httpx.Request) -> None:
+        await may_answer.wait()
+
+    vllm.fail = wait
+    unknown, known = Proxy(None), Proxy(tmp_path)
+    waiting = asyncio.create_task(known.refresher.ready(vllm.backend, 0.01))
+    await unknown.refresher.ready(vllm.backend, 0.02)
+    assert unknown.profiles == []
+    assert not waiting.done()
+    may_answer.set()
+    await waiting
+    assert known.profiles == [PLAIN_PROFILE]
+    unknown.refresher.stop()
+
+
+async def test_no_request_waits_for_the_learning_behind_a_failed_confirmation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes ten times as many questions."""
+    monkeypatch.setattr(profile_refresher, "CONFIRMING", 1e6)
+    vllm = Vllm(PLAIN)
+    await Proxy(tmp_path).learn(vllm)
+    vllm.serve(STRICT)
+    proxy = Proxy(tmp_path)
+
+    async def hang_when_learning(request: httpx.Request) -> None:
+        if proxy.refresher._confirming is None:
+            await hang(request)
+
+    vllm.fail = hang_when_learning
+    await proxy.refresher.ready(vllm.backend, 0.01)
+    assert proxy.profiles == []
+    assert proxy.refresher._is_asking()
+    proxy.refresher.stop()
 
 
 async def test_a_backend_that_changes_amid_the_learning_is_not_known_again(tmp_path: Path) -> None:
