@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import httpx
 
+from ..routing.in_flight import Counted, end_with_task
 from .call_part import CallPart
-
-
-class InFlight(Protocol):
-    """A request that is on its way to a backend."""
-
-    def end(self) -> None:
-        """End it; a second time changes nothing."""
 
 
 class InFlightEnd(CallPart):
     """Ends a request in flight once the backend has sent all of its answer, or none.
 
+    Where the client leaves before the backend is asked, it ends with the task.
+
     Args:
         in_flight: The request.
     """
 
-    def __init__(self, in_flight: InFlight) -> None:
+    def __init__(self, in_flight: Counted) -> None:
         self._in_flight = in_flight
+        self._outlives_task = end_with_task(in_flight)
 
     def on_end(self, response: httpx.Response | None) -> None:
         """End the request now, or with the stream that is still to be read."""
-        if response is None or not _ends_with_stream(self._in_flight, response):
+        if response is not None and _ends_with_stream(self._in_flight, response):
+            self._outlives_task()
+        else:
             self._in_flight.end()
 
 
@@ -39,7 +37,7 @@ class _WatchedStream(httpx.AsyncByteStream):
     LiteLLM does not close each stream that a client walks away from; some it only lets go of.
     """
 
-    def __init__(self, inner: httpx.AsyncByteStream, in_flight: InFlight) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, in_flight: Counted) -> None:
         self._inner = inner
         self._in_flight = in_flight
 
@@ -61,7 +59,7 @@ class _WatchedStream(httpx.AsyncByteStream):
         self._in_flight.end()
 
 
-def _ends_with_stream(in_flight: InFlight, response: httpx.Response) -> bool:
+def _ends_with_stream(in_flight: Counted, response: httpx.Response) -> bool:
     """Let a request end with the stream of its response; return whether one is to be read."""
     if response.is_closed or response.is_stream_consumed:
         return False

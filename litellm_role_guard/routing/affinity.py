@@ -20,7 +20,7 @@ from ..messages.message import Message
 from ..observability.log import logger
 from ..repair.error_turns import without_errors
 from .backend_load import BackendLoads
-from .in_flight import InFlight, InFlightRequest
+from .in_flight import InFlight, InFlightRequest, end_with_task
 from .prefix import Candidate, Choice, choose, prefix_key
 
 STEP = 1e-9
@@ -104,7 +104,7 @@ class PrefixAffinity:
             best = backends[choice.order[0]].key
             self._plans[logging_object] = best, choice.preferred
             # From now on, or many requests that come at once would all find room in one place.
-            self.in_flight.begin(best, logging_object)
+            end_with_task(self.in_flight.begin(best, logging_object))
         return _weighted(deployments, choice)
 
     def sent(self, kwargs: Mapping[str, Any]) -> tuple[InFlightRequest, str | None]:

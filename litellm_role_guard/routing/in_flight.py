@@ -2,9 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
+
+
+class Counted(Protocol):
+    """A request that is counted as in flight."""
+
+    def end(self) -> None:
+        """End it; a second time changes nothing."""
+
+
+def end_with_task(counted: Counted) -> Callable[[], object]:
+    """Have a request ended with the present task; return what takes that back.
+
+    A client that leaves has LiteLLM's task cancelled wherever it is. The exception holds the frames
+    that hold it, so that nothing of the request goes away before Python collects its cycles, which
+    may take minutes.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        task = None
+    if task is None:
+        return lambda: None
+    known = weakref.ref(counted)
+
+    def end(_: object) -> None:
+        still_held = known()
+        if still_held is not None:
+            still_held.end()
+
+    task.add_done_callback(end)
+    return partial(task.remove_done_callback, end)
 
 
 class InFlightRequest:
@@ -31,7 +66,7 @@ class InFlight:
     """The requests that are on their way, counted by backend.
 
     A count cannot leak: it ends with its `InFlightRequest`, and that with whatever holds it, the
-    request at the latest.
+    request at the latest. `end_with_task` has it end in time.
 
     Attributes:
         counts: How many of this process's requests each backend has, by its key.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import asyncio
+import gc
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import litellm
@@ -17,6 +19,8 @@ from litellm_role_guard.simulator import create_app
 from testing.conversations import user
 from testing.routed import LONG, deployment
 from testing.serving import serving
+
+LEAVING = 40
 
 
 class TestGuard:
@@ -81,19 +85,7 @@ class TestGuard:
         app = create_app(ChatTemplate("{{ messages[0].content }}"), model="m")
         with ExitStack() as stack:
             urls = [stack.enter_context(serving(app)) for _ in range(3)]
-            router = Router(
-                [
-                    {
-                        "model_name": "g",
-                        "litellm_params": {
-                            "model": "hosted_vllm/m",
-                            "api_base": f"{url}/v1",
-                            "api_key": "none",
-                        },
-                    }
-                    for url in urls
-                ]
-            )
+            router = Router([_group_of(url) for url in urls])
             homes = set()
             for text in "abcdefgh":
                 talk: list[Any] = [user(text + LONG)]
@@ -105,6 +97,42 @@ class TestGuard:
                 homes |= used
         assert len(homes) > 1
         assert guard._affinity.in_flight.counts == {}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_is_not_counted_on(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """Whenever it leaves, and although the cycles that it leaves behind are not collected yet."""
+    guard = RoleGuard(routing="prefix_affinity", learn_wait=5)
+    monkeypatch.setattr(litellm, "callbacks", [guard])
+    app = create_app(ChatTemplate("{{ messages[0].content }}"), model="m", latency=0.05)
+    gc.collect()
+    gc.disable()
+    try:
+        with ExitStack() as stack:
+            urls = [stack.enter_context(serving(app)) for _ in range(2)]
+            router = Router([_group_of(url) for url in urls])
+
+            talk: list[Any] = [user(LONG)]
+
+            async def ask(patience: float) -> None:
+                asked = router.acompletion("g", talk, stream=stream)
+                with suppress(asyncio.TimeoutError):
+                    answer: Any = await asyncio.wait_for(asked, patience)
+                    if stream:
+                        await anext(answer)  # and no more of it
+
+            await asyncio.gather(*(ask(at / 100) for at in range(LEAVING)))
+            await asyncio.sleep(0.1)
+            assert guard._affinity.in_flight.counts == {}
+    finally:
+        gc.enable()
+
+
+def _group_of(url: str) -> Any:
+    params = {"model": "hosted_vllm/m", "api_base": f"{url}/v1", "api_key": "none"}
+    return {"model_name": "g", "litellm_params": params}
 
 
 def test_the_header_tells_where_a_request_went_and_the_log_does_not(
