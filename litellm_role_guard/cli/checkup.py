@@ -13,7 +13,7 @@ from ..diagnosis.backend_report import BackendReport, examine
 from ..diagnosis.config_faults import config_faults
 from ..diagnosis.coverage import Coverage, coverage_of, installed
 from ..diagnosis.finding import Finding
-from ..diagnosis.loading import not_loaded
+from ..diagnosis.loading import missing_packages, not_loaded
 from ..diagnosis.redis_report import examine_redis
 from ..diagnosis.settings_faults import global_settings
 from ..diagnosis.versions import version_faults, versions
@@ -83,6 +83,7 @@ async def check_up(config: ProxyConfig, path: Path, *, offline: bool) -> Checkup
     findings = [
         *version_faults(installed("litellm")),
         *not_loaded(config),
+        *missing_packages(config),
         *config_faults(config),
     ]
     about, backends = versions(), list[BackendReport]()

@@ -38,9 +38,9 @@ def print_checkup(checkup: Checkup, console: Console) -> None:
         console.print(Text("Nothing is wrong.", style="green"))
     for finding in checkup.findings:
         _print_finding(finding, checkup, console)
-    for severity, meaning in _MEANINGS.items():
-        if any(finding.severity == severity for finding in checkup.findings):
-            console.print(Text(f"{severity}: {meaning}", style="dim"))
+    if checkup.findings:
+        worst = checkup.findings[0].severity
+        console.print(Text(f"{worst}: {_MEANINGS[worst]}", style="dim"))
 
 
 def _facts(facts: Mapping[str, str]) -> Table:

@@ -24,6 +24,9 @@ LINE = f'callbacks: ["{CALLBACK}"]'
 
 CALLBACKS: KeyPath = ("litellm_settings", "callbacks")
 
+# What LiteLLM imports for a callback, and what brings it; `litellm[proxy]` does not.
+_PACKAGES = {"prometheus": ("prometheus_client", "prometheus-client")}
+
 
 def loading_faults(config: ProxyConfig) -> Iterator[Finding]:
     """Yield what is wrong with the lines that name the guard, and no word where none does."""
@@ -50,6 +53,20 @@ def not_loaded(config: ProxyConfig) -> Iterator[Finding]:
     if not is_put_in and not list(replaced_sections(config)):
         what = "no line puts the guard in, so that it does nothing"
         yield Finding("error", CALLBACKS, what, f"litellm_settings: {{{LINE}}}")
+
+
+def missing_packages(config: ProxyConfig) -> Iterator[Finding]:
+    """Yield the callbacks beside the guard for which LiteLLM lacks a package in this environment.
+
+    The proxy ends with a traceback then. Where LiteLLM is not installed, nobody can tell.
+    """
+    if importlib.util.find_spec("litellm") is None:
+        return
+    for path, name in walk(at(config.written, CALLBACKS[:1])):
+        needed = _PACKAGES.get(name) if isinstance(name, str) else None
+        if needed and "callback" in str(path[0]) and importlib.util.find_spec(needed[0]) is None:
+            what = f"{name} needs {needed[1]}, which is not installed here"
+            yield Finding("fatal", (*CALLBACKS[:1], *path), what, f"pip install {needed[1]}")
 
 
 def replaced_sections(config: ProxyConfig) -> Iterator[Finding]:

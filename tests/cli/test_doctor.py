@@ -79,6 +79,14 @@ def test_each_mistake_is_named_with_the_line_to_write(name: str, url: str, tmp_p
     assert "secret" not in json.dumps(found)
 
 
+def test_the_last_line_speaks_of_the_worst_alone(tmp_path: Path) -> None:
+    """What does not start does not "work, but not as it is written"."""
+    config = good_config("gpu-0:8000/v1", MODEL) | {"role_guard": {"mode": "observe"}}
+    outcome = doctor(config, tmp_path, "--offline")
+    assert outcome.output.endswith("\n\nerror: requests fail, or are not guarded\n")
+    assert "warning  role_guard" in outcome.output
+
+
 def test_a_dead_backend_is_named(tmp_path: Path) -> None:
     """A finding at its address, and exit code 2."""
     found = checked(good_config(f"http://127.0.0.1:{free_port()}/v1", MODEL), tmp_path)

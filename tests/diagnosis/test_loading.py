@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from litellm_role_guard.config.proxy_config import ProxyConfig
-from litellm_role_guard.diagnosis.loading import loading_faults, not_loaded
+from litellm_role_guard.diagnosis import loading
+from litellm_role_guard.diagnosis.loading import loading_faults, missing_packages, not_loaded
 
 
 def read(folder: Path, *callbacks: str) -> ProxyConfig:
@@ -48,3 +49,16 @@ def test_a_name_that_the_package_does_not_have_stops_the_start(tmp_path: Path) -
     """The package is there, and what is named in it is not."""
     config = read(tmp_path, "litellm_role_guard.RoleGuard")
     assert [each.severity for each in loading_faults(config)] == ["fatal"]
+
+
+def test_a_callback_whose_package_is_missing_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LiteLLM's own extra does not bring it, and ends with a traceback."""
+    config = read(tmp_path, "litellm_role_guard.role_guard", "prometheus")
+    assert list(missing_packages(config)) == []
+    monkeypatch.setitem(loading._PACKAGES, "prometheus", ("no_such_one", "prometheus-client"))
+    (found,) = missing_packages(config)
+    assert (found.severity, found.where) == ("fatal", "litellm_settings.callbacks[1]")
+    assert found.write == "pip install prometheus-client"
+    assert list(missing_packages(read(tmp_path, "litellm_role_guard.role_guard"))) == []
