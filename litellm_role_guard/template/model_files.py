@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
@@ -52,13 +53,26 @@ def cached_model(name: str) -> Path:
         name: The model's name, such as `google/gemma-3-12b-it`.
 
     Raises:
-        FileNotFoundError: The cache does not hold it; the message says where was looked.
+        FileNotFoundError: The cache does not hold it; the message says where was looked, and
+            names the models there that have a name like it.
     """
-    folder = hugging_face_cache() / f"models--{name.replace('/', '--')}"
+    cache = hugging_face_cache()
+    folder = cache / f"models--{name.replace('/', '--')}"
     if (folder / "snapshots").is_dir():
         return folder
-    what = f"no such file, and no such model in the Hugging Face cache {folder.parent}"
-    raise FileNotFoundError(errno.ENOENT, what, name)
+    what = f"no such file, and no such model in the Hugging Face cache {cache}"
+    raise FileNotFoundError(errno.ENOENT, what + _like(name, cache), name)
+
+
+def _like(name: str, cache: Path) -> str:
+    there = {
+        each.parent.name.removeprefix("models--").replace("--", "/")
+        for each in cache.glob("models--*/snapshots")
+    }
+    # Many leave out whose model it is.
+    near = [each for each in sorted(there) if each.rpartition("/")[2] == name]
+    near = near or difflib.get_close_matches(name, sorted(there), cutoff=0.8)
+    return f"; there is {', '.join(near)}" if near else ""
 
 
 def hugging_face_cache() -> Path:

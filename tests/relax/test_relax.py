@@ -309,9 +309,12 @@ def test_the_command_takes_a_model_of_the_hugging_face_cache(
     done = CliRunner().invoke(main, ["relax", "--hf-cache", "google/gemma-3-12b-it"])
     assert done.exit_code == 0
     assert "from google/gemma-3-12b-it (sha256 " in done.output
-    missing = CliRunner().invoke(main, ["relax", "--hf-cache", "google/gemma-2-9b-it"])
+    missing = CliRunner().invoke(main, ["relax", "--hf-cache", "mistralai/Mistral-7B"])
     assert missing.exit_code == 2
-    assert f"no such model in the Hugging Face cache {tmp_path}" in missing.output
+    assert f"no such model in the Hugging Face cache {tmp_path}\n" in missing.output
+    for near in "gemma-3-12b-it", "google/gemma-3-4b-it", "Google/gemma-3-12b-it":
+        said = CliRunner().invoke(main, ["relax", "--hf-cache", near]).output
+        assert said.endswith(f"cache {tmp_path}; there is google/gemma-3-12b-it\n")
 
 
 @pytest.mark.parametrize("named", ["default", "tool_use"])
