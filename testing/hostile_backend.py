@@ -16,6 +16,7 @@ import json
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -86,6 +87,7 @@ async def _dripped(body: bytes) -> AsyncIterator[bytes]:
         await asyncio.sleep(0.05)
 
 
+@cache
 def _long(body: bytes) -> bytes:
     """Return a refusal whose words repeat themselves until it is long."""
     error = json.loads(body)
@@ -93,12 +95,17 @@ def _long(body: bytes) -> bytes:
     return json.dumps(error).encode()
 
 
+@cache
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(_long(body))
+
+
 _REFUSALS: Mapping[str, Callable[[bytes], tuple[Mapping[str, str], AsyncIterator[bytes]]]] = (
     MappingProxyType(
         {
             "bomb": lambda body: (
                 {"content-encoding": "gzip"},
-                _once(gzip.compress(_long(body))),
+                _once(_packed(body)),
             ),
             "flood": lambda body: ({}, _once(_long(body))),
             "drip": lambda body: ({}, _dripped(body)),
