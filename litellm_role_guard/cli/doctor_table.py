@@ -55,10 +55,11 @@ def _facts(facts: Mapping[str, str]) -> Table:
 def _print_finding(finding: Finding, checkup: Checkup, console: Console) -> None:
     place = checkup.config.place(finding.path)
     where = finding.where + (f" ({place})" if place else "")
-    lines = [
-        Text.assemble((f"{finding.severity:9}", _STYLES[finding.severity]), (where, "bold")),
-        Text(f"         {finding.what}"),
-    ]
+    severity = (f"{finding.severity:9}", _STYLES[finding.severity])
+    if where:
+        lines = [Text.assemble(severity, (where, "bold")), Text(f"         {finding.what}")]
+    else:  # a version stands nowhere in the config
+        lines = [Text.assemble(severity, finding.what)]
     if finding.write:
         lines.append(Text.assemble(("  write  ", "dim"), (finding.write, "green")))
     # A line to write is one line, to be copied, however narrow the terminal is.

@@ -83,7 +83,7 @@ def simulate(
     try:
         from ..simulator import create_app, serve
     except ImportError as error:  # FastAPI and uvicorn come with the proxy
-        needed = "pip install 'litellm-role-guard[proxy]'"
+        needed = "pip install 'litellm-role-guard[proxy]', in a checkout '.[proxy]'"
         raise BadStart(f"simulate needs {error.name}: {needed}") from error
     app = create_app(
         template,

@@ -47,18 +47,19 @@ def parse_yaml(text: str | bytes, name: str) -> YamlFile:
     Raises:
         UnreadableConfigError: It is no YAML, or no mapping.
     """
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
-        data = {} if node is None else loader.construct_document(node)
+        loader = yaml.SafeLoader(text)  # it reads the first characters
+        try:
+            node = loader.get_single_node()
+            data = {} if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f":{mark.line + 1}"
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__
         reason = _one_line(reason) + _begun(error)
         raise UnreadableConfigError(f"{name}{where}: is no YAML: {reason}") from None
-    finally:
-        loader.dispose()
     if not isinstance(data, Mapping):
         raise UnreadableConfigError(f"{name}: must be a mapping, not {type(data).__name__}")
     lines: dict[KeyPath, int] = {}

@@ -230,6 +230,17 @@ def test_a_config_that_cannot_be_read_is_named(text: str, words: str, tmp_path: 
     assert words in outcome.output
 
 
+@pytest.mark.parametrize("written", [b"# caf\xe9\na: b\n", b"a: \x01\n", b"\xff\xfea\0:\0 \0\0\0"])
+def test_a_config_with_signs_that_are_none_is_named(written: bytes, tmp_path: Path) -> None:
+    """Saved in an old encoding, or broken on its way: one line, too."""
+    path = tmp_path / "config.yaml"
+    path.write_bytes(written)
+    outcome = CliRunner().invoke(main, ["doctor", str(path)])
+    assert outcome.exit_code == 2
+    assert outcome.output.startswith("Error: config.yaml: is no YAML: unacceptable character")
+    assert outcome.output.count("\n") == 1
+
+
 def test_a_folder_in_place_of_a_config_is_named(tmp_path: Path) -> None:
     """By its name, or as it was typed where it has none."""
     for typed, name in (str(tmp_path), tmp_path.name), (".", "."):

@@ -113,5 +113,5 @@ def test_without_the_proxy_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "fastapi", None)
     outcome = CliRunner().invoke(main, ["simulate"])
     assert outcome.exit_code == 2
-    words = "Error: simulate needs fastapi: pip install 'litellm-role-guard[proxy]'"
-    assert outcome.output == words + "\n"
+    words = "Error: simulate needs fastapi: pip install 'litellm-role-guard[proxy]', in a checkout"
+    assert outcome.output == f"{words} '.[proxy]'\n"
