@@ -148,7 +148,8 @@ class DeploymentSettings(BaseModel):
         default=1.0,
         ge=0,
         le=60,
-        description="For how many seconds a request may be held up until the backend has told.",
+        description="For how many seconds a request may be held up until the backend has told; "
+        "ten times as long where it has only to confirm what was known before a restart.",
     )
     learn_max_age: float = Field(
         default=3600.0,
