@@ -27,6 +27,7 @@ import httpx
 
 from litellm_role_guard.repair.billing_line import PREFIX, without_line
 from testing.agents.claude_code import ClaudeCode
+from testing.agents.place import Place
 from testing.agents.program import version_of
 from testing.agents.recorder import Exchange, recording
 from testing.fleet import metrics
@@ -193,7 +194,8 @@ def held(url: str, folder: Path, chat: Chat) -> list[str | None]:
         return with_lines(body, lambda line: with_value(line, value))
 
     with recording(url, change) as recorder:
-        program = ClaudeCode(recorder.url, MODEL, folder, {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "64"})
+        short = {"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "64"}
+        program = ClaudeCode(Place(recorder.url, MODEL, folder, short))
         for turn in range(TURNS):
             finished = program.ask(f"Question {turn + 1} about the history of the lighthouse.")
             print(f"turn {turn + 1}: exit code {finished.code}", flush=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from litellm_role_guard.simulator.scripted import Call
 
 from ..proxies import MASTER_KEY
 from .one_shot import OneShot
-from .program import Finished, Program, find_installed
+from .place import Place
+from .program import Finished, find_installed
 from .steps import Step
 
 NAME = "claude-code"
@@ -34,21 +34,16 @@ class ClaudeCode(OneShot):
     """A chat with Claude Code.
 
     Args:
-        url: The proxy's address.
-        model: The model group.
-        folder: Where its home and its working folder are put.
-        environment: Further variables.
+        place: Where it is had.
     """
 
     endpoint = "messages"
 
-    def __init__(self, url: str, model: str, folder: Path, environment: Mapping[str, str]) -> None:
-        point = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_AUTH_TOKEN": MASTER_KEY}
-        models = dict.fromkeys(_MODELS, model)
-        program = Program(
+    def __init__(self, place: Place) -> None:
+        point = {"ANTHROPIC_BASE_URL": place.url, "ANTHROPIC_AUTH_TOKEN": MASTER_KEY}
+        program = place.program(
             [find_installed(NAME, _EXECUTABLE), "--print", "--permission-mode", "dontAsk"],
-            folder,
-            {**point, **models, **_QUIET, **environment},
+            {**point, **dict.fromkeys(_MODELS, place.model), **_QUIET},
         )
         super().__init__(program)
 

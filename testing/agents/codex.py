@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from litellm_role_guard.simulator.scripted import Call
 
 from ..proxies import MASTER_KEY
 from .one_shot import OneShot
-from .program import Finished, Program, find_installed
+from .place import Place
+from .program import Finished, find_installed
 from .steps import Step
 
 NAME = "codex"
@@ -47,22 +47,18 @@ class Codex(OneShot):
     """A chat with Codex.
 
     Args:
-        url: The proxy's address.
-        model: The model group.
-        folder: Where its home and its working folder are put.
-        environment: Further variables.
+        place: Where it is had.
     """
 
     endpoint = "responses"
 
-    def __init__(self, url: str, model: str, folder: Path, environment: Mapping[str, str]) -> None:
-        program = Program(
+    def __init__(self, place: Place) -> None:
+        program = place.program(
             # Nobody is there to be asked whether a command may run; the working folder is a test's.
             [find_installed(NAME, _EXECUTABLE), "exec", "--skip-git-repo-check", *_ALLOWED],
-            folder,
-            {"LITELLM_KEY": MASTER_KEY, "CODEX_HOME": str(folder / "home"), **environment},
+            {"LITELLM_KEY": MASTER_KEY, "CODEX_HOME": str(place.folder / "home")},
         )
-        config = _CONFIG.format(model=model, url=url, context=200_000)
+        config = _CONFIG.format(model=place.model, url=place.url, context=200_000)
         (program.home / "config.toml").write_text(config)
         super().__init__(program)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from litellm_role_guard.simulator.scripted import Call
 
 from ..processes import REPOSITORY
 from ..proxies import MASTER_KEY
-from .program import SECONDS, Finished, Program, find_installed, finish, kill
+from .place import Place
+from .program import SECONDS, Finished, find_installed, finish, kill
 from .steps import Step
 
 _PROGRAMS = REPOSITORY / "scripts" / "agents" / "programs"
@@ -47,22 +47,19 @@ class Framework:
 
     Args:
         kind: Which one.
-        url: The proxy's address.
-        model: The model group.
-        folder: Where its home and its working folder are put.
-        environment: Further variables.
+        place: Where it is had.
     """
 
-    def __init__(
-        self, kind: Kind, url: str, model: str, folder: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, kind: Kind, place: Place) -> None:
         self.endpoint = kind.endpoint
         self.further = kind.further
         self.hand_over = kind.hand_over
         command = [find_installed(kind.name, "bin/python"), _PROGRAMS / kind.program]
-        program = Program(command, folder, {**_QUIET, **environment})
+        program = place.program(command, _QUIET)
         self.work = program.work
-        self._process = program.start(url, MASTER_KEY, model, kind.endpoint, is_led=True)
+        self._process = program.start(
+            place.url, MASTER_KEY, place.model, kind.endpoint, is_led=True
+        )
 
     def read_file(self, name: str) -> Call:
         """Return the call of its tool that shows a file."""

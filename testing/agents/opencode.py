@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from litellm_role_guard.simulator.scripted import Call
 
 from ..processes import free_port
 from ..proxies import MASTER_KEY
-from .program import INSTALLED, SECONDS, Finished, Program, find_installed, finish
+from .place import Place
+from .program import INSTALLED, SECONDS, Finished, find_installed, finish
 from .steps import COMPACTION, Step
 
 NAME = "opencode"
@@ -42,36 +43,24 @@ class OpenCode:
     """A chat with OpenCode, by the server that its own window talks to.
 
     Args:
-        url: The proxy's address.
-        model: The model group.
-        folder: Where its home and its working folder are put.
-        environment: Further variables.
+        place: Where it is had.
         endpoint: The endpoint that it is to speak.
     """
 
     further: Sequence[Step] = (COMPACTION,)
     hand_over: Call | None = None
 
-    def __init__(
-        self,
-        url: str,
-        model: str,
-        folder: Path,
-        environment: Mapping[str, str],
-        *,
-        endpoint: str,
-    ) -> None:
-        config = folder / "opencode.json"
-        program = Program(
+    def __init__(self, place: Place, *, endpoint: str) -> None:
+        config = place.folder / "opencode.json"
+        program = place.program(
             [find_installed(NAME, _EXECUTABLE), "serve", "--hostname", "127.0.0.1"],
-            folder,
-            {"OPENCODE_CONFIG": str(config), **_QUIET, **environment},
+            {"OPENCODE_CONFIG": str(config), **_QUIET},
         )
         _bring_plugin(program.home / ".config" / "opencode")
-        config.write_text(json.dumps(_config(url, model, _PACKAGES[endpoint])))
+        config.write_text(json.dumps(_config(place, _PACKAGES[endpoint])))
         self.endpoint = endpoint
         self.work = program.work
-        self._model = {"providerID": "guarded", "modelID": model}
+        self._model = {"providerID": "guarded", "modelID": place.model}
         port = free_port()
         self._process = program.start("--port", str(port))
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS)
@@ -125,12 +114,13 @@ def _bring_plugin(folder: Path) -> None:
         (folder / name).symlink_to(INSTALLED / NAME / name)
 
 
-def _config(url: str, model: str, package: str) -> dict[str, Any]:
+def _config(place: Place, package: str) -> dict[str, Any]:
+    model = place.model
     limit = {"context": 200_000, "output": 8_000}
     provider = {
         "npm": package,
         "name": "guarded",
-        "options": {"baseURL": f"{url}/v1", "apiKey": MASTER_KEY},
+        "options": {"baseURL": f"{place.url}/v1", "apiKey": MASTER_KEY},
         "models": {model: {"name": model, "tool_call": True, "limit": limit}},
     }
     name = f"guarded/{model}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from .judged import Judgement, counted, judge
 from .meaning import meant, roles
+from .place import Place
 from .story import Agent, Told, in_a_word, only_the_task, tell_the_story
 from .trap import Trap
 from .world import World
 
-NewAgent = Callable[[str, str, Path, Mapping[str, str]], Agent]
-"""Makes an agent of a proxy's address, a model group, a folder and variables."""
+NewAgent = Callable[[Place], Agent]
+"""Begins a chat with an agent."""
 
 
 class Client(NamedTuple):
@@ -25,7 +26,7 @@ class Client(NamedTuple):
         name: Its name in scripts/agents/versions.txt.
         title: Its name for people.
         endpoint: "chat", "messages" or "responses".
-        new: Makes a chat with it.
+        new: Begins a chat with it.
         breaks_on: The models on which it does not do its task without the guard.
     """
 
@@ -97,10 +98,11 @@ def try_agent(client: Client, model: str, world: World, folder: Path, trap: Trap
         trap: Where its requests to other machines end.
     """
     backend = world.backends[model]
-    new, environment = client.new, trap.environment()
-    with closing(new(world.guarded.url, model, folder / "guarded", environment)) as agent:
+    place = Place(world.guarded.url, model, folder / "guarded", trap.environment())
+    with closing(client.new(place)) as agent:
         told = tell_the_story(agent, backend, world.guarded)
-    with closing(new(world.bare.url, model, folder / "bare", environment)) as agent:
+    place = place._replace(url=world.bare.url, folder=folder / "bare")
+    with closing(client.new(place)) as agent:
         bare = only_the_task(agent, backend, world.bare)
     guarded, unguarded, handed_over = (
         [judge(proxy.target, backend, backend.template, each) for each in told.exchanges]

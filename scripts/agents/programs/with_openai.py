@@ -5,60 +5,24 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chat_loop import INSTRUCTIONS, LATE_INSTRUCTION, TO_BE_CUT, Place, lead, read_file
+from by_hand import ARGUMENTS, DESCRIPTION, NAME, ByHand
+from chat_loop import INSTRUCTIONS, LATE_INSTRUCTION, Place, lead, read_file
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-READ_FILE = {
-    "name": "read_file",
-    "description": "Return the text of a file.",
-    "parameters": {
-        "type": "object",
-        "properties": {"name": {"type": "string"}},
-        "required": ["name"],
-    },
-}
+READ_FILE = {"name": NAME, "description": DESCRIPTION, "parameters": ARGUMENTS}
 
 
-class _Chat:
-    """What both endpoints have in common: a list of messages or items."""
-
+class _Chat(ByHand):
     def __init__(self, place: Place) -> None:
+        super().__init__()
         self.client = AsyncOpenAI(base_url=f"{place.url}/v1", api_key=place.key)
         self.model = place.model
-        self.said: list[Any] = []
-
-    async def ask(self, text: str) -> str:
-        """Say something and return the answer."""
-        self.said.append({"role": "user", "content": text})
-        return await self.answer()
-
-    async def half_reply(self, text: str) -> str:
-        """Break off the answer to another question, keep what was read of it, and go on."""
-        self.said.append({"role": "user", "content": TO_BE_CUT})
-        self.said.append({"role": "assistant", "content": await self.beginning()})
-        return await self.ask(text)
-
-    async def regenerate(self, text: str) -> str:
-        """Ask for another answer in the place of the first."""
-        self.said.append({"role": "user", "content": text})
-        before = len(self.said)
-        await self.answer()
-        del self.said[before:]
-        return await self.answer()
 
     async def late_instruction(self, text: str) -> str:
         """Have the developer say something amid the chat."""
         self.said.append({"role": "developer", "content": LATE_INSTRUCTION})
         return await self.ask(text)
-
-    async def answer(self) -> str:
-        """Return the answer to what was said last, having run all tools."""
-        raise NotImplementedError
-
-    async def beginning(self) -> str:
-        """Return the first words of an answer, and leave."""
-        raise NotImplementedError
 
 
 class Completions(_Chat):
