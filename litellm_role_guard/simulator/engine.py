@@ -92,7 +92,7 @@ class Engine:
         self._trust_request_chat_template = trust_request_chat_template
         self._enable_auto_tool_choice = enable_auto_tool_choice
         self._latency = latency
-        self._script = script or _tell
+        self._script = script or tell
         self._seconds_per_token = 1 / tokens_per_second if tokens_per_second else 0.0
         self._compiled = lru_cache(maxsize=64)(self._compile)
 
@@ -233,7 +233,8 @@ class Engine:
             raise Refused(getattr(error.__cause__, "message", str(error))) from error
 
 
-def _tell(prompt: Prompt) -> Said:
+def tell(prompt: Prompt) -> Said:
+    """Say what was read: the script of a model that has none."""
     return Said(answer(prompt.messages, prompt.text))
 
 

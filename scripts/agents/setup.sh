@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Install the agents of `make test-agents`, each into a folder of its own: setup.sh DIR NAME...
 # The versions stand in versions.txt. What is there in its version is left as it is. No package's
-# install script is run; all programs from npm are native binaries that need no Node.
+# install script is run; all programs from npm are native binaries that need no Node. Of what one
+# from PyPI asks for, NAME.without names what it starts without.
 set -euo pipefail
 dir=$1
 shift
@@ -32,6 +33,9 @@ install_npm() {
 }
 
 install_pypi() {
+  local without
+  without=$(dirname "$versions")/$(basename "$1").without
+  [ ! -e "$without" ] || set -- "$@" --overrides "$without"
   quietly "$python" -m uv venv --quiet --clear --python "$python" "$1"
   quietly "$python" -m uv pip install --quiet --compile-bytecode --python "$1/bin/python" "${@:2}"
 }

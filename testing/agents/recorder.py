@@ -24,8 +24,7 @@ from ..serving import serving
 # What belongs to one connection, or changes as httpx unpacks a body.
 _HOP = {"connection", "content-encoding", "content-length", "host", "transfer-encoding"}
 GUARD_HEADER = "x-role-guard"
-MODEL_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/responses")
-"""The paths on which a model is asked."""
+_MODEL_PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/responses")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Recorder:
 
     async def _pass_on(self, request: Request) -> Response:
         content = await request.body()
-        if self._change is not None and request.url.path.endswith(MODEL_PATHS):
+        if self._change is not None and request.url.path.endswith(_MODEL_PATHS):
             content = json.dumps(self._change(json.loads(content))).encode()
         headers = [(key, value) for key, value in request.headers.items() if key not in _HOP]
         url = f"{self.target}{request.url.path}"
@@ -99,7 +98,7 @@ class Recorder:
         return StreamingResponse(_body_of(answer), answer.status_code, kept)
 
     def _keep(self, path: str, content: bytes, answer: httpx.Response | None, error: str) -> None:
-        if not path.endswith(MODEL_PATHS):
+        if not path.endswith(_MODEL_PATHS):
             return
         changes = None if answer is None else answer.headers.get(GUARD_HEADER)
         status = 0 if answer is None else answer.status_code

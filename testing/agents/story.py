@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Protocol
 
 from litellm_role_guard.simulator.scripted import Call
 
-from .program import SECONDS, Finished
+from .program import Finished
 from .recorder import Exchange, Recorder
 from .steps import Step
 from .task import GAVE_UP, QUESTION, ScriptedModel, is_done, write_files
@@ -64,11 +63,11 @@ def tell_the_story(agent: Agent, backend: ScriptedBackend, recorder: Recorder) -
     """Have the whole chat."""
     _begin(agent, backend, recorder)
     steps: list[tuple[str, Finished]] = [("task", agent.ask(QUESTION))]
-    backend.hang(on=True)
+    backend.fail("hang")
     try:
-        agent.ask_and_stop(STOPPED, lambda: _wait_until_asked(backend))
+        agent.ask_and_stop(STOPPED, lambda: backend.wait_for("hang"))
     finally:
-        backend.hang(on=False)
+        backend.fail(None)
     steps.append(("resume", agent.ask(RESUMED)))
     steps += [(step.name, agent.do(step)) for step in agent.further]
     undone = [f"{step}: {shown}" for step, end in steps if (shown := _undone(end))]
@@ -106,11 +105,3 @@ def _undone(end: Finished) -> str:
 
 def _prompts(backend: ScriptedBackend) -> list[str]:
     return [call["prompt"] for call in backend.calls() if call["status"] == 200]
-
-
-def _wait_until_asked(backend: ScriptedBackend) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not any(call["fault"] == "hang" for call in backend.calls()):
-        if time.monotonic() > deadline:
-            raise TimeoutError("the model was never asked")
-        time.sleep(0.05)

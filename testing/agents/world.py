@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from litellm_role_guard.simulator import create_app
+from litellm_role_guard.simulator.engine import tell
 from litellm_role_guard.simulator.scripted import Prompt, Said, Script
 from litellm_role_guard.template.chat_template import ChatTemplate
 
-from ..proxied import Backend, deployment
+from ..failing_backend import FailingBackend
+from ..proxied import deployment
 from ..proxies import start_proxy
 from ..real_templates import HOME
 from ..serving import serving
-from .recorder import MODEL_PATHS, Recorder, recording
+from .recorder import Recorder, recording
 
 CONTEXT = 1_000_000
 """The context length of the models, so that no agent's tools are too many for a simulated one."""
@@ -36,12 +36,12 @@ Were there "llama-3" in a name, LiteLLM would look for a tokenizer at Hugging Fa
 """
 
 
-class ScriptedBackend(Backend):
+class ScriptedBackend(FailingBackend):
     """A simulated vLLM whose script can be changed.
 
     Attributes:
         template: Its chat template.
-        script: What it says.
+        script: What it says; what it has read, until it is set.
     """
 
     template: ChatTemplate
@@ -50,11 +50,6 @@ class ScriptedBackend(Backend):
     def say(self, prompt: Prompt) -> Said:
         """Follow the script."""
         return self.script(prompt)
-
-    def hang(self, *, on: bool) -> None:
-        """Answer nothing any more, or answer again."""
-        fault = {"fault": "hang" if on else None, "paths": list(MODEL_PATHS)}
-        httpx.post(f"{self.url}/control", json=fault).raise_for_status()
 
 
 @dataclass(frozen=True)
@@ -76,14 +71,15 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, models: Sequence[str] = MODELS) -> Iterator[World]:
     """Run all of it until the block is left.
 
     Args:
         folder: Where to put configs and logs.
+        models: Which of the models.
     """
     with ExitStack() as stack:
-        backends = {name: stack.enter_context(_backend(name)) for name in MODELS}
+        backends = {name: stack.enter_context(_backend(name)) for name in models}
         recorders = []
         for name, settings, info in (
             ("guarded", _GUARD, {}),
@@ -93,7 +89,7 @@ def world(folder: Path) -> Iterator[World]:
             (folder / name).mkdir()
             config = {
                 "model_list": [
-                    {**deployment(model, backends[model]), "model_info": info} for model in MODELS
+                    {**deployment(model, backends[model]), "model_info": info} for model in models
                 ],
                 "router_settings": {"num_retries": 0, "disable_cooldowns": True},
                 **settings,
@@ -114,6 +110,7 @@ _KEEPS = {"supports_mid_conversation_system": True}
 @contextmanager
 def _backend(name: str) -> Iterator[ScriptedBackend]:
     backend = ScriptedBackend("")
+    backend.script = tell
     backend.template = ChatTemplate.from_path(HOME / "templates" / _FILES[name])
     app = create_app(
         backend.template,

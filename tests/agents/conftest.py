@@ -1,4 +1,4 @@
-"""The agents that are tried: those that ROLE_GUARD_AGENT_NAMES names, or all."""
+"""The agents that are tried: those of ROLE_GUARD_AGENT_NAMES on ROLE_GUARD_AGENT_MODELS, or all."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from testing.agents.world import MODELS, World, world
 from testing.processes import REPOSITORY
 
 NAMES = os.environ.get("ROLE_GUARD_AGENT_NAMES", "").split() or {each.name for each in CLIENTS}
+ON_MODELS = os.environ.get("ROLE_GUARD_AGENT_MODELS", "").split() or MODELS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pytest.param((client, model), id=f"{client}-{model}")
             for client in CLIENTS
             if client.name in NAMES
-            for model in MODELS
+            for model in ON_MODELS
         ]
         metafunc.parametrize("trial", pairs, indirect=True, scope="session")
 
@@ -33,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def the_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Run the backends and both proxies."""
-    with world(tmp_path_factory.mktemp("world")) as running:
+    with world(tmp_path_factory.mktemp("world"), ON_MODELS) as running:
         yield running
 
 

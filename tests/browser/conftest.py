@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
+from testing.chromium import TIMEOUT_MS, chromium
+from testing.failing_backend import FailingBackend
 from testing.playground import (
     CAUTIOUS,
     DROPPING,
@@ -19,9 +19,7 @@ from testing.playground import (
     INFORMED,
     MASTER_KEY,
     MODEL,
-    TIMEOUT_MS,
     UNGUARDED,
-    FailingBackend,
     Open,
     Playground,
     Target,
@@ -32,34 +30,14 @@ from testing.proxied import Backend, deployment
 from testing.proxies import write_config
 from testing.templates import STRICT
 
-CHROMIUM = os.environ.get("ROLE_GUARD_CHROMIUM", "/usr/bin/chromium")
-# Without these it looks for Google's servers at every start, which a closed network refuses.
-OFFLINE = (
-    "--no-sandbox",  # which root needs
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-proxy-server",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-)
 VIEW = ViewportSize(width=1180, height=640)
-
-
-expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Run Debian's Chromium."""
-    if shutil.which(CHROMIUM) is None:
-        pytest.fail(f"no Chromium at {CHROMIUM}; `make test-browser` installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFFLINE))
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ import pytest
 from playwright.sync_api import Browser, FloatRect, ViewportSize, expect
 
 from testing.dashboard import GRAFANA, QUERIES
+from testing.failing_backend import FailingBackend
 from testing.operated import operated_proxy, put_under_load
 from testing.playground import (
     ENDPOINTS,
     GUARDED,
     NEXT,
     UNGUARDED,
-    FailingBackend,
     Open,
     Playground,
     Target,

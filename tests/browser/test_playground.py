@@ -11,6 +11,7 @@ from itertools import product
 import pytest
 from playwright.sync_api import expect
 
+from testing.failing_backend import FailingBackend
 from testing.playground import (
     CAUTIOUS,
     DROPPING,
@@ -21,7 +22,6 @@ from testing.playground import (
     LOST,
     NEXT,
     UNGUARDED,
-    FailingBackend,
     Mishap,
     Open,
     Playground,

@@ -8,7 +8,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
-from testing.playground import GUARDED, MASTER_KEY, TIMEOUT_MS, FailingBackend
+from testing.chromium import TIMEOUT_MS
+from testing.failing_backend import FailingBackend
+from testing.playground import GUARDED, MASTER_KEY
 from testing.proxied import RUN
 
 TEXT = "a text that nobody may see"
