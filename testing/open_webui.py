@@ -72,6 +72,9 @@ class Chat:
 
     def __init__(self, page: Page, url: str, model: str) -> None:
         self.page = page
+        # What is new in this version is shown once, over everything else.
+        news = page.get_by_role("button", name="Okay, Let's Go!")
+        page.add_locator_handler(news, lambda button: button.click())
         page.goto(f"{url}/?models={model}")
         self._input.wait_for()
 

@@ -27,32 +27,26 @@ class Table:
 
     def __init__(self, page: Path) -> None:
         self._page = page
-        self._trials: dict[tuple[str, str], dict[str, Trial]] = {}
 
     def add(self, trial: Trial) -> None:
-        """Take a trial; write the agent's row once it was tried on every model."""
+        """Write what came of a trial into its cell; nothing stays of another version."""
         client = trial.client
-        trials = self._trials.setdefault((client.title, client.endpoint), {})
-        trials[trial.model] = trial
-        if set(trials) == set(MODELS):
-            row = _row(trials)
-            rows = [old for old in self._old_rows() if not _same(old, row)]
-            write_section(_SECTION, table(_HEAD, sorted([*rows, row])), self._page)
+        begin = [f"{client.title} {version_of(client.name)}", _PATHS[client.endpoint]]
+        rows = [row for row in self._rows() if not _other_version(row, begin)]
+        row = next((row for row in rows if row[:2] == begin), None)
+        if row is None:
+            row = [*begin, "", *("" for _ in MODELS)]
+            rows.append(row)
+        row[2] = max(row[2], f"`{trial.sends}`", key=len)
+        row[3 + MODELS.index(trial.model)] = trial.cell()
+        write_section(_SECTION, table(_HEAD, sorted(rows)), self._page)
 
-    def _old_rows(self) -> list[list[str]]:
+    def _rows(self) -> list[list[str]]:
         lines = read_section(_SECTION, self._page).splitlines()[2:]
-        return [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
+        return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
 
 
-def _row(trials: dict[str, Trial]) -> list[str]:
-    any_trial = next(iter(trials.values()))
-    client = any_trial.client
-    sends = max((trial.sends for trial in trials.values()), key=len)
-    cells = [trials[model].cell() for model in MODELS]
-    title = f"{client.title} {version_of(client.name)}"
-    return [title, _PATHS[client.endpoint], f"`{sends}`", *cells]
-
-
-def _same(old: list[str], new: list[str]) -> bool:
-    """Return whether two rows are of one agent, whatever its versions."""
-    return old[0].rpartition(" ")[0] == new[0].rpartition(" ")[0] and old[1] == new[1]
+def _other_version(row: list[str], begin: list[str]) -> bool:
+    """Return whether a row is of the same agent on the same endpoint in another version."""
+    agents = [each[0].rpartition(" ")[0] for each in (row, begin)]
+    return agents[0] == agents[1] and row[1] == begin[1] and row[0] != begin[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from litellm_role_guard.messages.inert_mark import INERT_MARK
 
 from .judged import Judgement, counted, judge
 from .meaning import meant, roles
@@ -66,13 +70,18 @@ class Trial:
 
     @property
     def touched(self) -> list[int]:
-        """The requests that were fine as the guard got them, and did not go on as it got them."""
+        """The requests that were fine as the guard got them, and did not go on as it got them.
+
+        What a client writes in the guard's own labels, as OpenCode does in the text that it has
+        summed up, goes on with its labels inert, wherever the template may come to need some.
+        """
         pairs = zip(self.guarded, self.handed_over, strict=True)
         return [
             at
             for at, (guarded, handed_over) in enumerate(pairs)
             if handed_over.outcome == "fine"
             and (guarded.sent != handed_over.sent or guarded.changes)
+            and not _has_inert_labels(guarded, handed_over)
         ]
 
     @property
@@ -85,6 +94,14 @@ class Trial:
         repaired = sum(each.changes is not None for each in self.guarded)
         without = f"{in_a_word(self.bare)}; {counted(self.unguarded)}"
         return f"{without} → {in_a_word(self.told)}; {counted(self.guarded)}, {repaired} repaired"
+
+
+def _has_inert_labels(guarded: Judgement, handed_over: Judgement) -> bool:
+    """Return whether a request went on as it was, but for marks in what looked like labels."""
+    if not re.fullmatch(r"labels=\d+", guarded.changes or ""):
+        return False
+    sent = json.dumps(guarded.sent, ensure_ascii=False).replace(INERT_MARK, "")
+    return sent == json.dumps(handed_over.sent, ensure_ascii=False)
 
 
 def try_agent(client: Client, model: str, world: World, folder: Path, trap: Trap) -> Trial:
