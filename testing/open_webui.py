@@ -95,21 +95,19 @@ class Chat:
 
     def ask(self, text: str) -> None:
         """Send a message and wait until the answer to it is over, whatever it was."""
-        before = self.answers.count()
-        self.send(text)
-        expect(self.answers).to_have_count(before + 1)
-        self._until_idle()
+        with self._answered():
+            self.send(text)
 
     def stop(self) -> None:
         """Press the Stop button."""
         self._stop.click()
-        self._until_idle()
+        expect(self._stop).to_be_hidden()
 
     def regenerate(self) -> None:
         """Have the last message answered once more."""
-        self.page.get_by_role("button", name="Regenerate").last.click()
-        self.page.get_by_role("button", name="Try Again").click()
-        self._until_idle()
+        with self._answered():
+            self.page.get_by_role("button", name="Regenerate").last.click()
+            self.page.get_by_role("button", name="Try Again").click()
 
     def edit(self, text: str, to: str) -> None:
         """Edit a message that was sent before, and send it, which begins another branch."""
@@ -118,8 +116,17 @@ class Chat:
         said.hover()
         said.get_by_role("button", name="Edit").click()
         self.page.locator("textarea[id^=message-edit-]").fill(to)
-        self.page.locator("#confirm-edit-message-button").click()
-        self._until_idle()
+        with self._answered():
+            self.page.locator("#confirm-edit-message-button").click()
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        """Wait until an answer has come in the place of the last, or behind it, and is over."""
+        newest = self.page.locator('[id^="message-"]:has(#response-content-container)').last
+        before = newest.get_attribute("id") if self.answers.count() else ""
+        yield
+        expect(newest).not_to_have_id(before or "")
+        expect(self._stop).to_be_hidden()
 
     @property
     def _input(self) -> Locator:
@@ -128,6 +135,3 @@ class Chat:
     @property
     def _stop(self) -> Locator:
         return self.page.get_by_role("button", name="Stop", exact=True)
-
-    def _until_idle(self) -> None:
-        expect(self._stop).to_be_hidden()

@@ -54,7 +54,7 @@ class OpenCode:
         config = place.folder / "opencode.json"
         program = place.program(
             [find_installed(NAME, _EXECUTABLE), "serve", "--hostname", "127.0.0.1"],
-            {"OPENCODE_CONFIG": str(config), **_QUIET},
+            {"OPENCODE_CONFIG": str(config), "LITELLM_KEY": MASTER_KEY, **_QUIET},
         )
         _bring_plugin(program.home / ".config" / "opencode")
         config.write_text(json.dumps(_config(place, _PACKAGES[endpoint])))
@@ -120,8 +120,8 @@ def _config(place: Place, package: str) -> dict[str, Any]:
     provider = {
         "npm": package,
         "name": "guarded",
-        "options": {"baseURL": f"{place.url}/v1", "apiKey": MASTER_KEY},
-        "models": {model: {"name": model, "tool_call": True, "limit": limit}},
+        "options": {"baseURL": f"{place.url}/v1", "apiKey": "{env:LITELLM_KEY}"},
+        "models": {model: {"tool_call": True, "limit": limit}},
     }
     name = f"guarded/{model}"
     return {

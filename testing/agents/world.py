@@ -88,9 +88,7 @@ def world(folder: Path, models: Sequence[str] = MODELS) -> Iterator[World]:
         ):
             (folder / name).mkdir()
             config = {
-                "model_list": [
-                    {**deployment(model, backends[model]), "model_info": info} for model in models
-                ],
+                "model_list": [_entry(model, backends[model], info) for model in models],
                 "router_settings": {"num_retries": 0, "disable_cooldowns": True},
                 **settings,
             }
@@ -105,6 +103,12 @@ _GUARD: dict[str, Any] = {
     "callback_settings": {"role_guard": {"learn_wait": 30.0}},
 }
 _KEEPS = {"supports_mid_conversation_system": True}
+
+
+def _entry(model: str, backend: ScriptedBackend, info: Mapping[str, Any]) -> dict[str, Any]:
+    entry = deployment(model, backend)
+    entry["litellm_params"]["max_retries"] = 0  # or a dropped connection takes 15 seconds
+    return {**entry, "model_info": dict(info)}
 
 
 @contextmanager

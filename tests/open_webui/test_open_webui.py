@@ -39,11 +39,10 @@ def cut(chat: Chat, backend: ScriptedBackend) -> None:
     chat.ask(LOST)
 
 
-mishaps = pytest.mark.parametrize("mishap", [stop, drop, cut])
 Mishap = Callable[[Chat, ScriptedBackend], None]
 
 
-@mishaps
+@pytest.mark.parametrize("mishap", [stop, drop])
 def test_without_the_guard_the_chat_is_dead(
     new_chat: NewChat, backend: ScriptedBackend, mishap: Mishap
 ) -> None:
@@ -57,7 +56,19 @@ def test_without_the_guard_the_chat_is_dead(
     assert [call["status"] for call in backend.calls()] == [400, 400, 400]
 
 
-@mishaps
+def test_half_an_answer_ends_the_chat_where_the_page_leaves_it_out(
+    new_chat: NewChat, backend: ScriptedBackend, the_world: World
+) -> None:
+    """Without the guard it goes on only where some words of the answer came, which are kept."""
+    chat = _begin(new_chat(guarded=False), backend, cut)
+    chat.ask(NEXT)
+    sends = roles(meant(the_world.bare.take()[-1]))
+    print("after half an answer:", sends)
+    assert sends in ("U A U U", "U A U A U")
+    expect(chat.last).to_contain_text("I read 5 turns" if sends == "U A U A U" else REFUSAL)
+
+
+@pytest.mark.parametrize("mishap", [stop, drop, cut])
 def test_with_the_guard_the_chat_goes_on(
     new_chat: NewChat, backend: ScriptedBackend, the_world: World, mishap: Mishap
 ) -> None:
