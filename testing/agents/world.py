@@ -61,7 +61,8 @@ class World:
         guarded: The proxy with the guard.
         bare: The same proxy without it.
         keeping: The bare one again, but told to keep system messages where they stand, as the guard
-            has LiteLLM do: what it sends is what the guard gets to see.
+            has LiteLLM do: what it sends is what the guard gets to see. Where only chat completions
+            are asked that is what the bare one sends, which stands here then.
     """
 
     backends: Mapping[str, ScriptedBackend]
@@ -71,21 +72,20 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, models: Sequence[str] = MODELS) -> Iterator[World]:
+def world(
+    folder: Path, models: Sequence[str] = MODELS, *, only_chat: bool = False
+) -> Iterator[World]:
     """Run all of it until the block is left.
 
     Args:
         folder: Where to put configs and logs.
         models: Which of the models.
+        only_chat: Whether only /v1/chat/completions is asked.
     """
     with ExitStack() as stack:
         backends = {name: stack.enter_context(_backend(name)) for name in models}
         recorders = []
-        for name, settings, info in (
-            ("guarded", _GUARD, {}),
-            ("bare", {}, {}),
-            ("keeping", {}, _KEEPS),
-        ):
+        for name, (settings, info) in list(_PROXIES.items())[: 2 if only_chat else 3]:
             (folder / name).mkdir()
             config = {
                 "model_list": [_entry(model, backends[model], info) for model in models],
@@ -94,7 +94,7 @@ def world(folder: Path, models: Sequence[str] = MODELS) -> Iterator[World]:
             }
             proxy = stack.enter_context(start_proxy(config, folder / name))
             recorders.append(stack.enter_context(recording(proxy)))
-        yield World(backends, *recorders)
+        yield World(backends, recorders[0], recorders[1], recorders[-1])
 
 
 # A first request that came before the backend has told would be repaired by the cautious default.
@@ -102,7 +102,8 @@ _GUARD: dict[str, Any] = {
     "litellm_settings": {"callbacks": ["litellm_role_guard.role_guard"]},
     "callback_settings": {"role_guard": {"learn_wait": 30.0}},
 }
-_KEEPS = {"supports_mid_conversation_system": True}
+_KEEPS: dict[str, Any] = {"supports_mid_conversation_system": True}
+_PROXIES = {"guarded": (_GUARD, {}), "bare": ({}, {}), "keeping": ({}, _KEEPS)}
 
 
 def _entry(model: str, backend: ScriptedBackend, info: Mapping[str, Any]) -> dict[str, Any]:
