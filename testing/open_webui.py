@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -135,3 +136,10 @@ class Chat:
     @property
     def _stop(self) -> Locator:
         return self.page.get_by_role("button", name="Stop", exact=True)
+
+
+class NewChat(Protocol):
+    """Begins a chat in a tab of its own."""
+
+    def __call__(self, *, guarded: bool) -> Chat:
+        """Begin it with a model behind the guard, or one that is not."""

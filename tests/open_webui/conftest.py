@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, ViewportSize
@@ -10,12 +10,10 @@ from playwright.sync_api import Browser, ViewportSize
 from testing.agents.trap import Trap, trap
 from testing.agents.world import ScriptedBackend, World, world
 from testing.chromium import TIMEOUT_MS, chromium
-from testing.open_webui import Chat, open_webui
+from testing.open_webui import Chat, NewChat, open_webui
 
 MODEL = "gemma-3"
 VIEW = ViewportSize(width=1180, height=900)
-
-NewChat = Callable[..., Chat]
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,7 @@ from testing.agents.judged import judge
 from testing.agents.meaning import meant, roles
 from testing.agents.trap import Trap
 from testing.agents.world import ScriptedBackend, World
-from testing.open_webui import Chat
-
-from .conftest import NewChat
+from testing.open_webui import Chat, NewChat
 
 FIRST, LOST, NEXT = "hello", "are you there?", "hello again"
 REFUSAL = "Conversation roles must alternate"
