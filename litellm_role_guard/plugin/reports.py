@@ -64,11 +64,13 @@ class Reports:
 
     def forget(self, logging_object: Any) -> None:
         """Forget what an earlier attempt did, at another deployment."""
-        if logging_object is not None:
-            self._by_logging_object.pop(logging_object, None)
         scope = self._scope.get()
         if scope is not None:
+            if scope.report is None:
+                return  # this is the first attempt
             scope.report = None
+        if logging_object is not None:
+            self._by_logging_object.pop(logging_object, None)
 
     def of(self, logging_object: Any) -> Report | None:
         """Return the report of a request; None where there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from litellm_role_guard.cli import main
 from testing.dashboard import GRAFANA, QUERIES
 from testing.operated import operated_proxy, put_under_load
 from testing.prometheus import INSTALLED, Prometheus, scraping
+from testing.proxies import MASTER_KEY
 
 RULES = yaml.safe_load((GRAFANA / "alerts.yaml").read_text())["groups"][0]["rules"]
 LOAD_SECONDS = 12.0
@@ -21,15 +25,21 @@ needs_prometheus = pytest.mark.skipif(not INSTALLED, reason="no Prometheus")
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Run a Prometheus that has scraped a proxy with two workers under load."""
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Prometheus]]:
+    """Run a proxy with two workers under load, and a Prometheus that has scraped it."""
     folder = tmp_path_factory.mktemp("dashboard")
     with (
         operated_proxy(folder) as proxy,
         scraping(proxy.url, folder, [GRAFANA / "alerts.yaml"]) as prometheus,
     ):
         assert put_under_load(proxy, LOAD_SECONDS) > 50
-        yield prometheus
+        yield proxy.url, prometheus
+
+
+@pytest.fixture
+def prometheus(scraped: tuple[str, Prometheus]) -> Prometheus:
+    """Give the Prometheus."""
+    return scraped[1]
 
 
 @needs_prometheus
@@ -90,3 +100,20 @@ def test_labels_name_what_the_config_names(prometheus: Prometheus) -> None:
     assert all(
         sample["value"][1] == "0" for sample in prometheus.query("sum(role_guard_in_flight)")
     )
+
+
+@needs_prometheus
+@pytest.mark.slow
+def test_the_lists_of_both_workers_are_shown_as_one(scraped: tuple[str, Prometheus]) -> None:
+    """`role-guard recent` adds up the workers that it meets, and has the last repair first."""
+    command = ["recent", "--proxy", scraped[0], "--api-key", MASTER_KEY, "--json"]
+    for _ in range(20):  # which worker takes a connection is the kernel's choice
+        shown = json.loads(CliRunner().invoke(main, command).stdout)
+        if len(shown["processes"]) == 2:
+            break
+    assert len({process["id"] for process in shown["processes"]}) == 2
+    times = [repair["at"] for repair in shown["recent"]]
+    assert times
+    assert times == sorted(times, reverse=True)
+    listed = sum(counts.get("repaired", 0) for counts in shown["groups"].values())
+    assert listed >= len([one for one in shown["recent"] if one["outcome"] == "repaired"]) > 0
