@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 from .formats.line_formats import LINE_FORMATS, LineFormat
@@ -74,16 +75,23 @@ def worked_on(file: InputFile, work: RowWork[_Result], jobs: int) -> Iterator[_R
 def _ctrl_c_ignored() -> Iterator[None]:
     """Have processes that are started here leave ctrl-C, which all of a terminal get, to this one.
 
-    They inherit it, so that not even one that is about to begin ends in a traceback.
+    They inherit it, so that not even one that is about to begin ends in a traceback. A ctrl-C that
+    comes meanwhile waits, where the system can have it wait.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # no other may change it
         return
+    can_wait = hasattr(signal, "pthread_sigmask")  # not on Windows
+    if can_wait:
+        resource_tracker.ensure_running()  # starting it lets through what waits
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        if can_wait:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
