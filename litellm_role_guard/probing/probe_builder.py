@@ -171,6 +171,12 @@ def repeated_id(count: int) -> ProbeBuilder:
     return add_all(talk, ("assistant", "user")).call(1, call_id=seen).add("tool")
 
 
+def shared_id() -> ProbeBuilder:
+    """Build two calls with the same id, and a result for each."""
+    talk = ProbeBuilder("user").call(2, call_id="call00000")
+    return add_all(talk.answer("call00000").answer("call00000"), ("assistant", "user"))
+
+
 def late_result(*before: str) -> ProbeBuilder:
     """Build a result in a later turn than all calls."""
     talk = ProbeBuilder("user", "call", "tool", "assistant", *before).answer("another00")

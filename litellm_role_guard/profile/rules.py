@@ -122,6 +122,10 @@ class Rules(BaseModel):
         description="An image in the content, by the kind of message as for `parts`, where the "
         "template shows those of a user message.",
     )
+    media_with_system: Answer = Field(
+        default="accepted",
+        description="An image of the user's in a conversation that a system message leads.",
+    )
     other_parts: Answer = Field(
         default="accepted",
         description="Text in a part whose type is not `text`, such as `refusal`.",
@@ -177,6 +181,9 @@ class Rules(BaseModel):
     )
     repeated_call_ids: Answer = Field(
         default="accepted", description="A tool call id that an earlier call had, too."
+    )
+    shared_call_ids: Answer = Field(
+        default="accepted", description="Two tool calls of one message with the same id."
     )
     repeated_lone_ids: Answer = Field(
         default="accepted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ..messages.message import Message, tool_calls
@@ -34,6 +35,7 @@ class _CallCheck:
         self.takes_repeated = not (takes_calls and policy.new_ids)
         self.takes_text = not (takes_calls and policy.text_apart)
         self.takes_null = not (takes_calls and policy.blank_call_content)
+        self.takes_shared = not policy.unique_ids
         self.takes_several = not (takes_calls and policy.single_calls)
         self.wants_all = takes_calls and policy.all_answered
         self.orders_results = policy.orders_results
@@ -41,7 +43,7 @@ class _CallCheck:
         self.reached = -1  # the place of the call that was answered last
         self.called: set[object] = set()
         self.answered: set[object] = set()
-        self.waiting: set[object] = set()
+        self.waiting: Counter[object] = Counter()
 
     def passes(self, messages: Iterable[Message]) -> bool:
         """Return whether nothing is in the way of these messages; False where it is not sure."""
@@ -68,7 +70,10 @@ class _CallCheck:
             return False
         if self.orders_results:
             places = reversed(list(enumerate(calls)))  # the first of calls with the same id counts
-            self.order, self.reached = {call.get("id"): at for at, call in places}, -1
+            order = {call.get("id"): at for at, call in places}
+            if self.reached + 1 < len(self.order) and not order.keys().isdisjoint(self.order):
+                return False  # an id that may still wait for the result of an earlier call
+            self.order, self.reached = order, -1
         if not self.takes_text and (message.get("content") or message.get("refusal")):
             return False
         if not self.takes_null and message.get("content") in (None, []):
@@ -76,8 +81,10 @@ class _CallCheck:
         if len(calls) > 1:
             if not self.takes_several:
                 return False
+            if not self.takes_shared and len({call.get("id") for call in calls}) < len(calls):
+                return False
             if self.wants_all:
-                self.waiting = {call.get("id") for call in calls}
+                self.waiting = Counter(call.get("id") for call in calls)
         if self.takes_long and self.takes_repeated:
             return True
         for call in calls:
@@ -89,7 +96,8 @@ class _CallCheck:
         return True
 
     def _passes_result(self, call_id: object) -> bool:
-        self.waiting.discard(call_id)
+        if self.waiting:
+            self.waiting -= Counter((call_id,))
         if self.orders_results:
             # The call of another result, or none, is for the steps to find.
             place = self.order.get(call_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ..messages.message import Message, is_empty, tool_calls
@@ -24,7 +25,9 @@ A template can compute a remainder and no hash, and relax/relax.jinja gives the 
 
 def with_own_ids(turns: list[Turn], context: RepairContext) -> StepResult:
     """Put an id of its own on a call that shares one with a call beside it, and on its result."""
-    owners, repeated = pair(turns)
+    owners, shared, replied = pair(turns)
+    all_of_them = context.policy.unique_ids
+    repeated = {at for at, call_id in shared.items() if all_of_them or call_id in replied}
     if not repeated:
         return StepResult(turns, [])
     seen: set[object] = set()
@@ -51,6 +54,22 @@ def with_own_ids(turns: list[Turn], context: RepairContext) -> StepResult:
             turn = turn._replace(message=message)
         made.append(turn)
     return StepResult(made, changes)
+
+
+def confuses_ids(turns: Sequence[Turn], made: Sequence[Turn]) -> bool:
+    """Return whether one of several calls with the same id was written out, and not the others.
+
+    Then that id no longer tells whether a result is that of a call in words.
+
+    Args:
+        turns: A conversation.
+        made: What was made of it.
+    """
+    written = {call_id for turn in made for call_id in turn.written_calls}
+    if not written:
+        return False
+    _, repeated, replied = pair(turns)
+    return any(call_id in written and call_id in replied for call_id in repeated.values())
 
 
 def with_short_ids(turns: list[Turn], context: RepairContext) -> StepResult:

@@ -19,6 +19,9 @@ def merge_leading_system(turns: list[Turn], context: RepairContext) -> StepResul
     """Bring the system and developer messages before the first turn into a form that is read."""
     policy = context.policy
     run, rest = _split(turns)
+    if policy.rejects_system_with_media and _stand_beside_media(run, turns):
+        moved, changes = as_user_turns(run)
+        return StepResult([*moved, *rest], changes)
     if not run or turns[0].merged_by_server:
         return StepResult(turns, [])
     has_developer = any(turn.kind == "developer" for turn in run)
@@ -47,6 +50,13 @@ def merge_leading_system(turns: list[Turn], context: RepairContext) -> StepResul
 def _split(turns: list[Turn]) -> tuple[list[Turn], list[Turn]]:
     leading, _ = system_runs(turns)
     return leading, turns[len(leading) :]
+
+
+def _stand_beside_media(run: Sequence[Turn], turns: Sequence[Turn]) -> bool:
+    """Return whether leading messages say something in a conversation with an image."""
+    return any(not is_empty(turn.message) for turn in run) and any(
+        has_media(turn.message) for turn in turns
+    )
 
 
 def _without_unread_developer(
@@ -125,7 +135,17 @@ def _uncover(turns: list[Turn], policy: RepairPolicy) -> StepResult:
         return StepResult(turns, [])
     state = "leading_system" if opening[0] is leading[0] else "start"
     merges = merges_on_server(turns, policy)
-    harmful = [turn for turn in covers if policy.after_empty.get(state, {}).get(turn.kind) != state]
+    # A developer message that the template knows at the front alone has to stand there.
+    must_lead = (
+        state == "start"
+        and leading[0].kind == "developer"
+        and not policy.may_follow("user", "developer")
+    )
+    harmful = [
+        turn
+        for turn in covers
+        if must_lead or policy.after_empty.get(state, {}).get(turn.kind) != state
+    ]
     if any(policy.may_follow(state, turn.kind) for turn in covers) or not (harmful or merges):
         return StepResult(turns, [])
     idle = merges or all(is_empty(turn.message) for turn in leading)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ..messages.message import tool_calls
@@ -27,12 +27,14 @@ class Pairing(NamedTuple):
 
     Attributes:
         owners: For each turn the call that it answers; None for what is no result of a known call.
-        repeated: The calls with the id of one before them that still waits for its result, where
-            this id has a result at all.
+        repeated: The calls with the id of one before them that still waits for its result: the id
+            of each.
+        replied: The ids that have a result at all.
     """
 
     owners: Sequence[CallPlace | None]
-    repeated: frozenset[CallPlace]
+    repeated: Mapping[CallPlace, object]
+    replied: Collection[object]
 
 
 def pair(turns: Sequence[Turn]) -> Pairing:
@@ -73,5 +75,4 @@ def pair(turns: Sequence[Turn]) -> Pairing:
                     repeated[place] = call_id
                 places.append(place)
         owners.append(owner)
-    told = (place for place, call_id in repeated.items() if call_id in replied)
-    return Pairing(owners, frozenset(told))
+    return Pairing(owners, repeated, replied)

@@ -38,6 +38,7 @@ class RepairPolicy:
         rejects_parts: Forms whose content may not be several text parts.
         rejects_leading_media: Kinds before the first turn that show a single text only.
         hides_media: Forms whose images leave no placeholder, where those of the user do.
+        rejects_system_with_media: No system message may lead a conversation with media.
         fillers: The text of an invented turn, by its kind; empty where an empty turn is taken.
         unread_leading: Runs of leading system and developer messages that are not read.
         last_system_counts: Of several leading system messages only the last one is read.
@@ -54,6 +55,7 @@ class RepairPolicy:
         short_ids: Tool call ids need nine letters and digits.
         short_result_ids: So do those of results that answer no call.
         new_ids: An id that was used before is not read again.
+        unique_ids: Calls of one message may not have the same id.
         forgets_lone_ids: But for that of a lone result.
         orders_results: The prompt shows which result answers which call by their order alone.
         single_calls: One tool call at a time.
@@ -83,6 +85,7 @@ class RepairPolicy:
     rejects_parts: tuple[str, ...]
     rejects_leading_media: tuple[Kind, ...]
     hides_media: tuple[str, ...]
+    rejects_system_with_media: bool
     fillers: Mapping[str, str]
     unread_leading: tuple[str, ...]
     last_system_counts: bool
@@ -98,6 +101,7 @@ class RepairPolicy:
     short_ids: bool
     short_result_ids: bool
     new_ids: bool
+    unique_ids: bool
     forgets_lone_ids: bool
     orders_results: bool
     single_calls: bool
@@ -177,12 +181,15 @@ class RepairPolicy:
             )
 
         unread_ends = self.no_end_with_system if has_leading_system else ()
+        without_media = self.hides_media
+        if has_leading_system and self.rejects_system_with_media:
+            without_media = FORMS
         return ScanTable.build(
             goes_on,
             opens=not has_leading_system or "system" not in self.unread_leading,
             ends=lambda state: state not in self.no_end and state not in unread_ends,
             single_part=self.rejects_parts,
-            no_media=[form.rpartition(" ")[2] for form in self.hides_media],
+            no_media=[form.rpartition(" ")[2] for form in without_media],
             any_parts=not self.rejects_other_parts,
             strict_results=tuple(self.stray_results),
             reasoning=not self.rejects_reasoning,
@@ -230,6 +237,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         rejects_parts=_rejected(rules.parts),
         rejects_leading_media=tuple(kind for kind in SYSTEM_KINDS if kind in _unread(rules.parts)),
         hides_media=_hides_media(rules.media),
+        rejects_system_with_media=rules.media_with_system != "accepted",
         fillers={
             kind: "..." if kind in _unread(rules.blank) else "" for kind in ("user", "assistant")
         },
@@ -247,6 +255,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         short_ids=rules.long_call_ids != "accepted" or rules.short_call_ids != "accepted",
         short_result_ids=rules.long_result_ids != "accepted",
         new_ids=rules.repeated_call_ids != "accepted",
+        unique_ids=rules.shared_call_ids != "accepted" and rules.parallel_calls == "accepted",
         forgets_lone_ids=rules.repeated_lone_ids == "accepted",
         orders_results=(not rules.may_follow("user", "call") or rules.result_pairing != "accepted"),
         single_calls=rules.parallel_calls != "accepted",

@@ -102,7 +102,8 @@ def _told_by_no_order(
                 is_told = is_round or owner.call == len(tool_calls(turns[calls].message)) - 1
             else:
                 is_told = expected - 1 <= owner.call <= expected
-            if not is_told or owner.turn != calls:
+            if is_told and owner.turn == calls:
+                expected = owner.call + 1
+            else:
                 untold.add(owner.turn)
-            expected = owner.call + 1
     return untold

@@ -14,7 +14,7 @@ from .call_ids import with_own_ids, with_short_ids, with_unrepeated_ids
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .labelled_text import tool_calls_as_text
-from .pairing import pair
+from .pairing import CallPlace, pair
 from .policy import RepairPolicy
 from .result_order import order_results
 from .turn import Turn
@@ -36,14 +36,15 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.short_ids, with_short_ids),
         (policy.new_ids, with_unrepeated_ids),
         (policy.single_calls, _one_call_each),
-        (policy.all_answered, _write_unanswered_calls),
+        (True, _write_torn_rounds),
         (policy.text_apart, _put_text_apart),
         (policy.blank_call_content, _with_blank_content),
     ]
     if not policy.takes_calls:
         return [with_own_ids, order_results, _write_unshown_calls]
     needed = [step for is_needed, step in steps if is_needed]
-    own_ids: list[Step] = [with_own_ids] if policy.single_calls or policy.new_ids else []
+    needs_own_ids = policy.single_calls or policy.new_ids or policy.unique_ids
+    own_ids: list[Step] = [with_own_ids] if needs_own_ids else []
     ordering: list[Step] = [order_results] if policy.orders_results else []
     return [*own_ids, _write_late_rounds, *ordering, _write_unshown_calls, *needed]
 
@@ -144,24 +145,59 @@ def _one_call_each(turns: list[Turn], context: RepairContext) -> StepResult:
     return StepResult(made, changes)
 
 
-def _write_unanswered_calls(turns: list[Turn], context: RepairContext) -> StepResult:
-    """Write several calls of a message out where not all of them have a result."""
+def _write_torn_rounds(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Write calls out where not all have a result that the template needs, or may take.
+
+    A result that it does not take, since no call waits for it, becomes words: what comes behind
+    would be no part of the round any more.
+    """
+    policy = context.policy
+    owners = pair(turns).owners
     made: list[Turn] = []
     changes: list[Change] = []
     for at, turn in enumerate(turns):
         calls = tool_calls(turn.message) if turn.kind == "call" else ()
-        if len(calls) > 1 and not {call.get("id") for call in calls} <= _answered(turns, at + 1):
-            changes.append(turn.change("tools", "the template wants a result for each tool call"))
-            turn = tool_calls_as_text(turn, context)
-        made.append(turn)
+        results, behind = _results_in_a_row(turns, at + 1, owners, policy)
+        if any(owner is not None and owner.turn == at for owner in behind):
+            why = "a result of another call stands amid those of this one"
+        elif policy.all_answered and len(calls) > 1 and len(results) < len(calls):
+            why = "the template wants a result for each tool call"
+        else:
+            made.append(turn)
+            continue
+        changes.append(turn.change("tools", why))
+        made.append(tool_calls_as_text(turn, context))
     return StepResult(made, changes)
 
 
-def _answered(turns: Sequence[Turn], begin: int) -> set[object]:
-    """Return the ids of the results that stand in a row from a position on."""
+def _results_in_a_row(
+    turns: Sequence[Turn], begin: int, owners: Sequence[CallPlace | None], policy: RepairPolicy
+) -> tuple[set[CallPlace], Sequence[CallPlace | None]]:
+    """Return the calls of the turn before that are answered, and whose results come too late.
+
+    Args:
+        turns: The turns.
+        begin: The position behind the calls.
+        owners: The call that each turn answers.
+        policy: What the template needs.
+    """
     following = map(turns.__getitem__, range(begin, len(turns)))
-    results = itertools.takewhile(lambda turn: turn.kind == "tool", following)
-    return {result.message.get("tool_call_id") for result in results}
+    row = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind == "tool", following))
+    ids = {call.get("id") for call in tool_calls(turns[begin - 1].message)} if row else set()
+    takes_more = all(policy.may_follow(f"{side}+tool", "tool") for side in ("user", "assistant"))
+    answered: set[CallPlace] = set()
+    for at in range(begin, begin + row):
+        owner = owners[at]
+        before = "call" if at == begin else "tool"
+        if owner is not None and owner.turn == begin - 1 and owner not in answered:
+            answered.add(owner)
+        elif (
+            policy.all_answered  # and counts them
+            or (before == "tool" and not takes_more)
+            or (before in policy.stray_results and turns[at].message.get("tool_call_id") not in ids)
+        ):
+            return answered, [each for each in owners[at + 1 : begin + row] if each not in answered]
+    return answered, ()
 
 
 def _put_text_apart(turns: list[Turn], context: RepairContext) -> StepResult:

@@ -96,6 +96,7 @@ def join(turns: Sequence[Turn], separator: str) -> Turn:
         first.merged_by_server,
         first.ignored_empty,
         turns[-1].ends_labelled,
+        {call_id: name for turn in turns for call_id, name in turn.written_calls.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..messages.message import Message, call_name, has_media, is_empty, tool_calls
@@ -59,7 +60,7 @@ class TurnPlacer:
         self._names: dict[object, str] = {}  # of the tools, by the ids of the calls so far
         self._calls = 0
         self._open: Collection[object] = ()  # the ids of the last message's calls
-        self._waiting: set[object] = set()  # those of them that have no result yet
+        self._waiting: Counter[object] = Counter()  # those of them that have no result yet
         self._written: set[object] = set()  # the ids of the calls that are written out as text
         self._has_transcript = False
         self._media: list[Turn] = []  # of what was placed, not placed yet
@@ -110,10 +111,10 @@ class TurnPlacer:
     def put(self, turn: Turn) -> None:
         """Add a turn as it is."""
         if turn.kind == "tool":
-            self._waiting.discard(turn.message.get("tool_call_id"))
+            self._waiting[turn.message.get("tool_call_id")] -= 1
         elif turn.kind == "call":
             self._open = {call.get("id") for call in _calls(turn)}
-            self._waiting = set(self._open)
+            self._waiting = Counter(call.get("id") for call in _calls(turn))
             self._calls += 1
         elif not turn.ignored_empty:
             self._open = ()
@@ -221,7 +222,7 @@ class TurnPlacer:
             turn.kind == "tool"
             and self.state.endswith("+tool")
             and bool(self._open)
-            and turn.message.get("tool_call_id") in self._waiting
+            and self._waiting[turn.message.get("tool_call_id")] > 0
             and not self._policy.single_calls
         )
 

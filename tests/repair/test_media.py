@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, TemplateRefused, repair
+from litellm_role_guard.probing.probe import TOOLS
 from testing.learnt import learnt
 from testing.media import CALL, IMAGE, PART, QUESTION, THANKS, conversation
 from testing.real_templates import REAL, name
@@ -73,3 +75,15 @@ def test_the_media_of_a_round_stand_behind_its_last_result() -> None:
     messages: list[dict[str, Any]] = [QUESTION, {**CALL, "tool_calls": calls}, *results, THANKS]
     roles = [message["role"] for message in repair(messages, profile).messages]
     assert roles == ["user", "assistant", "tool", "tool", "user", "user", "user"]
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+def test_an_image_beside_instructions_is_shown_and_they_are_read(path: Path) -> None:
+    """Some templates take no system message where there is an image: then the user says it."""
+    template, profile = learnt(path)
+    asked = [{"role": "assistant", "content": "ready."}, conversation("user", IMAGE)[0]]
+    for role, tools in itertools.product(("system", "developer"), (None, TOOLS)):
+        messages = [{"role": role, "content": "Be brief."}, THANKS, *asked]
+        prompt = template.render(repair(messages, profile, tools=tools).messages, tools=tools)
+        assert "Be brief." in prompt
+        assert "as you see" in prompt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,82 @@ def test_a_result_is_never_read_as_that_of_a_call_without_one(path: Path) -> Non
     if "[Tool result: weather #2]" in prompt:
         assert "[Tool call: weather #1]" in prompt
         assert not any(message.get("tool_calls") for message in sent)
+
+
+def answers(*ids: str) -> list[dict[str, Any]]:
+    """Return results of these ids, each with a text of its own."""
+    return [
+        {"role": "tool", "tool_call_id": call_id, "content": f"result {at}"}
+        for at, call_id in enumerate(ids)
+    ]
+
+
+def calls_of(*ids: str) -> dict[str, Any]:
+    """Return a message with a call of each id."""
+    made = [{**call(CITIES[at]), "id": call_id} for at, call_id in enumerate(ids)]
+    return {"role": "assistant", "content": None, "tool_calls": made}
+
+
+def native_ids(messages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Return the ids of the calls that stayed calls, and of the results that stayed results."""
+    called = [each["id"] for message in messages for each in message.get("tool_calls") or ()]
+    return called, [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+
+
+COUNTS = TemplateProfile(
+    half_answered="refused",
+    follows={
+        f"{side}{since}": {"tool": "refused"}
+        for side in ("user", "assistant")
+        for since in ("", "+tool")
+    },
+)
+"""Of a template that wants as many results as calls, and none but theirs."""
+
+
+@pytest.mark.parametrize(
+    ("called", "answered"),
+    [
+        ("a a", "a"),  # a result too few, though every id has one
+        ("a b", "a x b"),  # one of another call amid them
+        ("a b", "x a b"),
+        ("a", "x a"),
+    ],
+)
+def test_a_round_that_is_not_answered_one_by_one_is_all_in_words(
+    called: str, answered: str
+) -> None:
+    """Where the template counts: else a result would stand behind words, its call before them."""
+    messages = [calls_of(*called.split()), *answers(*answered.split()), {"role": "user"}]
+    messages[-1]["content"] = "thanks"
+    sent = repair(messages, COUNTS).messages
+    assert native_ids(sent) == ([], [])
+    assert all(f"result {at}" in str(sent) for at in range(len(answered.split())))
+
+
+def test_two_calls_with_one_id_and_two_results_are_a_sound_round() -> None:
+    """Where ids may be shared: the first result answers the first call."""
+    question = {"role": "user", "content": "how is the weather?"}
+    messages = [question, calls_of("a", "a"), *answers("a", "a")]
+    assert repair(messages, COUNTS).messages is messages
+
+
+def test_calls_of_one_message_get_ids_of_their_own_where_none_may_be_shared() -> None:
+    """And so do their results, in their order; with results or without."""
+    profile = TemplateProfile(shared_call_ids="refused")
+    for results in (answers("a", "a"), []):
+        sent = repair([calls_of("a", "a"), *results], profile).messages
+        called, answered = native_ids(sent)
+        assert len(set(called)) == 2
+        assert answered == called[: len(results)]
+
+
+def test_a_call_in_words_keeps_its_result_from_one_with_the_same_id() -> None:
+    """The first of two calls with one id is written out, and its late result is in words, too."""
+    profile = TemplateProfile(result_pairing="not_read")
+    said = {"role": "assistant", "content": "I wait."}
+    messages = [calls_of("a"), calls_of("a", "b"), said, *answers("a")]
+    sent = repair(messages, profile).messages
+    assert native_ids(sent)[1] == []
+    assert "[Tool result: weather]\nresult 0" in str(sent).replace("\\n", "\n")
+    assert repair(sent, profile).messages is sent

@@ -211,12 +211,6 @@ def test_a_repaired_conversation_passes_the_rules_of_every_version(
         assert talk.unread(said["prompt"]) == [], f"{said['prompt']}\n{repaired}"
 
 
-def shares_an_id(message: dict[str, Any]) -> bool:
-    """Tell whether two calls of a message have the same id."""
-    ids = [call["id"] for call in message.get("tool_calls") or ()]
-    return len(set(ids)) < len(ids)
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 @given(conversation=conversations(rough=True, images=False))
 @settings(
@@ -232,8 +226,6 @@ def test_any_repaired_conversation_passes_the_rules_of_every_version(
 ) -> None:
     """All roles in any order, calls without results, results without calls, empty contents."""
     assume(find_validation_error(conversation.messages) is None)
-    # Named exemption of 2026-11-26: a round whose calls share an id keeps one result too few.
-    assume(not any(map(shares_an_id, conversation.messages)))
     for tools in (None, list(TOOLS)):
         repaired = repair(conversation.messages, learn_version(version), tools=tools).messages
         said = judge(version, to_vllm_messages(repaired), tools)

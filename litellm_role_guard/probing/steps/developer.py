@@ -12,6 +12,8 @@ def developer_questions(answers: Answers) -> Questions:
     system = ("system",) if answers.is_accepted("leading_system", "system") else ()
     after_user = on_path((*system, "user")).say("developer", "")
     after_assistant = on_path((*system, "user", "assistant")).say("developer", "")
+    # Some templates look for a call's results in the messages right behind it.
+    within_round = on_path((*system, "user", "call")).say("developer", "")
     return {
         ("developer_then_system",): [
             ProbeBuilder("developer", "user", "system", "user"),
@@ -24,4 +26,9 @@ def developer_questions(answers: Answers) -> Questions:
         ("developer_before_last",): [ProbeBuilder("user", "assistant", "developer", "user")],
         ("empty_developer", "user"): [add_all(after_user, ("assistant", "user"))],
         ("empty_developer", "assistant"): [add_all(after_assistant, ("user",))],
+        **(
+            {("empty_developer", "call"): [add_all(within_round, ("tool", "assistant", "user"))]}
+            if answers.is_accepted("follows", "user", "call")
+            else {}
+        ),
     }

@@ -8,7 +8,7 @@ from ...profile.rules import Answer
 from ..answers import Answers, Path
 from ..asker import Asker, Step
 from ..probe import Rendering, marks_in
-from ..probe_builder import ProbeBuilder, add_all
+from ..probe_builder import FIRST_MARK, ProbeBuilder, add_all
 from ..shared_beginning import shared_beginning
 
 # The smallest PNG: one pixel. Some servers decode what they are sent.
@@ -33,11 +33,19 @@ def ask_media(asker: Asker) -> Step[None]:
     An image that the template shows changes the prompt. It is shown elsewhere only if it leaves
     there what a user's image leaves.
     """
-    shown = yield from _render(asker, "user", ((), ("assistant", "user")))
-    placeholder = _added(*shown)
+    # Not of the first turn, of which some templates show the text alone beside tools.
+    before, after = ("user", "assistant"), ("assistant", "user")
+    shown = yield from _render(asker, "user", (before, after))
+    placeholder = _placeholder(*shown)
     if not placeholder or marks_in(placeholder):
         return  # no media, a model that takes none, or a template that does more with an image
     answers: dict[Path, Answer] = {}
+    if asker.answers.is_accepted("leading_system", "system"):
+        shown = yield from _render(asker, "user", (("system", *before), after))
+        answer = _answer(placeholder, *shown)
+        if shown[0] is not None and FIRST_MARK not in shown[0]:
+            answer = "not_read"
+        answers["media_with_system",] = answer
     for kind, frame in _FRAMES.items():
         if _may_be_asked(asker.answers, kind):
             shown = yield from _render(asker, kind, frame)
@@ -85,10 +93,29 @@ def _answer(placeholder: str, with_image: Rendering, without: Rendering) -> Answ
     return "accepted" if is_shown else "not_read"
 
 
-def _added(with_image: Rendering, without: Rendering) -> str:
-    """Return what an image adds to a prompt; empty where it adds nothing."""
+def _placeholder(with_image: Rendering, without: Rendering) -> str:
+    """Return what stands for an image; empty where nothing does.
+
+    An image may change more of a prompt than its own place, which is between the two texts or, in
+    some templates, elsewhere.
+    """
     if with_image is None or without is None:
         return ""
+    between = _added(*(_between_marks(each) for each in (with_image, without)))
+    return between or _added(with_image, without)
+
+
+def _between_marks(prompt: str) -> str:
+    """Return what stands between the two texts of the user's message with the image."""
+    first, second = 2, 3  # of the marks, behind those of the turns before
+    marks = marks_in(prompt)
+    if len(marks) <= second:
+        return ""
+    return prompt.partition(marks[first])[2].partition(marks[second])[0]
+
+
+def _added(with_image: str, without: str) -> str:
+    """Return what an image adds to a text; empty where it adds nothing."""
     begin = shared_beginning(without, with_image)
     end = len(with_image) - shared_beginning(without[begin:][::-1], with_image[begin:][::-1])
     return with_image[begin:end].strip()

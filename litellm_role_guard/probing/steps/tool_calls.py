@@ -10,6 +10,7 @@ from ..probe_builder import (
     late_result,
     parallel_round,
     repeated_id,
+    shared_id,
     swapped_results,
 )
 
@@ -27,6 +28,7 @@ def tool_call_questions() -> Questions:
         ("half_answered",): [half_answered()],
         ("stray_results", "call"): [ProbeBuilder("user", "call").answer("another00")],
         ("stray_results", "tool"): [ProbeBuilder("user", "call", "tool").answer("another00")],
+        ("shared_call_ids",): [shared_id()],
         ("repeated_lone_ids",): [repeated_id(1)],
         ("late_results", "user"): [late_result("user")],
         ("late_results", "assistant"): [late_result()],
