@@ -33,6 +33,7 @@ _NAMES: Mapping[str, Collection[str]] = {
     "media": _FORMS,
     "null": _FORMS,
     "blank": _FORMS,
+    "empty_turns": ("user", "assistant"),
     "stray_results": ("call", "tool"),
 }
 """The keys that each field may have: a profile may come from another process."""
@@ -142,6 +143,11 @@ class Rules(BaseModel):
     blank: dict[str, Answer] = Field(
         default_factory=dict,
         description="Content that is an empty string, by the kind of message as for `parts`.",
+    )
+    empty_turns: dict[str, Answer] = Field(
+        default_factory=dict,
+        description="An empty message of the user or the assistant where it has to be a turn: "
+        "`not_read` if it leaves no trace in the prompt.",
     )
     call_text: Answer = Field(
         default="accepted",

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from ..messages.message import is_empty
 from ..profile.states import SYSTEM_KINDS
+from .billing_line import without_billing_line
 from .change import Change
 from .context import RepairContext, StepResult, state_after
-from .labelled_text import tool_calls_as_text
+from .labelled_text import labelled_user, message_words, tool_calls_as_text
 from .leading_system import as_user_turns
 from .policy import RepairPolicy
 from .system_merging import system_runs
@@ -27,19 +28,13 @@ def ensure_valid_ending(turns: list[Turn], context: RepairContext) -> StepResult
         return _with_system_as_user(turns, context) if hidden else StepResult(turns, [])
     changes: list[Change] = []
     state = state_after(turns, policy)
-    if (
-        turns[-1].kind == "call"
-        and not policy.may_end(state)
-        and not policy.may_follow(state, "user")
-    ):
-        why = "the template wants a result after each tool call"
-        written = tool_calls_as_text(turns[-1], context)
-        changes.append(turns[-1].change("tools", why))
-        turns, changed = place_turns([*turns[:-1], written], context)
-        changes += changed
-        state = state_after(turns, policy)
-    lacks_user = all(turn.kind != "user" for turn in turns) and _needs_user(turns, state, policy)
-    if (lacks_user or not policy.may_end(state)) and policy.may_follow(state, "user"):
+    if _wants_user(turns, state, policy) and not policy.may_follow(state, "user"):
+        said, changes = _end_in_words(turns, context)
+        if changes:
+            turns, changed = place_turns(said, context)
+            changes += changed
+            state = state_after(turns, policy)
+    if _wants_user(turns, state, policy) and policy.may_follow(state, "user"):
         filler, change = context.filler("user", turns[-1])
         turns, state = [*turns, filler], "user"
         changes.append(change)
@@ -47,6 +42,31 @@ def ensure_valid_ending(turns: list[Turn], context: RepairContext) -> StepResult
         turns, changed = _with_system_as_user(turns, context)
         changes += changed
     return StepResult(turns, changes)
+
+
+def _wants_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:
+    """Return whether the conversation may not end here, or only once the user has spoken."""
+    lacks_user = all(turn.kind != "user" for turn in turns) and _needs_user(turns, state, policy)
+    return lacks_user or not policy.may_end(state)
+
+
+def _end_in_words(turns: Sequence[Turn], context: RepairContext) -> StepResult:
+    """Say in words what is at the end, where no user turn may follow it: a round or system text."""
+    last = turns[-1]
+    if last.kind in SYSTEM_KINDS and is_empty(last.message) and len(turns) > 1:
+        why = "an empty message that the template does not take"
+        return StepResult([*turns[:-1]], [last.change("content", why)])
+    if last.kind in SYSTEM_KINDS:
+        label = context.label_form.label(message_words(last))
+        change = last.change(last.kind, f"the template takes no {last.kind} message at the end")
+        return StepResult([*turns[:-1], labelled_user(without_billing_line(last), label)], [change])
+    calls = [at for at, turn in enumerate(turns) if turn.kind == "call"]
+    if last.kind not in ("call", "tool") or not calls:
+        return StepResult(list(turns), [])
+    at = calls[-1]
+    change = turns[at].change("tools", "the template takes no tool round at the end")
+    written = tool_calls_as_text(turns[at], context)
+    return StepResult([*turns[:at], written, *turns[at + 1 :]], [change])
 
 
 def _needs_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:

@@ -41,7 +41,7 @@ def merge_leading_system(turns: list[Turn], context: RepairContext) -> StepResul
         # The server itself strips the line that opens the message, and no later one.
         rest_of_run = [without_billing_line(turn) for turn in native[1:]]
         native = [join([native[0], *rest_of_run], context.separator)]
-    elif policy.hoists_developer and has_developer and len(native) > 1:
+    elif policy.hoists_developer and has_developer and len(native) > 1 and _say_anything(native):
         native = [turn._replace(merged_by_server=True) for turn in native]
     shown, changed = _media_as_user(native, policy)
     return StepResult([*shown, *rest], [*changes, *changed])
@@ -54,9 +54,11 @@ def _split(turns: list[Turn]) -> tuple[list[Turn], list[Turn]]:
 
 def _stand_beside_media(run: Sequence[Turn], turns: Sequence[Turn]) -> bool:
     """Return whether leading messages say something in a conversation with an image."""
-    return any(not is_empty(turn.message) for turn in run) and any(
-        has_media(turn.message) for turn in turns
-    )
+    return _say_anything(run) and any(has_media(turn.message) for turn in turns)
+
+
+def _say_anything(turns: Sequence[Turn]) -> bool:
+    return any(not is_empty(turn.message) for turn in turns)
 
 
 def _without_unread_developer(

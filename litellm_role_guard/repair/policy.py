@@ -239,7 +239,8 @@ def _compile(rules: Rules) -> RepairPolicy:
         hides_media=_hides_media(rules.media),
         rejects_system_with_media=rules.media_with_system != "accepted",
         fillers={
-            kind: "..." if kind in _unread(rules.blank) else "" for kind in ("user", "assistant")
+            kind: "..." if kind in _unread(rules.blank) + _unread(rules.empty_turns) else ""
+            for kind in ("user", "assistant")
         },
         unread_leading=_unread(rules.leading_system),
         last_system_counts=rules.leading_system.get("system empty") == "not_read",

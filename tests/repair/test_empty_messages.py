@@ -48,3 +48,41 @@ def test_an_empty_developer_message_hides_no_result_behind_it(empty: str | None)
         {"role": "tool", "tool_call_id": "aB0000000", "content": "found"},
     ]
     assert render(messages).endswith("RESULT:found;")
+
+
+def of_chatml(check: str) -> ChatTemplate:
+    """Return a template of plain turns, tool calls among them, with a check or a filter before."""
+    return ChatTemplate(
+        check + "{%- for m in messages -%}<{{ m.role if m.role != 'tool' else 'user' }}>"
+        "{%- if m.role == 'tool' -%}RESULT {% endif -%}{{ m.content or '' }}"
+        "{%- for c in m.tool_calls or [] -%}CALL {{ c.function | tojson }}{%- endfor -%}"
+        "{%- endfor -%}"
+    )
+
+
+def repaired(template: ChatTemplate, *messages: dict[str, Any]) -> str:
+    """Return the prompt of a repaired conversation."""
+    return template.render(repair(messages, TemplateProfile.learn(template)).messages)
+
+
+def test_an_invented_turn_says_something_where_an_empty_one_is_left_out() -> None:
+    """Else the template would still lack a user turn."""
+    template = of_chatml(
+        "{%- set messages = messages | selectattr('content') | list -%}"
+        "{%- if not messages | selectattr('role', 'equalto', 'user') | list -%}"
+        "{{ raise_exception('No user query found') }}{%- endif -%}"
+    )
+    prompt = repaired(template, {"role": "system", "content": "Be brief."})
+    assert prompt == "<system>Be brief.<user>..."
+
+
+@each_empty
+def test_several_empty_messages_at_the_front_are_left_out_where_none_is_taken(
+    empty: str | None,
+) -> None:
+    """Though the server would merge them, it would merge them to an empty one."""
+    template = of_chatml(
+        "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
+    )
+    front = [{"role": role, "content": empty} for role in ("system", "developer")]
+    assert repaired(template, *front, {"role": "user", "content": "hello"}) == "<user>hello"

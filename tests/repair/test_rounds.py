@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from litellm_role_guard import TemplateProfile, repair
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.rightness import mispaired
@@ -185,3 +185,35 @@ def test_a_call_in_words_keeps_its_result_from_one_with_the_same_id() -> None:
     assert native_ids(sent)[1] == []
     assert "[Tool result: weather]\nresult 0" in str(sent).replace("\\n", "\n")
     assert repair(sent, profile).messages is sent
+
+
+def learnt_from(template: str) -> tuple[ChatTemplate, TemplateProfile]:
+    """Return a template and its profile."""
+    made = ChatTemplate(template)
+    return made, TemplateProfile.learn(made)
+
+
+def test_an_id_that_comes_again_is_a_new_one_where_results_are_looked_up_by_it() -> None:
+    """Else the second result would stand behind the first call, too."""
+    template, profile = learnt_from(
+        "{%- for m in messages -%}{%- if m.role != 'tool' -%}<{{ m.role }}>{{ m.content or '' }}"
+        "{%- for c in m.tool_calls or [] -%}CALL {{ c.function | tojson }}"
+        "{%- for r in messages if r.role == 'tool' and r.tool_call_id == c.id -%}"
+        "RESULT {{ r.content }};{%- endfor -%}{%- endfor -%}{%- endif -%}{%- endfor -%}"
+    )
+    rounds = [calls_of("a"), *answers("a"), {"role": "user", "content": "and now?"}]
+    again = [calls_of("a"), {"role": "tool", "tool_call_id": "a", "content": "result 1"}]
+    prompt = template.render(repair([*rounds, *again], profile).messages)
+    assert [prompt.count(f"RESULT result {at};") for at in range(2)] == [1, 1]
+
+
+def test_a_round_is_in_words_where_its_result_would_not_be_read() -> None:
+    """Never half of it."""
+    template, profile = learnt_from(
+        "{%- for m in messages if m.role != 'tool' -%}<{{ m.role }}>{{ m.content or '' }}"
+        "{%- for c in m.tool_calls or [] -%}CALL {{ c.function | tojson }}{%- endfor -%}"
+        "{%- endfor -%}"
+    )
+    sent = repair([calls_of("a"), *answers("a")], profile).messages
+    assert native_ids(sent) == ([], [])
+    assert "[Tool call: weather]" in template.render(sent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..answers import Answers, Path
-from ..asker import Questions
+from ..asker import Asker, Questions, Step
 from ..probe_builder import ProbeBuilder, add_all
 
 _FRAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -17,6 +17,20 @@ _FRAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _RESULT_FRAME = (("user", "call"), ("assistant", "user"))
 
 _AFTER_LATE_SYSTEM = ("user", "assistant", "user")
+
+
+def ask_empty_turns(asker: Asker) -> Step[None]:
+    """Ask whether an empty message stands as a turn, or leaves no trace in the prompt.
+
+    Whoever needs a turn there has to say something.
+    """
+    for kind in ("user", "assistant"):
+        if asker.answers.is_accepted("blank", kind):
+            before, after = _FRAMES[kind]
+            empty = add_all(ProbeBuilder(*before).say(kind, ""), after)
+            shown, without = yield from asker.render([empty, ProbeBuilder(*before, *after)])
+            if shown == without:
+                asker.answers.update({("empty_turns", kind): "not_read"})
 
 
 def content_questions(answers: Answers, *, reads_calls: bool) -> Questions:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..answers import Answers
 from ..asker import Asker, Step
+from ..probe import judge
 from ..probe_builder import repeated_id
-from .content_forms import content_questions
+from .content_forms import ask_empty_turns, content_questions
 from .developer import developer_questions
 from .tool_calls import tool_call_questions
 
@@ -20,10 +21,22 @@ def ask_details(asker: Asker) -> Step[None]:
             **content_questions(asker.answers, reads_calls=reads_calls),
         }
     )
+    yield from ask_empty_turns(asker)
     if reads_calls:
         # If several calls are taken at once, an id may be used up by standing among others.
         count = 2 if asker.answers.is_accepted("parallel_calls") else 1
-        yield from asker.ask({("repeated_call_ids",): [repeated_id(count)]})
+        yield from _ask_repeated_id(asker, "repeated_lone_ids", 1)
+        yield from _ask_repeated_id(asker, "repeated_call_ids", count)
+
+
+def _ask_repeated_id(asker: Asker, field: str, count: int) -> Step[None]:
+    """Ask whether an id may come again; not if a result is shown behind both calls that had it."""
+    builder = repeated_id(count)
+    (rendering,) = yield from asker.render([builder], (field,))
+    answer = judge(rendering, builder.marks)
+    if rendering is not None and rendering.count(builder.marks[-1]) > 1:
+        answer = "not_read"
+    asker.answers.update({(field,): answer})
 
 
 def _reads_calls(answers: Answers) -> bool:

@@ -80,9 +80,9 @@ def _in_control_role(builder: ProbeBuilder, at: int) -> ProbeBuilder:
 
 
 def make_rounds_whole(asker: Asker) -> None:
-    """Take no tool call where its result would stand in a turn that nobody knows."""
+    """Take no tool call where its result would not be read, or in a turn that nobody knows."""
     for state in STATES:
         call = ("follows", state, "call")
-        result = ("follows", after(state, "call"), "tool")
-        if asker.answers.is_accepted(*call) and asker.answers.get(*result) == "unknown":
-            asker.answers.update({call: "unknown"})
+        answer = asker.answers.get("follows", after(state, "call"), "tool")
+        if asker.answers.is_accepted(*call) and answer is not None:
+            asker.answers.update({call: answer})

@@ -9,7 +9,6 @@ from ..probe_builder import (
     half_answered,
     late_result,
     parallel_round,
-    repeated_id,
     shared_id,
     swapped_results,
 )
@@ -29,7 +28,6 @@ def tool_call_questions() -> Questions:
         ("stray_results", "call"): [ProbeBuilder("user", "call").answer("another00")],
         ("stray_results", "tool"): [ProbeBuilder("user", "call", "tool").answer("another00")],
         ("shared_call_ids",): [shared_id()],
-        ("repeated_lone_ids",): [repeated_id(1)],
         ("late_results", "user"): [late_result("user")],
         ("late_results", "assistant"): [late_result()],
         ("long_call_ids",): [ProbeBuilder("user").call(1, call_id="call_0123456789").add("tool")],
