@@ -28,9 +28,11 @@ def ask_empty_turns(asker: Asker) -> Step[None]:
         if asker.answers.is_accepted("blank", kind):
             before, after = _FRAMES[kind]
             empty = add_all(ProbeBuilder(*before).say(kind, ""), after)
-            shown, without = yield from asker.render([empty, ProbeBuilder(*before, *after)])
+            path = ("empty_turns", kind)
+            both = [empty, ProbeBuilder(*before, *after)]
+            shown, without = yield from asker.render(both, path)
             if shown == without:
-                asker.answers.update({("empty_turns", kind): "not_read"})
+                asker.answers.update({path: "not_read"})
 
 
 def content_questions(answers: Answers, *, reads_calls: bool) -> Questions:

@@ -35,20 +35,21 @@ def ask_media(asker: Asker) -> Step[None]:
     """
     # Not of the first turn, of which some templates show the text alone beside tools.
     before, after = ("user", "assistant"), ("assistant", "user")
-    shown = yield from _render(asker, "user", (before, after))
+    shown = yield from _render(asker, "user", (before, after), ("media", "user"))
     placeholder = _placeholder(*shown)
     if not placeholder or marks_in(placeholder):
         return  # no media, a model that takes none, or a template that does more with an image
     answers: dict[Path, Answer] = {}
     if asker.answers.is_accepted("leading_system", "system"):
-        shown = yield from _render(asker, "user", (("system", *before), after))
+        path = ("media_with_system",)
+        shown = yield from _render(asker, "user", (("system", *before), after), path)
         answer = _answer(placeholder, *shown)
         if shown[0] is not None and FIRST_MARK not in shown[0]:
             answer = "not_read"
-        answers["media_with_system",] = answer
+        answers[path] = answer
     for kind, frame in _FRAMES.items():
         if _may_be_asked(asker.answers, kind):
-            shown = yield from _render(asker, kind, frame)
+            shown = yield from _render(asker, kind, frame, ("media", kind))
             answer = _answer(placeholder, *shown)
             if answer != "accepted":  # else as if it was not asked, on a text model's server say
                 answers["media", kind] = answer
@@ -66,11 +67,11 @@ def _may_be_asked(answers: Answers, kind: str) -> bool:
 
 
 def _render(
-    asker: Asker, kind: str, frame: tuple[tuple[str, ...], tuple[str, ...]]
+    asker: Asker, kind: str, frame: tuple[tuple[str, ...], tuple[str, ...]], path: Path
 ) -> Step[tuple[Rendering, Rendering]]:
     """Return the prompts of a conversation with an image and without it."""
     with_image, without = yield from asker.render(
-        [_conversation(kind, frame, image) for image in ([_IMAGE], [])], ("media", kind)
+        [_conversation(kind, frame, image) for image in ([_IMAGE], [])], path
     )
     return with_image, without
 
