@@ -31,8 +31,10 @@ from .templates import OURS, STRICT
 
 MODEL = "m"
 WORDS = b"Conversation roles must alternate user/assistant/user/assistant/... "
-REFUSAL_BYTES = 16 * 2**20
+REFUSAL_BYTES = 2**18
 """How long a refusal is that has an end."""
+
+JSON = {"content-type": "application/json"}
 
 _ZEROS = gzip.compress(bytes(2**26))
 _PIECE = b"x" * 2**20
@@ -139,17 +141,17 @@ class HostileBackend:
         path = "/" + (rest[-1] if rest else "")
         inner = {**scope, "path": path, "raw_path": path.encode()}
         if kind == "health":
-            await _send(send, (200, {}, _once(b"{}")))
+            await _send(receive, send, (200, {}, _once(b"{}")))
         elif kind == "thief":
             self._followed += scope["method"] == "POST" or not scope["query_string"]
-            await _send(send, (200, {}, _once(b"%d" % self._followed)))
+            await _send(receive, send, (200, {}, _once(b"%d" % self._followed)))
         elif path == "/v1/chat/completions":
-            await self._chat(inner, receive, _refusing(kind, send))
+            await self._chat(inner, receive, _refusing(kind, receive, send))
         elif kind in _ANSWERS:
-            await _send(send, _ANSWERS[kind]())
+            await _send(receive, send, _ANSWERS[kind]())
         elif kind in SHOWN and path == "/tokenizer_info":
             shown = json.dumps({"tokenizer_class": "Gemma", "chat_template": SHOWN[kind]})
-            await _send(send, (200, {"content-type": "application/json"}, _once(shown.encode())))
+            await _send(receive, send, (200, JSON, _once(shown.encode())))
         else:
             await self._vllm(kind)(inner, receive, send)
 
@@ -158,7 +160,7 @@ class HostileBackend:
         return app
 
 
-def _refusing(kind: str, send: Send) -> Send:
+def _refusing(kind: str, receive: Receive, send: Send) -> Send:
     """Return a `send` that hands a 400 over in the way of its kind."""
     refusing = False
 
@@ -170,22 +172,31 @@ def _refusing(kind: str, send: Send) -> Send:
             await send(message)
         elif message["type"] == "http.response.body":
             headers, pieces = _REFUSALS[kind](message["body"])
-            await _send(send, (400, {"content-type": "application/json", **headers}, pieces))
+            await _send(receive, send, (400, {**JSON, **headers}, pieces))
 
     return send_or_refuse
 
 
-async def _send(send: Send, answer: Sent) -> None:
+async def _send(receive: Receive, send: Send, answer: Sent) -> None:
     status, headers, pieces = answer
+    # uvicorn takes what is sent to nobody, so that an answer without end would never end.
+    gone = asyncio.ensure_future(_disconnect(receive))
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     try:
         async for piece in pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0)
+            if gone.done():
+                return
         await send({"type": "http.response.body", "body": b""})
-    except OSError:  # whoever asked has left
-        return
+    finally:
+        gone.cancel()
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 if __name__ == "__main__":
