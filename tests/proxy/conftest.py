@@ -93,8 +93,14 @@ def bare_proxy(
     backends: dict[str, Backend], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxy]:
     """Run a proxy with the same deployments and without the plugin."""
-    config = {"model_list": model_list(backends), "router_settings": ROUTER}
-    with start_proxy(config, tmp_path_factory.mktemp("bare")) as url:
+    folder = tmp_path_factory.mktemp("bare")
+    shutil.copy(Path(__file__).with_name("probe.py"), folder)
+    config = {
+        "model_list": model_list(backends),
+        "litellm_settings": {"callbacks": ["probe.probe"]},
+        "router_settings": ROUTER,
+    }
+    with start_proxy(config, folder) as url:
         yield Proxy(url)
 
 

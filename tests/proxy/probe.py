@@ -10,9 +10,11 @@ from typing import Any
 from aiohttp import BaseConnector
 from litellm.integrations.custom_logger import CustomLogger
 
+from litellm_role_guard.routing.in_flight import InFlight
+
 
 class Probe(CustomLogger):
-    """Counts the proxy's tasks, its open sockets and the backend connections that are in use."""
+    """Counts tasks, descriptors, backend connections in use, and requests that the guard counts."""
 
     async def async_post_call_response_headers_hook(
         self,
@@ -32,9 +34,16 @@ class Probe(CustomLogger):
             except FileNotFoundError:
                 continue  # the listing's own
         sockets = sum(target.startswith("socket:") for target in targets)
-        connectors = [held for held in gc.get_objects() if isinstance(held, BaseConnector)]
-        in_use = sum(len(connector._acquired) for connector in connectors)
-        counts = {"tasks": len(asyncio.all_tasks()), "sockets": sockets, "in-use": in_use}
+        held = gc.get_objects()
+        connectors = [one for one in held if isinstance(one, BaseConnector)]
+        in_flight = [sum(one.counts.values()) for one in held if isinstance(one, InFlight)]
+        counts = {
+            "tasks": len(asyncio.all_tasks()),
+            "sockets": sockets,
+            "descriptors": len(targets),
+            "in-use": sum(len(connector._acquired) for connector in connectors),
+            "in-flight": sum(in_flight),
+        }
         return {f"x-held-{name}": str(count) for name, count in counts.items()}
 
 
