@@ -151,7 +151,8 @@ def _told(proxy: str, api_key: str | None) -> dict[str, Any]:
         response = httpx.get(proxy.rstrip("/") + "/role_guard/recent", headers=headers, timeout=30)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BadStart(f"{name}: cannot be reached: {_reason(error)}") from error
-    if response.status_code in (401, 403):
+    # LiteLLM without a database: 500 where there is no key, 400 where it is not the master key.
+    if response.status_code in (401, 403, 400 if api_key else 500):
         raise BadStart(f"{name}: wants the key of a proxy admin (--api-key, LITELLM_API_KEY)")
     if response.status_code == 404:
         raise BadStart(f"{name}: has no /role_guard; is the plugin among its callbacks?")

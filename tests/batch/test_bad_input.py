@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from testing.batches import prompts, read, role_guard, summary
 from testing.flaky import MODEL, Flaky, flaky
@@ -135,13 +135,46 @@ def test_a_server_that_cannot_be_asked_is_found_out_by_one_request(backend: Flak
     assert sum(backend.asked.values()) - before == 1
     assert not list(Path().glob("answers*"))
 
-    async def locked(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 401, "headers": []})
-        await send({"type": "http.response.body", "body": b"{}"})
-
-    with serving(locked) as url:
+    with serving(locked(401, b"{}")) as url:
         said = refused(*command, "--proxy", url, "--model", MODEL)
     assert said.endswith("refuses the API key (401): --api-key, ROLE_GUARD_API_KEY")
+
+
+def locked(status: int, body: bytes) -> ASGIApp:
+    """Give a server that answers everything with one error."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "key", "words"),
+    [
+        (
+            500,
+            b"Internal Server Error",
+            (),
+            "wants an API key (500): --api-key, ROLE_GUARD_API_KEY",
+        ),
+        (
+            400,
+            b'{"error": {"message": "No connected db."}}',
+            ("--api-key", "wrong"),
+            "refuses the API key (400): --api-key, ROLE_GUARD_API_KEY: No connected db.",
+        ),
+    ],
+)
+def test_a_litellm_without_a_database_is_not_tried_for_minutes(
+    status: int, body: bytes, key: tuple[str, ...], words: str
+) -> None:
+    """It answers a missing key with a 500, and a wrong one with a 400."""
+    prompts(Path("prompts.jsonl"), 1)
+    with serving(locked(status, body)) as url:
+        said = refused("prompts.jsonl", "out", "--proxy", url, "--model", MODEL, *key)
+    assert said == f"Error: {url}: {words}"
 
 
 def test_a_full_disk_loses_no_answer(backend: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
