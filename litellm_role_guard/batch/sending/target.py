@@ -123,7 +123,12 @@ def _is_about_the_key(status: int, *, has_key: bool) -> bool:
 
 
 def _key_problem(session: aiohttp.ClientSession, status: int) -> str:
-    problem = "refuses the API key" if "Authorization" in session.headers else "wants an API key"
+    if status == 500:
+        problem = "fails, as LiteLLM does where an API key is missing"
+    elif "Authorization" in session.headers:
+        problem = "refuses the API key"
+    else:
+        problem = "wants an API key"
     return f"{problem} ({status}): --api-key, ROLE_GUARD_API_KEY"
 
 
