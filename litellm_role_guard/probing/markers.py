@@ -55,7 +55,7 @@ def with_markers(
         if not gaps:
             continue
         if _is_chat(probe):
-            found = [_PIECE.findall(first)[-_OPENING_PIECES:], *map(_PIECE.findall, gaps)]
+            found = [opening_pieces(first), *map(_PIECE.findall, gaps)]
             for pieces, is_of_reply in zip(found, _before_replies(probe, rendering), strict=True):
                 replies.update(filter(_TAG.fullmatch, pieces) if is_of_reply else ())
                 turns.update(
@@ -73,6 +73,15 @@ def with_markers(
             "round_markers": tuple(sorted((rounds | replies) - turns - tags)[:MAX_MARKERS]),
         }
     )
+
+
+def opening_pieces(beginning: str) -> list[str]:
+    """Return the pieces that may open the first turn.
+
+    Args:
+        beginning: What a prompt has before the first mark.
+    """
+    return _PIECE.findall(beginning)[-_OPENING_PIECES:]
 
 
 def thought_names(profile: TemplateProfile) -> Step[list[str]]:

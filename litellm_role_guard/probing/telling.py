@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ..backend.backend import LIMIT_SECONDS, Backend
 from ..backend.server import connected
 from ..profile.template_profile import TemplateProfile
+from .markers import opening_pieces
 from .oracle import CONCURRENCY, LiveOracle
 from .probe import Probe, Rendering, judge
 from .probe_builder import ProbeBuilder, parallel_round
@@ -62,10 +63,10 @@ class Signs(NamedTuple):
     def fingerprint(self) -> str:
         """The SHA-256, in hex, of the renderings, each from its first mark on.
 
-        What stands before may be the date.
+        What stands before may be the date; only what opens the first turn counts of it.
         """
         said = [
-            None if rendering is None else _from_first_mark(probe, rendering)
+            None if rendering is None else _told(probe, rendering)
             for probe, rendering in zip(TELLING, self.renderings, strict=True)
         ]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -98,9 +99,9 @@ async def read_signs(
         return Signs(tuple(await oracle.read(TELLING)))
 
 
-def _from_first_mark(probe: Probe, rendering: str) -> str:
+def _told(probe: Probe, rendering: str) -> tuple[list[str], str]:
     first = min((rendering.find(mark) for mark in probe.marks if mark in rendering), default=0)
-    return rendering[first:].strip()
+    return opening_pieces(rendering[:first]), rendering[first:].strip()
 
 
 def _agrees(profile: TemplateProfile, probe: Probe, rendering: Rendering) -> bool:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
 from litellm_role_guard import ChatTemplate, TemplateProfile
 from litellm_role_guard.backend import server
@@ -39,6 +40,16 @@ async def test_a_bad_address_is_one_line(address: str) -> None:
     """It is no URL at all, or asyncio raises an error of its own for its port."""
     with pytest.raises(LearningFailed, match=r"^(http://)?localhost(:\d+)?: is no address: .+$"):
         await learn_from_backend(at(address, model=MODEL))
+
+
+async def test_a_key_beside_a_password_in_the_address_is_one_line() -> None:
+    """The transport of LiteLLM's clients sends one alone, and raises no error of httpx's."""
+    address = "http://ann:hidden@127.0.0.1:1/v1"
+    handler = AsyncHTTPHandler()
+    with pytest.raises(LearningFailed, match="cannot be reached: Cannot combine") as failed:
+        await learn_from_backend(at(address, handler.client, model=MODEL, api_key="sk-1"))
+    await handler.client.aclose()
+    assert "hidden" not in str(failed.value)
 
 
 def error(status: int, words: str) -> httpx.Response:

@@ -157,7 +157,7 @@ def locked(status: int, body: bytes) -> ASGIApp:
             500,
             b"Internal Server Error",
             (),
-            "fails, as LiteLLM does where an API key is missing (500): --api-key, ROLE_GUARD_API_KEY",
+            "fails, as LiteLLM does without an API key (500): --api-key, ROLE_GUARD_API_KEY",
         ),
         (
             400,

@@ -124,7 +124,7 @@ def _is_about_the_key(status: int, *, has_key: bool) -> bool:
 
 def _key_problem(session: aiohttp.ClientSession, status: int) -> str:
     if status == 500:
-        problem = "fails, as LiteLLM does where an API key is missing"
+        problem = "fails, as LiteLLM does without an API key"
     elif "Authorization" in session.headers:
         problem = "refuses the API key"
     else:
