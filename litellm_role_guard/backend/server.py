@@ -195,8 +195,8 @@ class VllmServer:
             raise LearningFailed(message) from error
         except AnswerTooLong as error:
             raise LearningFailed(f"{self.root}: {path}: {error}") from error
-        # A ValueError is aiohttp's, by which LiteLLM's clients ask. It sends no key beside a password
-        # in the address.
+        # A ValueError is aiohttp's, by which LiteLLM's clients ask: it sends no key beside a
+        # password in the address.
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = one_line(_SSL_CONTEXT.sub("", str(error))) or type(error).__name__
             raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
