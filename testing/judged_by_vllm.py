@@ -68,9 +68,9 @@ def from_file(path: Path) -> TemplateProfile:
     The model takes no images, so that nothing is learnt of them there.
     """
     profile = TemplateProfile.learn(ChatTemplate(path.read_text(), special_tokens=SPECIAL_TOKENS))
-    with_tools = profile.with_tools and profile.with_tools.model_copy(update={"media": {}})
-    profile = profile.model_copy(update={"media": {}})
-    return profile.model_copy(update={"with_tools": with_tools})
+    untold: dict[str, Any] = {"media": {}, "media_with_system": "accepted"}
+    with_tools = profile.with_tools and profile.with_tools.model_copy(update=untold)
+    return profile.model_copy(update={**untold, "with_tools": with_tools})
 
 
 def call(call_id: str, arguments: str, tool: str = "weather") -> Message:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from litellm_role_guard.probing.probe_builder import FIRST_MARK
+
 from .processes import REPOSITORY, free_port, launch, running
 from .real_templates import HOME
 
@@ -45,8 +47,12 @@ class LoggedVllm:
         return self.log.stat().st_size
 
     def prompts_since(self, mark: int) -> list[str]:
-        """Give the prompts that were read since a mark, the oldest first."""
-        return [ast.literal_eval(found) for found in _PROMPT.findall(self._since(mark))]
+        """Give the prompts that were read since a mark, the oldest first, but for the guard's own.
+
+        The guard may ask in the background at any time.
+        """
+        prompts = [ast.literal_eval(found) for found in _PROMPT.findall(self._since(mark))]
+        return [prompt for prompt in prompts if FIRST_MARK not in prompt]
 
     def calls_since(self, mark: int) -> int:
         """Give how many requests reached the model's endpoints since a mark."""

@@ -32,13 +32,12 @@ def _content_loops(tree: jinja2.nodes.Template) -> Iterator[bool]:
     aliases = ["messages"]
     for alias in aliases:  # grows while it is walked: an alias may have aliases
         for assign in tree.find_all(jinja2.nodes.Assign):
-            target = assign.target
-            if (
-                _reads(assign.node, alias)
-                and isinstance(target, jinja2.nodes.Name)
-                and target.name not in aliases
-            ):
-                aliases.append(target.name)
+            if not _reads(assign.node, alias):
+                continue
+            if not isinstance(assign.target, jinja2.nodes.Name):
+                raise TypeError("the messages are kept in no plain variable")
+            if assign.target.name not in aliases:
+                aliases.append(assign.target.name)
     loops = list(tree.find_all(jinja2.nodes.For))
     items = [_target(loop) for loop in loops if any(_reads(loop.iter, alias) for alias in aliases)]
     in_macros: dict[int, set[str]] = {}

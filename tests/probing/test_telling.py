@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,9 @@ def signs_of(template: ChatTemplate, change: Callable[[str], str] = str) -> Sign
 
 def without_media(profile: TemplateProfile) -> TemplateProfile:
     """Return the profile of a template that is asked about text alone."""
-    tools = profile.with_tools and profile.with_tools.model_copy(update={"media": {}})
-    return profile.model_copy(update={"media": {}, "with_tools": tools})
+    untold: dict[str, Any] = {"media": {}, "media_with_system": "accepted"}
+    tools = profile.with_tools and profile.with_tools.model_copy(update=untold)
+    return profile.model_copy(update={**untold, "with_tools": tools})
 
 
 @cache

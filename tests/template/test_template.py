@@ -72,6 +72,12 @@ def test_tojson_takes_all_its_arguments_and_escapes_nothing() -> None:
             "openai",
         ),
         ("{% for m in messages %}{% for t in m.tool_calls %}{% endfor %}{% endfor %}", "string"),
+        (
+            # vLLM gives up where the messages go anywhere but into a plain variable.
+            "{% set ns = namespace(all=none) %}{% set ns.all = messages %}"
+            "{% for m in messages %}{% for p in m.content %}{% endfor %}{% endfor %}",
+            "string",
+        ),
     ],
 )
 def test_the_content_format_is_read_off_the_syntax_tree(text: str, form: str) -> None:
