@@ -156,7 +156,10 @@ def _write_torn_rounds(turns: list[Turn], context: RepairContext) -> StepResult:
     made: list[Turn] = []
     changes: list[Change] = []
     for at, turn in enumerate(turns):
-        calls = tool_calls(turn.message) if turn.kind == "call" else ()
+        if turn.kind != "call":
+            made.append(turn)
+            continue
+        calls = tool_calls(turn.message)
         results, behind = _results_in_a_row(turns, at + 1, owners, policy)
         if any(owner is not None and owner.turn == at for owner in behind):
             why = "a result of another call stands amid those of this one"

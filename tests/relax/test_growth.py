@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from testing.counted_calls import calls_of
 from testing.growing import PLACES, RELAXED_SHARE, Prepared
 
 SIZE = 40
@@ -16,22 +15,6 @@ MOST = 4.4
 """How much more a conversation of `TIMES` as many messages may take: an exponent of 1.07."""
 
 RELAXED = {place: prepared for place, prepared in PLACES.items() if place.startswith("relax: ")}
-
-
-def calls_of(work: Callable[[], Any]) -> int:
-    """Count the functions that are called, which no other process can change."""
-    count = 0
-
-    def note(_: Any, event: str, __: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.slow
