@@ -186,7 +186,9 @@ def _results_in_a_row(
     """
     following = map(turns.__getitem__, range(begin, len(turns)))
     row = sum(1 for _ in itertools.takewhile(lambda turn: turn.kind == "tool", following))
-    ids = {call.get("id") for call in tool_calls(turns[begin - 1].message)} if row else set()
+    if not row:
+        return set(), ()
+    ids = {call.get("id") for call in tool_calls(turns[begin - 1].message)}
     takes_more = all(policy.may_follow(f"{side}+tool", "tool") for side in ("user", "assistant"))
     answered: set[CallPlace] = set()
     for at in range(begin, begin + row):
