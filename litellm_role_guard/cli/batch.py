@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..batch.errors import BatchError, WriteFailed
-from .common import an_address
+from .common import an_address, proxy_option
 from .file_options import format_and_column
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ def _parameters(
 @click.argument("in", metavar="IN")
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--model", help="The model group.  [default: the `model` of each line]")
-@click.option(
-    "--proxy",
-    default="http://localhost:4000",
-    show_default=True,
-    envvar="ROLE_GUARD_PROXY",
-    callback=an_address,
-    help="The address of the LiteLLM proxy, with or without /v1.",
-)
+@proxy_option(", with or without /v1")
 @click.option(
     "--backend",
     callback=an_address,

@@ -42,6 +42,22 @@ def an_address(_context: click.Context, option: click.Parameter, written: str | 
     return written
 
 
+def proxy_option(form: str = "") -> Callable[[_Command], _Command]:
+    """Return what adds the option that names the proxy.
+
+    Args:
+        form: What its help says of the form of the address.
+    """
+    return click.option(
+        "--proxy",
+        default="http://localhost:4000",
+        show_default=True,
+        envvar="ROLE_GUARD_PROXY",
+        callback=an_address,
+        help=f"The address of the LiteLLM proxy{form}.",
+    )
+
+
 def template_or_backend(command: _Command) -> _Command:
     """Add the options that name the template or the backend to check against."""
     for option in (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import BadStart, an_address
+from ..backend.key_refusal import is_about_the_key
+from .common import BadStart, proxy_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,14 +22,7 @@ _OUTCOMES = ("repaired", "observed", "rejected", "bad_input", "retried")
 
 
 @click.command(short_help="Show what the guard did lately.")
-@click.option(
-    "--proxy",
-    default="http://localhost:4000",
-    show_default=True,
-    envvar="ROLE_GUARD_PROXY",
-    callback=an_address,
-    help="The address of the LiteLLM proxy.",
-)
+@proxy_option()
 @click.option(
     "--api-key",
     envvar=["LITELLM_API_KEY", "ROLE_GUARD_API_KEY"],
@@ -151,8 +145,7 @@ def _told(proxy: str, api_key: str | None) -> dict[str, Any]:
         response = httpx.get(proxy.rstrip("/") + "/role_guard/recent", headers=headers, timeout=30)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BadStart(f"{name}: cannot be reached: {_reason(error)}") from error
-    # LiteLLM without a database: 500 where there is no key, 400 where it is not the master key.
-    if response.status_code in (401, 403, 400 if api_key else 500):
+    if is_about_the_key(response.status_code, has_key=bool(api_key)):
         raise BadStart(f"{name}: wants the key of a proxy admin (--api-key, LITELLM_API_KEY)")
     if response.status_code == 404:
         raise BadStart(f"{name}: has no /role_guard; is the plugin among its callbacks?")

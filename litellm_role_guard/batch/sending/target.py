@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from ...backend.key_refusal import is_about_the_key
 from ...backend.server import headers_with, one_line, root_of
 from ...observability.report import HEADER
 from ..errors import BadTarget
@@ -94,7 +95,7 @@ class HttpTarget:
         answer = await self._answer("GET", "/v1/models", None, listing)
         if answer.status is None:
             raise BadTarget(f"{self.root}: cannot be reached: {answer.words}")
-        if _is_about_the_key(answer.status, has_key="Authorization" in self._session.headers):
+        if is_about_the_key(answer.status, has_key="Authorization" in self._session.headers):
             words = f": {answer.words}" if answer.status == 400 else ""
             raise BadTarget(f"{self.root}: {_key_problem(self._session, answer.status)}{words}")
         data = answer.body.get("data") if isinstance(answer.body, Mapping) else None
@@ -115,11 +116,6 @@ class HttpTarget:
             return Answer(None, words=f"no answer within {timeout.total:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(None, words=one_line(str(error)) or type(error).__name__)
-
-
-def _is_about_the_key(status: int, *, has_key: bool) -> bool:
-    # LiteLLM without a database: 500 where there is no key, 400 where it is not the master key.
-    return status in (401, 403, 400 if has_key else 500)
 
 
 def _key_problem(session: aiohttp.ClientSession, status: int) -> str:
