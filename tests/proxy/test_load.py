@@ -31,6 +31,8 @@ LEAVING = 500
 SETTLED_SECONDS = 60.0
 CLOSED = ("isconnected", "Can not write request body", "onnection reset")
 """How aiohttp says that a kept connection was closed while it was used."""
+TIMES = 5
+"""How often a client asks at most where its connection was closed."""
 NOISE = 10
 """By how many tasks and idle connections LiteLLM differs from itself."""
 
@@ -47,11 +49,14 @@ async def send_all(proxy: Proxy, groups: list[str], count: int) -> list[httpx.Re
         async def send(endpoint: str, stream: bool, group: str, messages: Any) -> httpx.Response:
             url = proxy.url + ENDPOINTS[endpoint]
             body = body_of(endpoint, group, messages, stream=stream)
-            response = await client.post(url, json=body)
             # A server closes a kept connection just when LiteLLM uses it, with the guard or
-            # without: how often depends on the machine, and a client asks again.
-            if response.status_code == 500 and any(map(response.text.__contains__, CLOSED)):
+            # without: how often depends on the machine, and a client asks again.  All that were
+            # kept may be closed at once, so that asking once more may meet another of them.
+            for _ in range(TIMES):
                 response = await client.post(url, json=body)
+                closed = any(map(response.text.__contains__, CLOSED))
+                if response.status_code != 500 or not closed:
+                    break
             return response
 
         return await asyncio.gather(*(send(*kind) for kind in itertools.islice(kinds, count)))
