@@ -1,12 +1,17 @@
-"""Real vLLM servers on the CPU, one a session: the real Gemma 3 template, and Mistral's rules."""
+"""Real vLLM servers on the CPU, one a session: the real Gemma 3 template, and Mistral's rules.
+
+The workers of a parallel run (`-n 2`) share the server that most of the tests ask; each of the
+others is asked by one file only, and so by one worker.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +20,21 @@ from testing.judged_by_vllm import Ask, Judge
 from testing.real_templates import GEMMA_3, REAL, name
 from testing.vllm import MISTRAL, MODEL, LoggedVllm, Model, gemma, serving
 from testing.vllm_render import is_there, rendering_harmony, rendering_templates
+
+SHARED = "ROLE_GUARD_VLLM_URL"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what the workers of a parallel run share, before there are any."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None) or SHARED in os.environ:
+        return
+    assert GEMMA_3 is not None, "no templates; `make test-vllm` fetches them"
+    started = ExitStack()
+    config.add_cleanup(started.close)
+    folder = Path(started.enter_context(TemporaryDirectory()))
+    url, _ = started.enter_context(serving(gemma(GEMMA_3), folder))
+    os.environ[SHARED] = url
 
 
 def _given_or_started(
@@ -52,7 +72,7 @@ def gemma_3() -> Path:
 def vllm_url(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real vLLM: the one in ROLE_GUARD_VLLM_URL, or one started here."""
     start = partial(_served, gemma(gemma_3), tmp_path_factory, "vllm")
-    yield from _given_or_started("ROLE_GUARD_VLLM_URL", start)
+    yield from _given_or_started(SHARED, start)
 
 
 @pytest.fixture(scope="session")
