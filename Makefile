@@ -59,8 +59,7 @@ check:  ## everything that a change is held to, as .ci/run does it
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@ROLE_GUARD_TESTS=full $(BIN)/python -m pytest -q tests/vllm --ignore tests/vllm/test_mistral.py
-	@ROLE_GUARD_TESTS=full $(BIN)/python -m pytest -q tests/vllm/test_mistral.py
+	@ROLE_GUARD_TESTS=full $(PYTEST) tests/vllm
 
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"

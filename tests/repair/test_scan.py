@@ -7,7 +7,6 @@ import sys
 import tracemalloc
 from collections import UserList
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import SEPARATOR, Repair, repair, repair_by_steps
 from litellm_role_guard.repair.context import RepairContext
 from litellm_role_guard.repair.policy import RepairPolicy
-from litellm_role_guard.template.chat_template import ChatTemplate
 from testing.laws import Conversation, conversations
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.size import examples, some
 from testing.templates import TEMPLATES
@@ -46,12 +45,9 @@ _EXTRAS: Sequence[dict[str, Any]] = (
 )
 
 
-@cache
-def learnt(path: Path | None) -> TemplateProfile:
+def profile_of(path: Path | None) -> TemplateProfile:
     """Give the profile of a template, or the cautious one."""
-    if path is None:
-        return TemplateProfile.cautious()
-    return TemplateProfile.learn(ChatTemplate.from_path(path))
+    return TemplateProfile.cautious() if path is None else learnt(path)[1]
 
 
 @st.composite
@@ -141,7 +137,7 @@ def test_a_nearly_sound_conversation_is_repaired_as_by_all_steps(
     path: Path | None, messages: list[dict[str, Any]]
 ) -> None:
     """The very same messages and changes come of it, whatever is wrong."""
-    assert_as_by_steps(messages, learnt(path))
+    assert_as_by_steps(messages, profile_of(path))
 
 
 @pytest.mark.parametrize("path", some([None, *OURS, *REAL]), ids=lambda path: path and name(path))
@@ -151,7 +147,7 @@ def test_any_conversation_is_repaired_as_by_all_steps(
     path: Path | None, conversation: Conversation
 ) -> None:
     """So it is where hardly anything is as it should be."""
-    assert_as_by_steps(conversation.messages, learnt(path))
+    assert_as_by_steps(conversation.messages, profile_of(path))
 
 
 def sound(size: int) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from hypothesis import strategies as st
 from litellm_role_guard.messages.message import Message
 from litellm_role_guard.messages.validation import find_validation_error
 from litellm_role_guard.probing.probe import TOOLS
-from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.template.chat_template import ChatTemplate
 from litellm_role_guard.template.errors import TemplateRefused
 from testing.bodies import DETOKENIZE, TOKENIZE, to_vllm_messages
 from testing.exemptions import unexpected
 from testing.laws import Conversation, broken_laws, conversations
+from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.vllm import MODEL, SPECIAL_TOKENS
 
@@ -79,13 +78,6 @@ def _key(messages: Sequence[Message], tools: Sequence[Any] | None) -> str:
     return json.dumps([messages, bool(tools)])
 
 
-@cache
-def learnt(path: Path) -> tuple[str, TemplateProfile]:
-    """Give a template's text and its profile."""
-    text = path.read_text(encoding="utf-8")
-    return text, TemplateProfile.learn(ChatTemplate(text))
-
-
 @pytest.mark.parametrize("path", REAL, ids=name)
 @given(
     talks=st.lists(
@@ -103,7 +95,7 @@ def test_what_is_repaired_is_taken_and_read_by_a_real_vllm(
     path: Path, talks: list[tuple[Conversation, bool]], vllm_url: str
 ) -> None:
     """Accepted, whole, and unchanged where it was whole; 80 conversations for each template."""
-    text, profile = learnt(path)
+    text, (_, profile) = path.read_text(encoding="utf-8"), learnt(path)
     sound = [(talk, tools) for talk, tools in talks if find_validation_error(talk.messages) is None]
     asked: dict[str, tuple[Sequence[Message], Sequence[Any] | None]] = {}
     for talk, with_tools in sound:

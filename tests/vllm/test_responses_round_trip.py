@@ -10,12 +10,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from litellm_role_guard.endpoints.responses import ResponsesInput
-from litellm_role_guard.profile.template_profile import TemplateProfile
 from litellm_role_guard.repair.chain import repair
 from litellm_role_guard.simulator.protocol import Refused, ResponsesRequest
 from litellm_role_guard.simulator.responses import as_messages
-from litellm_role_guard.template.chat_template import ChatTemplate
 from testing.foreign_items import FOREIGN, UNREADABLE
+from testing.learnt import learnt
 from testing.real_templates import REAL
 from testing.response_items import ResponsesBody, as_rendered, drawn_bodies
 from testing.vllm_responses import read_by_vllm
@@ -90,7 +89,7 @@ def test_vllm_and_the_simulator_refuse_each_foreign_item_and_take_what_the_guard
 
 def test_vllm_reads_what_was_repaired(bodies: list[ResponsesBody]) -> None:
     """Whatever the template: vLLM takes the arguments, and makes the repaired messages of them."""
-    profiles = [TemplateProfile.learn(ChatTemplate.from_path(path)) for path in REAL]
+    profiles = [learnt(path)[1] for path in REAL]
     repaired, sent, prefills, changed = [], [], [], 0
     for body, profile in zip(bodies, cycle(profiles), strict=False):
         conversation = ResponsesInput(body.request_input, body.instructions)
