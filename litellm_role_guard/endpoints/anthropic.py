@@ -1,7 +1,7 @@
 """A /v1/messages request before LiteLLM translates it into chat messages.
 
 LiteLLM (`llms/anthropic/pass_through/adapters`) fails with a 500 over most malformed ones, and
-drops messages of a role that it does not know.
+drops messages of a role, and content blocks of a type, that it does not know.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..messages.validation import find_validation_error
+from .anthropic_blocks import with_all_blocks_read
 
 ROLES = ("user", "assistant", "system", "developer")
 """The roles that are translated: LiteLLM's three, and `developer`, which it would drop."""
@@ -38,17 +39,20 @@ def find_anthropic_error(messages: object, system: object) -> str | None:
 
 
 def translatable(messages: object) -> list[Any] | None:
-    """Return the messages with `system` for `developer`, or None where there is no such message.
+    """Return messages of which LiteLLM translates all; None where it does as they are.
 
     Args:
         messages: What the client sent as `messages`; malformed ones may go to groups that are not
             guarded, and are not this function's business.
     """
-    if not isinstance(messages, list) or not any(map(_is_developer, messages)):
+    if not isinstance(messages, list):
         return None
-    return [
+    if not any(map(_is_developer, messages)):
+        return with_all_blocks_read(messages)
+    renamed = [
         {**message, "role": "system"} if _is_developer(message) else message for message in messages
     ]
+    return with_all_blocks_read(renamed) or renamed
 
 
 def roles_of(messages: object) -> list[object]:

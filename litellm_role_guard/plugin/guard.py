@@ -45,7 +45,7 @@ from .litellm_internals import (
 from .observer import RequestObserver
 from .other_calls import OtherCalls
 from .reports import Reports
-from .request import ANTHROPIC, REQUEST_FIELD, RESPONSES, LiteLLMRequest, endpoint_of
+from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import is_made_by_us
@@ -199,7 +199,7 @@ class RoleGuard(CustomLogger):
         raise ProxyException(
             message=str(refusal),
             type="invalid_request_error",
-            param=REQUEST_FIELD.get(call_type, "messages"),
+            param=REQUEST_FIELD[call_type],
             code=400,
             headers=header,
         )
@@ -316,7 +316,7 @@ class RoleGuard(CustomLogger):
     ) -> tuple[dict[str, Any] | None, str | None]:
         """Return a request's body without the guard's field, if changed, and what is wrong."""
         changed = without_settings(data)
-        if endpoint_of(call_type) is None and call_type != ANTHROPIC:
+        if call_type not in REQUEST_FIELD:
             return changed, None
         try:
             requested = requested_settings(data, self.settings)
@@ -328,8 +328,8 @@ class RoleGuard(CustomLogger):
         if call_type == RESPONSES:
             body = self._requests.with_referred_items(body)
         reason = await self._groups.find_proxy_error(body, call_type, steering)
-        if reason is None and call_type == ANTHROPIC and self.entries.switched_on(data)[0]:
-            changed = self._groups.with_system_for_developer(body, steering) or changed
+        if reason is None and self.entries.switched_on(data)[0]:
+            changed = await self._groups.with_all_read(body, call_type, steering) or changed
         return changed, reason
 
     def _other_arguments(self, kwargs: dict[str, Any], call_type: str) -> dict[str, Any] | None:

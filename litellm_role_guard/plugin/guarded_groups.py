@@ -7,11 +7,12 @@ from typing import Any
 
 from ..config.settings import DeploymentSettings, GuardSettings
 from ..endpoints.anthropic import translatable
+from ..endpoints.generate_content import readable_contents
 from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
 from .litellm_internals import proxy_router
 from .metric_labels import metric_labels
-from .request import ANTHROPIC, CHAT, REQUEST_FIELD, RESPONSES, LiteLLMRequest
+from .request import ANTHROPIC, GENERATE_CONTENT, REQUEST_FIELD, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
 from .steering import Steering
 from .workload import Workload
@@ -126,9 +127,9 @@ class GuardedGroups:
 
         Who is to answer is not chosen yet: it is wrong only if it is for all deployments.
         """
-        if call_type not in (CHAT, RESPONSES, ANTHROPIC):
+        if call_type not in REQUEST_FIELD:
             return None
-        workload = Workload(body.get(REQUEST_FIELD.get(call_type, "messages")))
+        workload = Workload(body.get(REQUEST_FIELD[call_type]))
         if workload.excess(self._settings) is not None:
             return None
         if await workload.do(find_request_error, body, call_type, self._settings) is None:
@@ -139,20 +140,27 @@ class GuardedGroups:
         ]
         return reasons[0] if reasons and all(reasons) else None
 
-    def with_system_for_developer(
-        self, body: dict[str, Any], steering: Steering
+    async def with_all_read(
+        self, body: dict[str, Any], call_type: str, steering: Steering
     ) -> dict[str, Any] | None:
-        """Return a /v1/messages body with `system` for `developer`; None where it stays as it is.
+        """Return a body of which LiteLLM's translation reads all; None where it stays as it is.
 
-        LiteLLM drops developer messages there before a deployment hook runs.
+        Of /v1/messages and of Gemini's API it drops text before a deployment hook runs.
         """
-        messages = translatable(body.get("messages"))
-        if messages is None:
+        changed: dict[str, Any] = {}
+        if call_type == ANTHROPIC:
+            messages = translatable(body.get("messages"))
+            changed = {} if messages is None else {"messages": messages}
+        elif call_type in GENERATE_CONTENT:
+            workload = Workload(body.get("contents"))
+            if workload.excess(self._settings) is None:
+                changed = await workload.do(readable_contents, body)
+        if not changed:
             return None
         settings = self._settings_of_group(body.get("model"), steering)
         if not settings or any(each is None or each.mode != "repair" for each in settings):
             return None
-        return {**body, "messages": messages}
+        return {**body, **changed}
 
     def _settings_of_group(
         self, group: object, steering: Steering

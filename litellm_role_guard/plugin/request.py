@@ -25,8 +25,11 @@ from .litellm_internals import (
 
 CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
 
-REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input"}
-"""Where the conversation stands in the arguments, by the call type."""
+GENERATE_CONTENT = ("agenerate_content", "agenerate_content_stream")
+
+REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input", ANTHROPIC: "messages"}
+REQUEST_FIELD |= dict.fromkeys(GENERATE_CONTENT, "contents")
+"""Where the conversation stands in a request, by the call type."""
 
 # What a client may choose the length of is not logged at any length.
 _LOGGED_CHARS = 100

@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from ..config.settings import KEY, DeploymentSettings
 from ..endpoints.anthropic import find_anthropic_error
 from ..endpoints.chat import as_dicts
+from ..endpoints.generate_content import find_contents_error
 from ..endpoints.responses_validation import find_continuation_error, find_input_error
 from ..messages.validation import ROLES, find_validation_error
 from ..observability.report import Report
-from .request import ANTHROPIC, CHAT, REQUEST_FIELD, RESPONSES
+from .request import ANTHROPIC, CHAT, GENERATE_CONTENT, REQUEST_FIELD, RESPONSES
 from .template_roles import MAX_ROLES
 
 _ROLE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
@@ -148,6 +149,8 @@ def _roles(body: Mapping[str, Any], call_type: str) -> list[str]:
 def _find_fault(body: Mapping[str, Any], call_type: str, extra_roles: Sequence[str]) -> str | None:
     if call_type == ANTHROPIC:
         return find_anthropic_error(body.get("messages"), body.get("system"))
+    if call_type in GENERATE_CONTENT:
+        return find_contents_error(body.get("contents"))
     if call_type == RESPONSES:
         return find_continuation_error(body.get("previous_response_id")) or find_input_error(
             body.get("input"),
