@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ..messages.message import Message, is_nested_thought, part_text
 from ..repair.change import Change
+from .taken_forms import in_taken_forms
 
 _IN_PARTS = ("assistant", "tool")
 
@@ -44,6 +45,9 @@ class ChatConversation:
         note: str | None = None,
     ) -> None:
         self.messages = messages
+        if is_vllm:
+            self.messages, self.changes = in_taken_forms(messages)
+            messages = self.messages
         self._to_vllm_messages = to_vllm_messages
         self._positions: list[int] | None = None  # by message: the client's, where they differ
         if is_vllm and "developer" in [message["role"] for message in messages]:
@@ -88,7 +92,7 @@ class ChatConversation:
             for at, message in enumerate(self.messages)
         ]
         why = "vLLM takes a thought as one text only"
-        self.changes = tuple(Change("content", (at,), why) for at in sorted(nested))
+        self.changes += tuple(Change("content", (at,), why) for at in sorted(nested))
 
     def _read_as_sent(self) -> None:
         """Read the messages that LiteLLM would make of these: pictures in a result move behind it.
