@@ -66,6 +66,61 @@ def test_the_header_stands_on_geminis_endpoint(
     assert in_order(texts_of(RUN), backends["a"].calls()[0]["prompt"])
 
 
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent"])
+def test_what_litellm_leaves_out_of_geminis_requests_is_read(
+    proxy: Proxy, backends: dict[str, Backend], method: str
+) -> None:
+    """The second part of the system instruction, a response in its own role, what stands behind."""
+    call = {"functionCall": {"name": "look", "args": {"at": "sky"}}}
+    response = {"functionResponse": {"name": "look", "response": {"output": "blue"}}}
+    contents = [
+        {"role": "user", "parts": [{"text": "which colour?"}]},
+        {"role": "model", "parts": [call]},
+        {"role": "function", "parts": [response, {"text": "and tomorrow?"}]},
+    ]
+    system = {"parts": [{"text": "be kind"}, {"text": "be brief"}]}
+    answer = CLIENT.post(
+        f"{proxy.url}/v1beta/models/strict:{method}",
+        json={"contents": contents, "systemInstruction": system},
+        headers={"Authorization": f"Bearer {MASTER_KEY}"},
+    )
+    assert answer.status_code == 200, answer.text
+    texts = ["be kind", "be brief", "which colour?", "sky", "blue", "and tomorrow?"]
+    assert in_order(texts, backends["a"].calls()[0]["prompt"])
+
+
+def test_a_fault_in_geminis_request_is_named(proxy: Proxy, backends: dict[str, Backend]) -> None:
+    """LiteLLM would leave the content out, and the model answer without having read it."""
+    contents = [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "system", "parts": []}]
+    answer = CLIENT.post(
+        f"{proxy.url}/v1beta/models/strict:generateContent",
+        json={"contents": contents},
+        headers={"Authorization": f"Bearer {MASTER_KEY}"},
+    )
+    assert answer.status_code == 400, answer.text
+    assert "role guard: contents[1]: unknown role 'system'" in answer.json()["error"]["message"]
+    assert "mode: observe in the deployment's model_info.role_guard" in answer.text
+    assert backends["a"].calls() == []
+
+
+@pytest.mark.parametrize("group", ["strict", "late-lenient-auto"])
+def test_calls_in_another_provider_s_form_are_read(
+    proxy: Proxy, backends: dict[str, Backend], group: str
+) -> None:
+    """Without ids, with arguments as an object; vLLM refuses them whatever the template."""
+    call = {"function": {"name": "look", "arguments": {"at": "the sky"}}}
+    messages: list[dict[str, Any]] = [
+        RUN[0],
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "name": "look", "content": "it is blue"},
+        {"role": "user", "content": [{"type": "input_text", "text": "and at night?"}]},
+    ]
+    response = proxy.ask("chat", group, messages)
+    assert answered(response), response.text
+    (received,) = (each for backend in backends.values() for each in backend.calls())
+    assert in_order(["hello", "the sky", "it is blue", "and at night?"], received["prompt"])
+
+
 @pytest.mark.parametrize("fields", [{}, {"tool_choice": "auto"}], ids=["bare", "auto"])
 def test_an_empty_list_of_tools_is_left_out(
     proxy: Proxy, backends: dict[str, Backend], fields: dict[str, Any]
