@@ -41,9 +41,10 @@ def with_all_blocks_read(messages: Sequence[Any]) -> list[Any] | None:
 def _is_read(message: Any) -> bool:
     """Return whether LiteLLM reads a message whole, or nobody knows what it is."""
     content = message.get("content") if isinstance(message, Mapping) else None
-    if not isinstance(content, list) or message.get("role") not in _READ:
+    role = message.get("role") if isinstance(message, Mapping) else None
+    if not isinstance(content, list) or not isinstance(role, str) or role not in _READ:
         return True
-    return all(_is_read_block(block, message["role"]) for block in content)
+    return all(_is_read_block(block, role) for block in content)
 
 
 def _is_read_block(block: Any, role: str) -> bool:

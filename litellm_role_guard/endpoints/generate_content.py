@@ -66,8 +66,9 @@ def readable_contents(body: Mapping[str, Any]) -> dict[str, Any]:
     for field in _SYSTEM:
         system = body.get(field)
         if system and not _is_read_whole(system):
-            texts = [str(part.get("text") or "") for part in _parts_of(system)]
-            changed[field] = {"parts": [{"text": "\n".join(filter(None, texts))}]}
+            texts = [str(part["text"]) for part in _parts_of(system) if part.get("text")]
+            if texts:
+                changed[field] = {"parts": [{"text": "\n".join(texts)}]}
     return changed
 
 

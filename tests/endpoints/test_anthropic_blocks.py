@@ -128,6 +128,7 @@ def test_other_blocks_of_other_roles_are_read_as_text(role: str) -> None:
         },
         {"role": "assistant", "content": [{"type": "thinking", "thinking": "hmm"}, WORDS, CALL]},
         {"role": "wizard", "content": [{"type": "spell"}]},
+        {"role": ["user"], "content": [{"type": "spell"}]},
         {"role": "user", "content": ["hi", None]},
         "no message",
     ],

@@ -109,6 +109,7 @@ def test_a_thought_is_not_read_as_the_answer() -> None:
         {"contents": [USER, CALL, {"role": "user", "parts": [RESPONSE, RESPONSE]}]},
         {"contents": [{"parts": [{"text": ""}, "hi"]}, {"role": "model", "parts": []}, USER]},
         {"contents": [USER], "systemInstruction": {"role": "user", "parts": [{"text": "be kind"}]}},
+        {"contents": [USER], "systemInstruction": {"parts": None}},
         {"contents": [{"role": "wizard"}]},
         {"contents": None},
     ],
