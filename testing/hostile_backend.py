@@ -4,7 +4,11 @@
 
 `/{kind}/{any}/v1/chat/completions` is a strict simulated vLLM, whose refusals come as the kind
 sends all it sends: packed, long, byte by byte. Whatever else is asked below `/{kind}/{any}/`, the
-kind answers in its own way. `GET /thief?tell` tells how often a redirect was followed.
+kind answers in its own way. `GET /thief?tell` tells how often a redirect was followed. A kind that
+begins with `late-` says what it serves as a vLLM does, and does harm where it is asked to render.
+
+With `--shut`, nothing but chat is answered to a kind before `GET /open/{kind}`: so a learner meets
+the harm from its first question on, and whoever watches knows when that was.
 """
 
 from __future__ import annotations
@@ -39,8 +43,25 @@ JSON = {"content-type": "application/json"}
 _ZEROS = gzip.compress(bytes(2**26))
 _PIECE = b"x" * 2**20
 _DEEP = b"[" * 200_000
+_WIDE = b'{"tokens": [1], "token_ids": [1], "x": [' + b"[]," * 5_000_000 + b"1]}"
+_LONG = json.dumps({"tokens": [1] * 5_000_000, "token_ids": [1] * 5_000_000}).encode()
 _LOOP = "{% for a in range(9999) %}" * 3 + "{% endfor %}" * 3
 _HUGE = "{% set x = 'x' * 10 ** 9 %}{{ x ~ x ~ x }}"
+_SWOLLEN = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '[a' * 10 ** 6 }}{% endfor %}"
+_BOOK = "x" * (15 * 2**20)
+_BOOK_REFUSAL = json.dumps({"error": {"message": _BOOK}}).encode()
+_LITERALS = (
+    "{% for m in messages %}"
+    + "".join(
+        "{% if loop.index0 == "
+        + str(turn)
+        + " %}"
+        + "".join(f"<|a{turn * 300 + at}|>" for at in range(300))
+        + "{% endif %}"
+        for turn in range(8)
+    )
+    + "{{ m.content }}{% endfor %}"
+)
 
 Sent = tuple[int, Mapping[str, str], AsyncIterator[bytes]]
 """A status, headers and the pieces of a body."""
@@ -68,6 +89,12 @@ async def _nonsense() -> AsyncIterator[bytes]:
     yield random.choice([_DEEP, json.dumps({"tokens": chosen, "prompt": chosen}).encode()])
 
 
+async def _chatty() -> AsyncIterator[bytes]:
+    # The same to every question: tokens, and their text.
+    text = "zq00vx " + "[" + "a" * 120
+    yield json.dumps({"tokens": list(range(30_000)), "prompt": text * 100_000}).encode()
+
+
 async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
@@ -79,6 +106,10 @@ _ANSWERS: Mapping[str, Callable[[], Sent]] = MappingProxyType(
         "drip": lambda: (200, {}, _drip()),
         "redirect": lambda: (307, {"location": "/thief"}, _once(b"")),
         "nonsense": lambda: (200, {}, _nonsense()),
+        "wide": lambda: (200, {}, _once(_WIDE)),
+        "tokens": lambda: (200, {}, _once(_LONG)),
+        "chatty": lambda: (200, {}, _chatty()),
+        "words": lambda: (400, JSON, _once(_BOOK_REFUSAL)),
     }
 )
 
@@ -116,17 +147,34 @@ _REFUSALS: Mapping[str, Callable[[bytes], tuple[Mapping[str, str], AsyncIterator
     )
 )
 
-SHOWN: Mapping[str, str] = MappingProxyType({"loop": _LOOP, "memory": _HUGE})
+SHOWN: Mapping[str, str] = MappingProxyType(
+    {"loop": _LOOP, "memory": _HUGE, "swollen": _SWOLLEN, "book": _BOOK, "literals": _LITERALS}
+)
 """What a kind shows as its template; all else it answers as a vLLM does."""
 
-KINDS = (*_ANSWERS, *SHOWN, "fickle")
+KINDS = ("bomb", "flood", "drip", "redirect", "nonsense", "loop", "memory", "fickle")
 """`fickle` renders with another template each time that it is asked."""
+
+LEARNT_FROM = (
+    *("bomb", "flood", "drip", "redirect", "nonsense", "late-flood", "late-drip", "late-nonsense"),
+    *("late-wide", "late-tokens", "late-chatty", "late-words"),
+    *(*SHOWN, "fickle"),
+)
+"""What a learner may meet from the first question on: too many bytes, values, tokens, words."""
+
+_HONEST = ("/v1/models", "/version", "/tokenizer_info")
 
 
 class HostileBackend:
-    """All kinds behind one port."""
+    """All kinds behind one port.
 
-    def __init__(self) -> None:
+    Args:
+        is_shut: Whether a kind answers chat alone until it is opened.
+    """
+
+    def __init__(self, *, is_shut: bool = False) -> None:
+        self._is_shut = is_shut
+        self._opened: dict[str, asyncio.Event] = {}
         self._chat = create_app(ChatTemplate.from_path(STRICT), model=MODEL)
         self._fickle = itertools.cycle(
             create_app(ChatTemplate.from_path(path), model=MODEL) for path in OURS
@@ -140,14 +188,20 @@ class HostileBackend:
         _, kind, *rest = scope["path"].split("/", 3)
         path = "/" + (rest[-1] if rest else "")
         inner = {**scope, "path": path, "raw_path": path.encode()}
-        if kind == "health":
+        if self._is_shut and kind not in ("health", "thief") and path != "/v1/chat/completions":
+            opened = self._opened.setdefault(rest[0] if kind == "open" else kind, asyncio.Event())
+            if kind == "open":
+                opened.set()
+            await opened.wait()
+        is_late, kind = kind.startswith("late-"), kind.removeprefix("late-")
+        if kind in ("health", "open"):
             await _send(receive, send, (200, {}, _once(b"{}")))
         elif kind == "thief":
             self._followed += scope["method"] == "POST" or not scope["query_string"]
             await _send(receive, send, (200, {}, _once(b"%d" % self._followed)))
         elif path == "/v1/chat/completions":
             await self._chat(inner, receive, _refusing(kind, receive, send))
-        elif kind in _ANSWERS:
+        elif kind in _ANSWERS and not (is_late and path in _HONEST):
             await _send(receive, send, _ANSWERS[kind]())
         elif kind in SHOWN and path == "/tokenizer_info":
             shown = json.dumps({"tokenizer_class": "Gemma", "chat_template": SHOWN[kind]})
@@ -200,4 +254,5 @@ async def _disconnect(receive: Receive) -> None:
 
 
 if __name__ == "__main__":
-    uvicorn.run(HostileBackend(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    app = HostileBackend(is_shut="--shut" in sys.argv)
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

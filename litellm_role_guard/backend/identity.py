@@ -15,6 +15,9 @@ from .tasks import gather_or_cancel
 NAMES_SHOWN = 5
 """How many of a server's models an error names if another one was asked for."""
 
+MAX_NAME = 4096
+"""How many characters of a server's version, or of a path, are one."""
+
 TEMPLATE_KEY = "chat_template"  # its key in /tokenizer_info
 
 
@@ -77,16 +80,16 @@ async def read_identity(backend: Backend, *, seconds: float = LIMIT_SECONDS) -> 
             raise ModelNotServed(f"{server.root}: no model '{model}', but {_some(cards)}")
         paths = ("/version", "/tokenizer_info")
         about, tokenizer = await gather_or_cancel(map(server.shown, paths))
-    root, template = cards[backend.model].get("root"), _string(tokenizer.get(TEMPLATE_KEY))
+    root, template = cards[backend.model].get("root"), tokenizer.get(TEMPLATE_KEY)
     return BackendIdentity(
         _string(about.get("version")),
         _string(root),
-        None if template is None else hashlib.sha256(template.encode()).hexdigest(),
+        hashlib.sha256(template.encode()).hexdigest() if isinstance(template, str) else None,
     )
 
 
 def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and len(value) <= MAX_NAME else None
 
 
 def _some(names: Collection[object]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 import httpx
 
 from .address import address_fault, shown_address
-from .answer import AnswerTooLong, read_answer
+from .answer import AnswerTooLong, has_few_values, read_answer
 from .backend import LIMIT_SECONDS, Backend
 from .errors import BackendRefused, KeyRefused, LearningFailed
 
@@ -22,6 +22,10 @@ here changes anything, so that sending it again is safe."""
 
 WHOLE_ANSWER = 2
 """How many times longer than a piece of it a whole answer may take."""
+
+MAX_VALUES_IN_ALL = 2**23
+"""How many values all answers of a connection may have. Some 500 questions are answered with
+300,000 tokens, and with two million where each prompt has long instructions."""
 
 
 RENDER = "/v1/chat/completions/render"
@@ -72,6 +76,7 @@ class VllmServer:
         self._seconds = seconds
         self._renders: bool | None = None  # whether `RENDER` is open; None until it was asked
         self._choice: dict[str, str] = {}  # the tool choice that goes with tools
+        self._values = 0  # in the answers so far
 
     async def models(self) -> list[dict[str, Any]]:
         """Return the cards of the served models, as `/v1/models` lists them.
@@ -189,7 +194,7 @@ class VllmServer:
         if fault is not None:  # of a port above 65535 asyncio raises what is no error of httpx's
             raise LearningFailed(f"{self.root}: {fault}")
         try:
-            return await self._answer(method, path, body)
+            response = await self._answer(method, path, body)
         except (httpx.TimeoutException, asyncio.TimeoutError) as error:
             message = f"{self.root}: no answer within {self._seconds:g} s"
             raise LearningFailed(message) from error
@@ -200,6 +205,10 @@ class VllmServer:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             reason = one_line(_SSL_CONTEXT.sub("", str(error))) or type(error).__name__
             raise LearningFailed(f"{self.root}: cannot be reached: {reason}") from error
+        self._values += response.content.count(b",")
+        if self._values > MAX_VALUES_IN_ALL or not has_few_values(response.content):
+            raise LearningFailed(f"{self.root}: {path}: the answer has too many values")
+        return response
 
     async def _answer(
         self, method: str, path: str, body: Mapping[str, Any] | None
@@ -270,4 +279,4 @@ def _words(response: httpx.Response) -> str:
 
 def one_line(words: str) -> str:
     """Return the beginning of a text, on one line."""
-    return " ".join(words.split())[:_QUOTED_CHARS]
+    return " ".join(words[: 2 * _QUOTED_CHARS].split())[:_QUOTED_CHARS]

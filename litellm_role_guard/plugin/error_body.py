@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 import httpx
 
+MAX_CHARS = 2**19
+"""How long the JSON of an error may be. The parser takes a tenth of a second for the worst."""
+
 
 async def error_body(error: httpx.HTTPStatusError) -> str:
     """Return the text of an error's response; empty where it cannot be read."""
@@ -21,10 +24,12 @@ async def error_body(error: httpx.HTTPStatusError) -> str:
 
 
 def error_message(body: str) -> str:
-    """Return the message of an error's body; the body itself where it has none.
+    """Return the message of an error's body; the body itself where it has none, or is too long.
 
     The rest of a body is no refusal of the conversation: it may repeat what the client sent.
     """
+    if len(body) > MAX_CHARS:
+        return body
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):

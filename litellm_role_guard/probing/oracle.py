@@ -22,7 +22,7 @@ from ..backend.prompts import conversation_body, without_null_content
 from ..backend.server import VllmServer, one_line
 from ..backend.tasks import gather_or_cancel
 from ..messages.message import Message, has_media
-from ..profile.refusals import is_about_conversation
+from ..profile.refusals import MAX_WORDS, is_about_conversation
 from .probe import TOOLS, Probe, Rendering
 from .shared_beginning import shared_beginning
 
@@ -37,6 +37,16 @@ has answered long before anybody looks."""
 
 TOKENS_AT_ONCE = 8192
 """How many tokens one request turns back into text, so that no other request waits for long."""
+
+
+MAX_PROMPT_TOKENS = 2**15
+"""How many tokens the prompt of a few words may have. Of 77 real templates none makes 7,000
+characters of them, instructions included."""
+
+
+MAX_CHARACTERS = 2**22
+"""How many characters all prompts of a learning may have. Those of the same templates have 1.2
+million at most, where their instructions are counted in each."""
 
 
 LONG_PREAMBLE_TOKENS = 128
@@ -113,6 +123,7 @@ class LiveOracle:
         self._separator: list[int] = []
         self._plain: list[int] = []
         self._preamble: list[int] = []
+        self._characters = 0  # of the prompts so far
 
     async def start(self) -> None:
         """Render a lone user message, which every usable template accepts, and try out tools.
@@ -242,7 +253,11 @@ class LiveOracle:
         tools = TOOLS if probe.tools and self.takes_tools else None
         body = conversation_body(self._server.backend, probe.messages, tools, prefill=probe.prefill)
         async with self._slots:
-            return await self._server.prompt_tokens(body)
+            tokens = await self._server.prompt_tokens(body)
+        if len(tokens) > MAX_PROMPT_TOKENS:
+            root = self._server.root
+            raise LearningFailed(f"{root}: makes {len(tokens)} tokens of a few words")
+        return tokens
 
     async def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
         async with self._slots:
@@ -278,7 +293,14 @@ class LiveOracle:
 
     async def _text(self, tokens: list[int]) -> str:
         async with self._slots:
-            return await self._server.detokenize(tokens)
+            text = await self._server.detokenize(tokens)
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            root = self._server.root
+            raise LearningFailed(
+                f"{root}: its prompts have over {MAX_CHARACTERS} characters in all"
+            )
+        return text
 
 
 def _is_front(messages: Sequence[Message]) -> bool:
@@ -287,7 +309,7 @@ def _is_front(messages: Sequence[Message]) -> bool:
 
 def _is_answer(words: str) -> bool:
     # The server's request model may refuse a message before the template does.
-    return is_about_conversation(words) or _ABOUT_MESSAGES.search(words) is not None
+    return is_about_conversation(words) or _ABOUT_MESSAGES.search(words[:MAX_WORDS]) is not None
 
 
 async def event_loop_lag() -> float:

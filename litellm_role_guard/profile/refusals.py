@@ -90,12 +90,13 @@ def read_refusal(text: str, said: str = "") -> Refusal | None:
         said: What the client itself said. An error may repeat it, and what names a fault counts
             only where it does not stand there.
     """
-    text = text[:MAX_WORDS]
     if not is_about_conversation(text):
         return None
     said = said.casefold()
     for family, pattern in _PATTERNS.items():
-        named = dict.fromkeys(found.group().casefold() for found in pattern.finditer(text))
+        named = dict.fromkeys(
+            found.group().casefold() for found in pattern.finditer(text[:MAX_WORDS])
+        )
         if any(words not in said for words in islice(named, MAX_NAMED)):
             return Refusal(family)
     return None
@@ -107,7 +108,7 @@ def is_about_conversation(text: str) -> bool:
     Args:
         text: The error's message, or the whole body that holds it.
     """
-    return _OTHER.search(text) is None
+    return _OTHER.search(text[:MAX_WORDS]) is None
 
 
 def next_lesson(profile: TemplateProfile, refusal: Refusal) -> Lesson | None:

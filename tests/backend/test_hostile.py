@@ -13,20 +13,27 @@ import httpx
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
-from litellm_role_guard.backend.answer import MAX_BYTES, AnswerTooLong, read_answer
+from litellm_role_guard.backend.answer import (
+    MAX_BYTES,
+    MAX_VALUES,
+    AnswerTooLong,
+    has_few_values,
+    read_answer,
+)
 from litellm_role_guard.backend.errors import LearningFailed
 from litellm_role_guard.backend.identity import read_identity
 from litellm_role_guard.plugin.error_body import error_message
 from litellm_role_guard.plugin.response_capture import MAX_LINE_BYTES, ResponseCapture
 from litellm_role_guard.probing import isolated
 from litellm_role_guard.probing.live import learn_from_backend
+from litellm_role_guard.probing.oracle import MAX_CHARACTERS, MAX_PROMPT_TOKENS
 from litellm_role_guard.simulator import create_app
 from testing.asked_backend import at
 from testing.asked_vllm import MODEL, asking
 from testing.conversations import assistant, developer, system, user
 from testing.templates import OURS
 
-DEEP = "[" * 200_000
+DEEP = "[" * 50_000
 MOST_QUESTIONS = 1000
 """Of one that answers otherwise each time, which is asked some 500; a sound one is asked 200."""
 MIXED = [
@@ -120,12 +127,71 @@ async def test_an_answer_nested_without_end_is_no_answer() -> None:
     assert "gives no tokens" in await failure(answering(text=DEEP))
 
 
+@pytest.mark.parametrize(
+    "wide",
+    ['{"tokens": [1], "x": [' + "[]," * 100_000 + "1]}", "[" + "1," * 2_000_000 + "1]"],
+    ids=["lists", "numbers"],
+)
+async def test_an_answer_of_countless_values_is_not_read(wide: str) -> None:
+    """Within the bytes that are allowed, they would hold up the event loop for seconds."""
+    assert "too many values" in await failure(answering(text=wide))
+
+
+async def test_many_values_in_many_answers_come_to_an_end() -> None:
+    """Each answer is within its limit, and together they would cost minutes of the event loop."""
+    asked = 0
+
+    def wide(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        said = {"tokens": [1], "prompt": "zq00vx" * asked, "x": [1] * (MAX_VALUES // 2)}
+        return httpx.Response(200, json=said)
+
+    assert "too many values" in await failure(asking(wide))
+    assert asked < 40
+
+
+def test_values_within_a_text_are_words() -> None:
+    """A prompt of source code may hold any number of brackets and commas."""
+    text = 'x["a\\"] = [{},\\]' * 100_000
+    assert has_few_values(json.dumps({"prompt": text, "tokens": [1, 2]}).encode())
+
+
+async def test_tokens_without_end_make_no_prompt() -> None:
+    """Of a few words no template makes so many, and each of them would be kept."""
+    long = answering(json={"tokens": [1] * (MAX_PROMPT_TOKENS + 1), "prompt": "zq00vx"})
+    assert "tokens" in await failure(long)
+
+
+async def test_texts_without_end_are_not_kept() -> None:
+    """Each text is one that a backend might have, and all of them would fill the memory."""
+    kept = 0
+
+    def chatty(request: httpx.Request) -> httpx.Response:
+        nonlocal kept
+        text = request.content.decode() + " " * 2**20
+        kept += len(text) * request.url.path.endswith("/detokenize")
+        tokens = list(map(ord, request.content.decode()))
+        return httpx.Response(200, json={"tokens": tokens, "prompt": "zq00vx " + text})
+
+    assert "characters in all" in await failure(asking(chatty))
+    assert kept <= MAX_CHARACTERS + 8 * 2**20
+
+
 @pytest.mark.parametrize("name", [["m"], {"m": 1}, None, 5])
 async def test_an_odd_name_of_a_model_is_no_model(name: Any) -> None:
     """A card whose id is no name makes the server one that names no models."""
     async with answering(json={"data": [{"id": name}]}) as client:
         with pytest.raises(LearningFailed, match="names no models"):
             await read_identity(at("http://vllm", client, model=MODEL))
+
+
+async def test_a_name_without_end_is_no_identity() -> None:
+    """What a server is known by again is kept, compared and shared; a book is none of that."""
+    book = "x" * 2**20
+    card = {"id": MODEL, "root": book}
+    async with answering(json={"data": [card], "version": book}) as client:
+        assert await read_identity(at("http://vllm", client, model=MODEL)) == (None, None, None)
 
 
 async def test_metrics_are_bounded_as_well() -> None:
