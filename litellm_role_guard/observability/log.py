@@ -8,6 +8,10 @@ import traceback
 logger = logging.getLogger("litellm_role_guard")
 
 
+SHOWN_FRAMES = 20
+"""How many frames a line shows of either end of a traceback."""
+
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -60,10 +64,18 @@ def _frames(error: BaseException) -> str:
         earlier = earlier.__cause__ or context
     return "\n".join(
         "Traceback (most recent call last):\n"
-        + "".join(traceback.format_tb(each.__traceback__))
+        + "".join(_some(traceback.format_tb(each.__traceback__)))
         + _name(each)
         for each in reversed(told)
     )
+
+
+def _some(frames: list[str]) -> list[str]:
+    """Return the outermost and the innermost frames: a client may choose how many there are."""
+    if len(frames) <= 2 * SHOWN_FRAMES:
+        return frames
+    left_out = f"  {len(frames) - 2 * SHOWN_FRAMES} frames more\n"
+    return [*frames[:SHOWN_FRAMES], left_out, *frames[-SHOWN_FRAMES:]]
 
 
 def _name(error: BaseException) -> str:

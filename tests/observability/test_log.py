@@ -100,6 +100,22 @@ def test_a_failure_is_logged_without_its_words(caplog: pytest.LogCaptureFixture)
     assert "in _fail" in caplog.text
 
 
+def test_a_deep_recursion_is_no_long_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever nests JSON deep enough must not write a hundred kilobytes of log each time."""
+
+    def deep(level: int) -> int:
+        return deeper(level + 1)
+
+    def deeper(level: int) -> int:
+        return deep(level + 1)
+
+    with pytest.raises(RecursionError) as failed:
+        deep(0)
+    log_failure("failed", failed.value)
+    assert caplog.text.count("in deep") < 50
+    assert "RecursionError" in caplog.text
+
+
 def test_a_settings_error_is_logged_in_full(caplog: pytest.LogCaptureFixture) -> None:
     """What is wrong with a setting is about the config, not about a client."""
     log_failure("role guard failed", SettingsError("model_info.role_guard.mdoe: unknown"))
