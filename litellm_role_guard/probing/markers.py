@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..messages.message import Message, has_media, tool_calls
-from ..profile.template_profile import MAX_MARKERS, TemplateProfile
+from ..profile.template_profile import MAX_CHARS, MAX_MARKERS, TemplateProfile
 from .asker import Step
 from .probe import TOOLS, Probe, Rendering
 
@@ -69,10 +69,24 @@ def with_markers(
     markers = (turns | words) - tags
     return profile.model_copy(
         update={
-            "turn_markers": tuple(sorted(markers)[:MAX_MARKERS]),
-            "round_markers": tuple(sorted((rounds | replies) - turns - tags)[:MAX_MARKERS]),
+            "turn_markers": _few(markers),
+            "round_markers": _few((rounds | replies) - turns - tags),
         }
     )
+
+
+def _few(markers: Iterable[str]) -> tuple[str, ...]:
+    """Return markers as a profile has room for them.
+
+    Too long ones, and all where there are too many, are shortened to what they begin with, as far
+    as need be: more text is broken then, and no marker is forgotten.
+    """
+    few: set[str] = set()
+    for chars in range(MAX_CHARS, 0, -1):
+        few = {marker[:chars] for marker in markers}
+        if len(few) <= MAX_MARKERS:
+            break
+    return tuple(sorted(few)[:MAX_MARKERS])
 
 
 def opening_pieces(beginning: str) -> list[str]:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from ..messages.inert_mark import INERT_MARK
 from ..messages.message import TEXT_KEYS, Message, content_parts, part_text
-from ..profile.template_profile import TemplateProfile
+from ..profile.template_profile import MAX_CHARS, TemplateProfile
 from .labels import GuardText
 
 WHY = "the text would be read as a marker of the template's turns"
 
-_SEAM = 64
-"""Characters behind a text that may complete a marker: more than the longest one has."""
+_SEAM = MAX_CHARS
+"""Characters behind a text that may complete a marker: as many as the longest one has."""
 
 _TYPES = ("role", "type")
 """Fields that hold no text of a client's: whoever reads them knows their values."""
@@ -61,7 +61,7 @@ class Markers(NamedTuple):
             content = message.get("content")
             if type(content) is str and len(message) == 2 and not self._may_begin_in(content):
                 made.append(message)  # as most are
-                tail = (content[:_SEAM].lstrip() + tail)[:_SEAM]
+                tail = (content.lstrip()[:_SEAM] + tail)[:_SEAM]
                 continue
             is_reply = message["role"] == "assistant"
             pattern = self.reply if is_reply else self.anywhere

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from litellm_role_guard import TemplateProfile, repair
+from litellm_role_guard import ChatTemplate, TemplateProfile, learn_from_template, repair
 from litellm_role_guard.messages.inert_mark import INERT_MARK
 from litellm_role_guard.messages.message import tool_calls
 from litellm_role_guard.messages.validation import find_validation_error
@@ -133,6 +133,31 @@ def test_markers_of_other_models_stay_as_they_are() -> None:
         assert inert.count(INERT_MARK) == len(own.turn_markers)
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [f"<|turn_{at}|>" for at in range(600)],
+        [f"<{at}|>" for at in range(100, 500)],
+        [f"[{'a' * 59}{at}{'b' * 50}]" for at in range(5)],
+    ],
+    ids=["many", "many from their second sign on", "long"],
+)
+def test_no_marker_of_many_or_long_ones_is_forgotten(pieces: list[str]) -> None:
+    """A profile has room for 64, and each of 64 signs: all of what begins alike is broken then."""
+    printed = "\n".join(pieces)
+    template = ChatTemplate(
+        "{% for m in messages %}{% if loop.index0 == 1 %}"
+        + printed
+        + "{% endif %}\n{{ m.content }}{% endfor %}"
+    )
+    profile = TemplateProfile.model_validate_json(learn_from_template(template).model_dump_json())
+    for piece in pieces:
+        messages = [{"role": "user", "content": f"say {piece}"}]
+        (said,) = repair(messages, profile, escape_markers=True).messages
+        assert piece not in said["content"], piece
+        assert said["content"].replace(INERT_MARK, "") == f"say {piece}"
+
+
 def test_without_escape_a_forged_turn_is_one() -> None:
     """The text goes on as it came, and the prompt has a turn more."""
     (path,) = (path for path in REAL if name(path) == "trl-qwen3")
@@ -178,9 +203,16 @@ def test_the_first_message_with_a_marker_is_found(
     assert markers.first_in(change("<|end|>")) == place
 
 
-def test_a_marker_in_a_tools_definition_is_found() -> None:
+def test_blanks_between_pieces_of_a_marker_hide_none() -> None:
+    """A template may trim a text of any number of blanks, and print nothing between two messages."""
+    markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
+    for rest in (" " * 100 + "d|>", [{"type": "text", "text": " " * 100 + "d|>"}]):
+        said = [{"role": "user", "content": "x<|en"}, {"role": "user", "content": rest}]
+        assert markers.inert(said)[0]["content"] == f"x<{INERT_MARK}|en"
+
+
+def test_a_marker_in_a_tools_definition_is_made_inert() -> None:
     """Descriptions stand in the prompt, too."""
     markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
     tools = [{"type": "function", "function": {"name": "f", "description": "x<|end|>"}}]
-    assert markers.first_in([{"role": "user", "content": "hi"}], tools) == -1
     assert markers.escaped(tools)[0]["function"]["description"] == f"x<{INERT_MARK}|end|>"
