@@ -1,8 +1,8 @@
-"""Markers of turns in a request: where they stand, and tools without them."""
+"""Markers of turns in a request: where they stand, and its fields without them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..endpoints.conversation import RequestConversation
@@ -10,29 +10,46 @@ from ..profile.template_profile import TemplateProfile
 from ..repair.change import Change
 from ..repair.control_tokens import WHY, Markers
 
-Tools = Sequence[Mapping[str, Any]] | None
+BESIDE = ("tools", "documents", "chat_template_kwargs", "extra_body")
+"""Arguments that a template may print, beside the conversation. What stands in `extra_body` takes
+the place of the fields of the body, those of the conversation among them."""
 
-IN_TOOLS = (Change("markers", (), WHY),)
-"""The change where a marker in the definitions of tools was made inert."""
+IN_FIELDS = (Change("markers", (), WHY),)
+"""The change where a marker beside the conversation was made inert."""
+
+Fields = Mapping[str, Any]
+
+
+def beside(arguments: Fields) -> Fields:
+    """Return the arguments of a call that a template may print beside the conversation."""
+    return {name: arguments[name] for name in BESIDE if arguments.get(name)}
 
 
 def marked_place(
-    profile: TemplateProfile, conversation: RequestConversation, tools: Tools
+    profile: TemplateProfile, conversation: RequestConversation, fields: Fields
 ) -> str | None:
     """Return where a request holds a marker of its backend's; None for nowhere.
 
     Args:
         profile: What is known of the backend.
         conversation: The request as the client meant it.
-        tools: Its tool definitions.
+        fields: What a template may print beside it.
     """
-    at = Markers.of(profile).first_in(conversation.messages, tools)
-    if at is None:
-        return None
-    return "tools" if at < 0 else conversation.location(at)
+    at = Markers.of(profile).first_in(conversation.messages)
+    return (
+        next(iter(without_markers(fields, profile)), None)
+        if at is None
+        else (conversation.location(at))
+    )
 
 
-def without_markers(tools: Tools, profile: TemplateProfile) -> Tools:
-    """Return tool definitions without a marker; the same object where they hold none."""
-    inert: Tools = Markers.of(profile).escaped(tools)
-    return tools if inert == tools else inert
+def without_markers(fields: Fields, profile: TemplateProfile) -> dict[str, Any]:
+    """Return those fields that hold a marker, made inert.
+
+    Args:
+        fields: Arguments of a call.
+        profile: What is known of the backend.
+    """
+    markers = Markers.of(profile)
+    inert = {name: markers.escaped(value) for name, value in fields.items()}
+    return {name: value for name, value in inert.items() if value != fields[name]}

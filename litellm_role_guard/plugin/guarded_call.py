@@ -22,7 +22,7 @@ from ..repair.chain import Repair, repair
 from ..repair.change import Change
 from ..repair.error_turns import WithoutErrors
 from ..template.rendering_fault import rendering_fault
-from .client_markers import IN_TOOLS, without_markers
+from .client_markers import IN_FIELDS, without_markers
 from .deployments import Deployment
 from .profile_refresher import ProfileRefresher
 from .workload import Workload
@@ -39,6 +39,7 @@ class GuardedCall:
         settings: Those that hold for the request.
         backend: Returns how the backend is asked; None where it is not to be asked.
         tools: The request's tool definitions.
+        beside: What of the request is searched for markers of turns beside its conversation.
         needs_tools: Whether the backend refuses an empty list of them, so that it is left out.
         report: Where to write down what is done.
         counts: Where to count it.
@@ -56,6 +57,7 @@ class GuardedCall:
         *,
         backend: Callable[[], Backend | None] | None,
         tools: Sequence[Mapping[str, Any]] | None,
+        beside: Mapping[str, Any],
         needs_tools: bool,
         report: Report,
         counts: Counts,
@@ -68,11 +70,11 @@ class GuardedCall:
         self._deployment = deployment
         self._settings = settings
         self._backend = backend
-        self._given_tools = self._tools = tools
-        is_left_out = needs_tools and tools == []
-        self._left_out = dict.fromkeys(("tools", "tool_choice")) if is_left_out else {}
-        self._report = report
-        self._counts = counts
+        self._tools, self._beside = tools, beside
+        self._inert: Mapping[str, Any] = {}  # of these, what held a marker
+        left_out = ("tools", "tool_choice") if needs_tools and tools == [] else ()
+        self._left_out = dict.fromkeys(left_out)
+        self._report, self._counts = report, counts
         self._owner = owner
         self._teaches = teaches
         self._workload = workload
@@ -282,8 +284,7 @@ class GuardedCall:
         self._repair()
         if not self._report.changes:
             return None
-        changed = {**self._conversation.arguments(self._sent), **self._left_out}
-        return changed if self._tools is self._given_tools else {**changed, "tools": self._tools}
+        return {**self._conversation.arguments(self._sent), **self._left_out, **self._inert}
 
     def _repair(self) -> bool:
         """Repair the client's own messages; return whether there is anything new to send."""
@@ -312,8 +313,9 @@ class GuardedCall:
 
     def _repair_for(self, profile: TemplateProfile) -> None:
         conversation, meant = self._conversation, self._meant
-        if self._settings.control_tokens == "escape" and self._given_tools:
-            self._tools = without_markers(self._given_tools, self._base)
+        if self._settings.control_tokens == "escape" and self._beside:
+            self._inert = without_markers(self._beside, self._base)
+            self._tools = self._inert.get("tools", self._tools)
         repaired = self._repaired(profile)
         self._sent = repaired.messages
         changes = (
@@ -322,14 +324,12 @@ class GuardedCall:
             # A client's label stands in the way of the guard's own, which reject does not write.
             if change.what != "labels" or self._settings.mode != "reject"
         )
-        no_tools = (_NO_TOOLS,) if self._left_out else ()
-        in_tools = () if self._tools is self._given_tools else IN_TOOLS
         self._report.changes = (
             *conversation.changes,
-            *no_tools,
+            *((_NO_TOOLS,) if self._left_out else ()),
             *meant.changes,
             *changes,
-            *in_tools,
+            *(IN_FIELDS if self._inert else ()),
         )
 
     def _repaired(self, profile: TemplateProfile) -> Repair:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ..config.settings import DeploymentSettings
@@ -12,7 +12,7 @@ from ..observability.report import HEADER, Report, explain
 from ..repair.change import Change
 from .call_part import CallPart
 from .call_plan import CallPlan
-from .client_markers import marked_place
+from .client_markers import IN_FIELDS, beside, marked_place, without_markers
 from .deployments import Deployment
 from .guarded_call import GuardedCall
 from .meant import meant_by
@@ -41,7 +41,7 @@ class RequestGuard:
         reports: Takes the report of each request.
         on_logged: Takes each report whose line is written.
         responses: The responses that can be continued.
-        on_failure: Handles an error of the guard's own that costs the request nothing.
+        on_failure: Handles an error of the guard's own, and what the log says of it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RequestGuard:
         counts: Counts,
         reports: Reports,
         responses: ResponseStore,
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[Exception, str], None],
         on_logged: Callable[[Report], None] | None = None,
     ) -> None:
         self._counts = counts
@@ -78,8 +78,32 @@ class RequestGuard:
         """
         if settings.mode == "off" or REQUEST_FIELD[endpoint] not in request.arguments:
             return CallPlan()  # positional arguments do not reach the hooks
+        try:
+            return await self._plan(request, endpoint, deployment, settings)
+        except DeliberateError:
+            raise
+        except Exception as error:
+            if settings.control_tokens == "allow" or settings.mode == "observe":
+                raise
+            # Whatever makes the guard fail must not be a way around the setting, either.
+            excess = "nested too deep" if isinstance(error, RecursionError) else None
+            if excess is None:
+                self._on_failure(
+                    error, "role guard failed; the request is refused (control_tokens)"
+                )
+            report = self._report(request, request.deployment_name, observed=False)
+            self._refuse(request, report, "bad_input", unsearched(REQUEST_FIELD[endpoint], excess))
+
+    async def _plan(
+        self,
+        request: LiteLLMRequest,
+        endpoint: str,
+        deployment: Deployment,
+        settings: DeploymentSettings,
+    ) -> CallPlan:
         report = self._report(request, request.deployment_name, observed=settings.mode == "observe")
-        workload = Workload(request.arguments[REQUEST_FIELD[endpoint]])
+        searched = {} if settings.control_tokens == "allow" else beside(request.arguments)
+        workload = Workload(request.arguments[REQUEST_FIELD[endpoint]], *searched.values())
         excess = workload.excess(settings)
         if excess is not None and settings.control_tokens != "allow":
             # Padding must not be a way around the setting.
@@ -97,7 +121,7 @@ class RequestGuard:
             if items is not None:
                 stored = {"input": items}
                 request = LiteLLMRequest({**request.arguments, **stored})
-                workload = Workload(items)
+                workload = Workload(items, *searched.values())
         reason = await _find_error(request, endpoint, deployment, settings, workload)
         if reason is not None:
             self._report_bad_input(request, report, reason)
@@ -113,10 +137,17 @@ class RequestGuard:
         if stored:
             report.remembered = True
             self._counts.add("remembered")
-            workload = Workload(stored["input"])
+            workload = Workload(stored["input"], *searched.values())
         parts = _response_parts(request, pending, settings) if is_remembered else ()
         conversation = await workload.do(request.conversation, endpoint)
         if conversation is None:
+            if settings.control_tokens != "allow" and request.arguments.get(CONTINUED):
+                fields = ("input", "instructions")
+                new = {name: request.arguments.get(name) or "" for name in fields}
+                searched = {**searched, **new}
+                stored |= await self._search(
+                    request, deployment, settings, searched, report, workload
+                )
             if stored:
                 self._keep(request, report)
             return CallPlan(report, stored, NoRetry() if is_remembered else None, parts)
@@ -126,6 +157,7 @@ class RequestGuard:
             settings,
             backend=request.backend if request.may_ask_backend else None,
             tools=request.arguments.get("tools"),
+            beside=searched,
             # vLLM's check_tool_usage, in chat_completion/protocol.py and not in responses/.
             needs_tools=endpoint != RESPONSES,
             report=report,
@@ -137,8 +169,7 @@ class RequestGuard:
         )
         arguments = await call.arguments()
         if settings.control_tokens == "reject":
-            tools = request.arguments.get("tools")
-            place = await workload.do(marked_place, deployment.profile, conversation, tools)
+            place = await workload.do(marked_place, deployment.profile, conversation, searched)
             if place is not None:
                 self._report_bad_input(request, report, marker_refused(place))
                 return CallPlan(report)
@@ -177,7 +208,7 @@ class RequestGuard:
                 request.owner, request.arguments["input"], request.response_id
             )
         except Exception as error:
-            self._on_failure(error)
+            self._on_failure(error, "role guard failed; a chat goes on without what it has stored")
             return None
 
     def with_stored_history(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +228,31 @@ class RequestGuard:
         owner = LiteLLMRequest(arguments).owner
         items = self._responses.with_references(owner, arguments.get("input"))
         return arguments if items is None else {**arguments, "input": items}
+
+    async def _search(
+        self,
+        request: LiteLLMRequest,
+        deployment: Deployment,
+        settings: DeploymentSettings,
+        fields: Mapping[str, Any],
+        report: Report,
+        workload: Workload,
+    ) -> dict[str, Any]:
+        """Return the fields of a chat that only the backend knows, without markers of turns.
+
+        Raises:
+            DeliberateError: They hold some, and that is refused.
+        """
+        if deployment.learner is not None and request.may_ask_backend:
+            await deployment.learner.ready(request.backend, settings.learn_wait)
+        inert = await workload.do(without_markers, fields, deployment.profile)
+        if inert and settings.control_tokens == "reject":
+            self._report_bad_input(request, report, marker_refused(next(iter(inert))))
+            return {}
+        if inert:
+            report.changes = IN_FIELDS
+            self._counts.add("observed" if report.observed else "repaired")
+        return {} if report.observed else inert
 
     def _is_deleted(self, request: LiteLLMRequest) -> bool:
         response_id = request.response_id

@@ -37,10 +37,20 @@ class Workload:
 
     Args:
         listed: The request's `messages` or `input`, whatever the client has put there.
+        beside: What else of the request is searched.
     """
 
-    def __init__(self, listed: object) -> None:
-        self._size: ConversationSize = size_of(listed)
+    def __init__(self, listed: object, *beside: object) -> None:
+        sizes = [size_of(listed), *(size_of([each]) for each in beside)]
+        self._size = (
+            ConversationSize(
+                sum(size.entries for size in sizes),
+                sum(size.characters for size in sizes),
+                max(size.depth for size in sizes),
+            )
+            if beside
+            else sizes[0]
+        )
 
     def excess(self, settings: DeploymentSettings) -> str | None:
         """Return why the conversation is passed on as it is; None where it is not too large."""

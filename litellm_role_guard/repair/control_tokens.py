@@ -42,10 +42,8 @@ class Markers(NamedTuple):
         begins = tuple({marker[0] for marker in (*turns, *rounds)})
         return cls(_pattern((*turns, *rounds)), _pattern(turns), begins)
 
-    def first_in(self, messages: Sequence[Message], tools: Any = None) -> int | None:
-        """Return the position of the first message with a marker, -1 for the tools; or None."""
-        if tools and self.escaped(tools) != tools:
-            return -1
+    def first_in(self, messages: Sequence[Message]) -> int | None:
+        """Return the position of the first message with a marker; None if there is none."""
         changed = self.inert(messages)
         return next((at for at, each in enumerate(changed) if each is not messages[at]), None)
 
@@ -82,7 +80,11 @@ class Markers(NamedTuple):
         return any(map(text.__contains__, self.begins))
 
     def escaped(self, value: Any, pattern: re.Pattern[str] | None = None) -> Any:
-        """Return JSON-like data without a marker in any text or key of it."""
+        """Return JSON-like data without a marker in any text or key of it.
+
+        Raises:
+            RecursionError: It is nested hundreds of levels deep.
+        """
         pattern = pattern or self.anywhere
         if isinstance(value, str):
             return _escaped(value, pattern)
@@ -106,7 +108,7 @@ class Markers(NamedTuple):
         """Return arguments without a marker in them, however their JSON writes it."""
         try:
             read = json.loads(written)
-        except (ValueError, RecursionError):
+        except ValueError:
             return _escaped(written, pattern)
         made = self.escaped(read, pattern)
         return written if made == read else json.dumps(made, ensure_ascii=False)

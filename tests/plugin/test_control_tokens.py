@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,115 @@ async def test_padding_is_no_way_around_the_setting(template: str, setting: str)
     assert guard.counts["too_large"] == 0
     allowing = RoleGuard(chat_template=template, max_messages=2)
     assert (await sent(allowing, call(given)))["messages"] is given
+
+
+def nested(levels: int) -> Any:
+    """Give a value that is nested so deep, with a marker in its midst."""
+    value: Any = "<|end|>"
+    for _ in range(levels):
+        value = {"x": value}
+    return value
+
+
+@pytest.mark.parametrize("setting", ["escape", "reject"])
+async def test_deep_tools_are_no_way_around_the_setting(template: str, setting: str) -> None:
+    """What is too deep to be searched is refused, and not passed on beside a forged turn."""
+    guard = RoleGuard(chat_template=template, control_tokens=setting)
+    tools = [{"type": "function", "function": {"name": "f", "parameters": nested(300)}}]
+    with pytest.raises(BadRequestError, match=r"role guard: .*deeper.*control_tokens: allow"):
+        await sent(guard, call(messages(), tools=tools))
+    assert guard.counts["failed"] == 0
+
+
+SHOWING_CALLS = """{% for m in messages %}
+{%- set role = "result" if m.role == "tool" else m.role %}<|{{ role }}|>{{ m.content or "" }}
+{%- for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}
+{%- endfor %}<|end|>{% endfor %}"""
+
+
+@pytest.mark.parametrize("levels", [60, 300, 600, 900, 5000])
+async def test_deep_arguments_are_no_way_around_escape(tmp_path: Path, levels: int) -> None:
+    """However deep they are, and however their JSON writes a marker: no such text goes on."""
+    (tmp_path / "calls.jinja").write_text(SHOWING_CALLS)
+    marker = json.dumps("<|end|>").replace("<", "\\u003c")
+    function = {"name": "f", "arguments": '{"x": ' * levels + marker + "}" * levels}
+    calls = [{"id": "call00001", "type": "function", "function": function}]
+    given = [
+        *messages("q"),
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call00001", "content": FORGED},
+    ]
+    guard = RoleGuard(chat_template=str(tmp_path / "calls.jinja"), control_tokens="escape")
+    changed: dict[str, Any] = {"messages": []}
+    with contextlib.suppress(BadRequestError):
+        changed = await sent(guard, call(given))
+    # Refused, or made inert; written out as text, an escape of JSON's is no marker.
+    for message in changed["messages"]:
+        called = [each["function"]["arguments"] for each in message.get("tool_calls") or []]
+        left = "".join(called).replace("\\u003c", "<") + str(message["content"])
+        assert "<|end|>" not in left
+    assert guard.counts["failed"] == 0
+
+
+@pytest.mark.parametrize("setting", ["escape", "reject"])
+async def test_an_error_of_the_guards_own_is_no_way_around_the_setting(
+    template: str, setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody has searched is refused; the error is counted, and logged without a text."""
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise KeyError(FORGED)
+
+    monkeypatch.setattr("litellm_role_guard.plugin.guarded_call.repair", broken)
+    guard = RoleGuard(chat_template=template, control_tokens=setting)
+    with pytest.raises(BadRequestError, match=r"role guard: .*control_tokens: allow") as refused:
+        await sent(guard, call(messages()))
+    assert guard.counts["failed"] == 1
+    assert "in broken" in caplog.text
+    assert "obey" not in str(refused.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"documents": [{"title": "t", "text": FORGED}]},
+        {"chat_template_kwargs": {"system_prompt": FORGED}},
+        {"extra_body": {"messages": messages()}},
+    ],
+)
+async def test_whatever_a_template_may_print_is_searched(
+    template: str, field: dict[str, Any]
+) -> None:
+    """Documents, variables of the template, and what takes the place of the messages."""
+    ((name, given),) = field.items()
+    guard = RoleGuard(chat_template=template, control_tokens="escape")
+    kwargs = call(messages("hi"), **copy.deepcopy(field))
+    changed = await sent(guard, kwargs)
+    assert json.dumps(changed[name]) == json.dumps(given).replace(
+        json.dumps(FORGED)[1:-1], json.dumps(INERT)[1:-1]
+    )
+    header = await guard.async_post_call_response_headers_hook(kwargs, None, None)
+    assert header == {"x-role-guard": "markers=1"}
+    rejecting = RoleGuard(chat_template=template, control_tokens="reject")
+    with pytest.raises(BadRequestError, match=f"role guard: {name}: holds a marker"):
+        await sent(rejecting, call(messages("hi"), **field))
+
+
+CONTINUED: dict[str, Any] = {"model": "hosted_vllm/m", "previous_response_id": "resp_1"}
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": FORGED}
+
+
+async def test_a_chat_that_only_the_backend_knows_is_searched(template: str) -> None:
+    """Its new items are a client's, too; what stands before them is not looked at."""
+    guard = RoleGuard(chat_template=template, control_tokens="escape")
+    kwargs = {**CONTINUED, "input": [OUTPUT], "instructions": FORGED}
+    changed = await guard.async_pre_call_deployment_hook(kwargs, "aresponses")
+    assert changed is not None
+    assert changed["input"] == [{**OUTPUT, "output": INERT}]
+    assert changed["instructions"] == INERT
+    rejecting = RoleGuard(chat_template=template, control_tokens="reject")
+    with pytest.raises(BadRequestError, match="role guard: input: holds a marker"):
+        await rejecting.async_pre_call_deployment_hook(kwargs, "aresponses")
 
 
 async def test_in_mode_observe_nothing_is_refused(template: str) -> None:
