@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,13 +67,11 @@ class Watched:
         self.url = url
         self._pid = pid
 
-    async def cost(
-        self, session: aiohttp.ClientSession, kind: str, seconds: float = SECONDS
-    ) -> Cost:
+    async def cost(self, session: aiohttp.ClientSession, kind: str) -> Cost:
         """Send sound and broken conversations to a kind of backend, and see what it costs."""
         self._forget_peak()
-        before = _megabytes(self._pid, "VmRSS")
-        ends = time.monotonic() + seconds
+        before = megabytes(self._pid, "VmRSS")
+        ends = time.monotonic() + SECONDS
         health = asyncio.ensure_future(self._health(session, ends))
         children = asyncio.ensure_future(self._children(ends))
         sound, broken, sent = Counter[int](), Counter[int](), []
@@ -82,7 +80,7 @@ class Watched:
                 sent.append(asyncio.ensure_future(self._send(session, kind, messages, statuses)))
             await asyncio.sleep(PAUSE_SECONDS)
         await asyncio.gather(*sent)
-        grown = _megabytes(self._pid, "VmHWM") - before
+        grown = megabytes(self._pid, "VmHWM") - before
         return Cost((sound, broken), grown, await children, await health)
 
     async def _send(
@@ -112,7 +110,7 @@ class Watched:
         while time.monotonic() < ends:
             listed = Path(f"/proc/{self._pid}/task").glob("*/children")
             for child in " ".join(path.read_text() for path in listed).split():
-                most = max(most, _megabytes(int(child), "VmHWM"))
+                most = max(most, megabytes(int(child), "VmHWM"))
             await asyncio.sleep(0.1)
         return most
 
@@ -120,7 +118,8 @@ class Watched:
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")
 
 
-def _megabytes(pid: int, name: str) -> float:
+def megabytes(pid: int | str, name: str) -> float:
+    """Return a figure of a process's memory, `VmRSS` or `VmHWM`; 0 where it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
@@ -129,14 +128,10 @@ def _megabytes(pid: int, name: str) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def models_of(backend: str, kinds: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a group of two deployments for each kind, routed by prefix.
-
-    Args:
-        backend: The address of the hostile backend.
-        kinds: The kinds.
-    """
-    return [
+@contextmanager
+def _proxies(backend: str, kinds: list[str], folder: Path) -> Iterator[Mapping[str, Watched]]:
+    """Run a proxy without the guard and one with it."""
+    models = [
         {
             "model_name": kind,
             "litellm_params": {
@@ -149,45 +144,27 @@ def models_of(backend: str, kinds: Sequence[str]) -> list[dict[str, Any]]:
         for kind in kinds
         for at in "ab"
     ]
-
-
-@contextmanager
-def watched_proxy(
-    models: Sequence[dict[str, Any]], folder: Path, *, guarded: bool
-) -> Iterator[Watched]:
-    """Run a proxy until the block is left; its log is `proxy.log` in the folder.
-
-    Args:
-        models: Its `model_list`.
-        folder: Where its config and its log go.
-        guarded: Whether it has the guard.
-    """
-    folder.mkdir()
-    config: dict[str, Any] = {
-        "model_list": models,
-        "router_settings": {"num_retries": 0, "disable_cooldowns": True},
-    }
-    if guarded:
-        config["litellm_settings"] = {"callbacks": ["litellm_role_guard.role_guard"]}
-    port, log = free_port(), folder / "proxy.log"
-    process = launch_proxy(write_config(config, folder), port, log)
-    with running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log) as url:
-        yield Watched(url, process.pid)
-
-
-@contextmanager
-def _proxies(backend: str, kinds: list[str], folder: Path) -> Iterator[Mapping[str, Watched]]:
-    """Run a proxy without the guard and one with it."""
-    models = models_of(backend, kinds)
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(watched_proxy(models, folder / name, guarded=name == WITH))
-            for name in (WITHOUT, WITH)
-        }
+        watched = {}
+        for name in (WITHOUT, WITH):
+            home = folder / name
+            home.mkdir()
+            config: dict[str, Any] = {
+                "model_list": models,
+                "router_settings": {"num_retries": 0, "disable_cooldowns": True},
+            }
+            if name == WITH:
+                config["litellm_settings"] = {"callbacks": ["litellm_role_guard.role_guard"]}
+            port, log = free_port(), home / "proxy.log"
+            process = launch_proxy(write_config(config, home), port, log)
+            url = stack.enter_context(
+                running(process, f"http://127.0.0.1:{port}", "/health/liveliness", log)
+            )
+            watched[name] = Watched(url, process.pid)
+        yield watched
 
 
-def shown(statuses: Counter[int]) -> str:
-    """Return how many answers there were of each status."""
+def _said(statuses: Counter[int]) -> str:
     return ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
 
 
@@ -204,7 +181,7 @@ async def _main(folder: Path) -> None:
                 for kind in kinds:
                     for name, proxy in proxies.items():
                         cost = await proxy.cost(session, kind)
-                        sound, broken = map(shown, cost.statuses)
+                        sound, broken = map(_said, cost.statuses)
                         print(
                             f"{kind:10} {name:8}  {sound:15}  {broken:15}  {cost.grown:8.0f}"
                             f"  {cost.child:8.0f}  {cost.stall:7.3f}",

@@ -1,93 +1,166 @@
-"""What learning from a backend that means harm from the first question on costs a proxy.
+"""What learning from a backend that means harm from the first question on costs a process.
 
-    python -m benchmarks.hostile_learning          a row for each kind of harm (eight minutes)
+    python -m benchmarks.hostile_learning          a row for each kind of harm (five minutes)
     python -m benchmarks.hostile_learning late-    only of the kinds whose name begins so
 
-Each kind gets a proxy of its own, whose learning waits at the backend's door until it is watched.
-Sound and refused conversations go to it meanwhile, and a pair of them to a proxy without the guard.
+LiteLLM's router runs in this process, with the guard. A sound conversation and a refused one go to
+each kind, which starts the learning, again and again until it is over. A task that wants to run
+every millisecond tells how long the event loop stood still.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import logging
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import aiohttp
+import litellm
 
-from testing.hostile_backend import LEARNT_FROM
-from testing.load import client
+from litellm_role_guard import RoleGuard
+from testing.hostile_backend import LEARNT_FROM, MODEL
 from testing.processes import free_port, launch, running
+from testing.proxied import RUN
 
-from .hostile import PATIENCE_SECONDS, Cost, Watched, models_of, shown, watched_proxy
+from .hostile import megabytes
 
-SECONDS = 12.0
-LONGEST_SECONDS = 90.0
-"""How long the end of a learning is waited for."""
+TICK_SECONDS = 0.001
+PAUSE_SECONDS = 0.5
+"""From one pair of requests to the next."""
 
-_END = re.compile(r"(not learnt: .*|learnt in .*) deployment=")
+LEAST_SECONDS, LONGEST_SECONDS = 3.0, 90.0
+"""How long a kind is watched: until its learning is over, and so long at least and at most."""
 
 
-async def _end_of_learning(log: Path) -> tuple[float, str]:
-    """Wait until both deployments were learnt or given up; return the seconds, and how it ended."""
+class Cost(NamedTuple):
+    """What learning from a kind cost.
+
+    Attributes:
+        grown: By how many MB this process grew at most.
+        stall: The longest time for which the event loop stood still, in seconds.
+        over: After how many seconds the learning was over.
+        how: How it ended, in the log's words.
+    """
+
+    grown: float
+    stall: float
+    over: float
+    how: str
+
+
+class _Ends(logging.Handler):
+    """Notes how learnings end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.failures = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage()
+        if words.startswith(("not learnt: ", "learnt in ")):
+            self.said.append(words.partition(" deployment=")[0])
+        self.failures += "Traceback" in words
+
+
+async def _longest_stall(until: asyncio.Event) -> float:
+    longest = 0.0
+    while not until.is_set():
+        began = time.perf_counter()
+        await asyncio.sleep(TICK_SECONDS)
+        longest = max(longest, time.perf_counter() - began - TICK_SECONDS)
+    return longest
+
+
+async def _status(router: litellm.Router, kind: str, messages: list[Any]) -> int:
+    try:
+        await router.acompletion(model=kind, messages=messages, max_tokens=8)
+    except Exception as error:
+        return int(getattr(error, "status_code", 0))
+    return 200
+
+
+async def _pair(router: litellm.Router, kind: str) -> tuple[int, int]:
+    sound, broken = RUN[:3], RUN
+    return await _status(router, kind, sound), await _status(router, kind, broken)
+
+
+async def _watched(
+    router: litellm.Router, kind: str, ends: _Ends
+) -> tuple[Cost, Counter[tuple[int, int]]]:
+    """Send pairs of conversations until the learning is over."""
+    ends.said.clear()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, over = megabytes("self", "VmRSS"), asyncio.Event()
+    stall = asyncio.ensure_future(_longest_stall(over))
+    pairs: Counter[tuple[int, int]] = Counter()
     began = time.monotonic()
-    while time.monotonic() - began < LONGEST_SECONDS:
-        ends = _END.findall(log.read_text())
-        if len(ends) >= 2:
-            return time.monotonic() - began, str(ends[0])
-        await asyncio.sleep(0.05)
-    return LONGEST_SECONDS, "still asking"
+    ended = None
+    while time.monotonic() - began < (LEAST_SECONDS if ends.said else LONGEST_SECONDS):
+        pairs[await _pair(router, kind)] += 1
+        if ends.said and ended is None:
+            ended = time.monotonic() - began
+        await asyncio.sleep(PAUSE_SECONDS)
+    over.set()
+    grown = megabytes("self", "VmHWM") - before
+    how = ends.said[0] if ends.said else "still asking"
+    return Cost(grown, await stall, ended or LONGEST_SECONDS, how), pairs
 
 
-async def _learning(
-    session: aiohttp.ClientSession, backend: str, kind: str, folder: Path
-) -> tuple[Cost, float, str]:
-    with watched_proxy(models_of(backend, [kind]), folder, guarded=True) as proxy:
-        end = asyncio.ensure_future(_end_of_learning(folder / "proxy.log"))
-        async with session.get(f"{backend}/open/{kind}/now"):
-            pass
-        cost = await proxy.cost(session, kind, SECONDS)
-        seconds, how = await end
-    text = (folder / "proxy.log").read_text()
-    for fault in ("role guard failed", "Traceback (most recent call last)"):
-        if fault in text:
-            how += f"; {text.count(fault)} x {fault}"
-    return cost, seconds, how
-
-
-async def _statuses(proxy: Watched, session: aiohttp.ClientSession, kind: str) -> str:
-    sound, broken = (await proxy.cost(session, kind, 0.1)).statuses
-    return (
-        shown(Counter(dict.fromkeys(sound, 1))) + " / " + shown(Counter(dict.fromkeys(broken, 1)))
+def _router(backend: str, kinds: list[str]) -> litellm.Router:
+    return litellm.Router(
+        model_list=[
+            {
+                "model_name": kind,
+                "litellm_params": {
+                    "model": f"hosted_vllm/{MODEL}",
+                    "api_base": f"{backend}/{kind}/a/v1",
+                    "api_key": "none",
+                },
+            }
+            for kind in kinds
+        ],
+        num_retries=0,
+        disable_cooldowns=True,
     )
+
+
+def _shown(pairs: Mapping[tuple[int, int], int]) -> str:
+    return ", ".join(f"{count} x {sound}/{broken}" for (sound, broken), count in pairs.items())
 
 
 async def _main(folder: Path) -> None:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     kinds = [kind for kind in LEARNT_FROM if kind.startswith(wanted)]
     port, log = free_port(), folder / "backend.log"
-    command = [sys.executable, "-m", "testing.hostile_backend", str(port), "--shut"]
-    with (
-        running(
-            launch(command, folder, log), f"http://127.0.0.1:{port}", "/health", log
-        ) as backend,
-        watched_proxy(models_of(backend, kinds), folder / "without", guarded=False) as bare,
-    ):
-        async with client(100, PATIENCE_SECONDS) as session:
-            for kind in kinds:
-                plain = await _statuses(bare, session, kind)
-                cost, seconds, how = await _learning(session, backend, kind, folder / kind)
-                print(
-                    f"{kind:14} without: {plain}  with: {shown(cost.statuses[0])} /"
-                    f" {shown(cost.statuses[1])}  grew {cost.grown:.0f} MB, child"
-                    f" {cost.child:.0f} MB, stood still {cost.stall:.3f} s, over after"
-                    f" {seconds:.1f} s: {how[:150]}",
-                    flush=True,
-                )
+    process = launch([sys.executable, "-m", "testing.hostile_backend", str(port)], folder, log)
+    ends = _Ends()
+    guards = logging.getLogger("litellm_role_guard")
+    guards.addHandler(ends)
+    guards.setLevel(logging.INFO)
+    guards.propagate = False
+    with running(process, f"http://127.0.0.1:{port}", "/health", log) as backend:
+        router = _router(backend, kinds)
+        litellm.callbacks = [RoleGuard(profile_cache="off")]
+        await _pair(router, kinds[0])  # whose first requests import what they need
+        ends.failures = 0
+        for kind in kinds:
+            litellm.callbacks = []
+            without = await _pair(router, kind)
+            litellm.callbacks = [RoleGuard(profile_cache="off")]
+            cost, pairs = await _watched(router, kind, ends)
+            print(
+                f"{kind:14} without {without[0]}/{without[1]}, with {_shown(pairs)}; grew"
+                f" {cost.grown:.0f} MB, stood still {cost.stall:.3f} s, over after {cost.over:.1f}"
+                f" s: {cost.how[:120]}",
+                flush=True,
+            )
+    print("failures of the guard's own:", ends.failures)
 
 
 if __name__ == "__main__":

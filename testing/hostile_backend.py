@@ -6,9 +6,6 @@
 sends all it sends: packed, long, byte by byte. Whatever else is asked below `/{kind}/{any}/`, the
 kind answers in its own way. `GET /thief?tell` tells how often a redirect was followed. A kind that
 begins with `late-` says what it serves as a vLLM does, and does harm where it is asked to render.
-
-With `--shut`, nothing but chat is answered to a kind before `GET /open/{kind}`: so a learner meets
-the harm from its first question on, and whoever watches knows when that was.
 """
 
 from __future__ import annotations
@@ -44,7 +41,7 @@ _ZEROS = gzip.compress(bytes(2**26))
 _PIECE = b"x" * 2**20
 _DEEP = b"[" * 200_000
 _WIDE = b'{"tokens": [1], "token_ids": [1], "x": [' + b"[]," * 5_000_000 + b"1]}"
-_LONG = json.dumps({"tokens": [1] * 5_000_000, "token_ids": [1] * 5_000_000}).encode()
+_LONG = json.dumps({"tokens": [1] * 500_000, "token_ids": [1] * 500_000}).encode()
 _LOOP = "{% for a in range(9999) %}" * 3 + "{% endfor %}" * 3
 _HUGE = "{% set x = 'x' * 10 ** 9 %}{{ x ~ x ~ x }}"
 _SWOLLEN = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '[a' * 10 ** 6 }}{% endfor %}"
@@ -166,15 +163,9 @@ _HONEST = ("/v1/models", "/version", "/tokenizer_info")
 
 
 class HostileBackend:
-    """All kinds behind one port.
+    """All kinds behind one port."""
 
-    Args:
-        is_shut: Whether a kind answers chat alone until it is opened.
-    """
-
-    def __init__(self, *, is_shut: bool = False) -> None:
-        self._is_shut = is_shut
-        self._opened: dict[str, asyncio.Event] = {}
+    def __init__(self) -> None:
         self._chat = create_app(ChatTemplate.from_path(STRICT), model=MODEL)
         self._fickle = itertools.cycle(
             create_app(ChatTemplate.from_path(path), model=MODEL) for path in OURS
@@ -188,13 +179,8 @@ class HostileBackend:
         _, kind, *rest = scope["path"].split("/", 3)
         path = "/" + (rest[-1] if rest else "")
         inner = {**scope, "path": path, "raw_path": path.encode()}
-        if self._is_shut and kind not in ("health", "thief") and path != "/v1/chat/completions":
-            opened = self._opened.setdefault(rest[0] if kind == "open" else kind, asyncio.Event())
-            if kind == "open":
-                opened.set()
-            await opened.wait()
         is_late, kind = kind.startswith("late-"), kind.removeprefix("late-")
-        if kind in ("health", "open"):
+        if kind == "health":
             await _send(receive, send, (200, {}, _once(b"{}")))
         elif kind == "thief":
             self._followed += scope["method"] == "POST" or not scope["query_string"]
@@ -254,5 +240,4 @@ async def _disconnect(receive: Receive) -> None:
 
 
 if __name__ == "__main__":
-    app = HostileBackend(is_shut="--shut" in sys.argv)
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    uvicorn.run(HostileBackend(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

@@ -278,5 +278,6 @@ def _words(response: httpx.Response) -> str:
 
 
 def one_line(words: str) -> str:
-    """Return the beginning of a text, on one line."""
-    return " ".join(words[: 2 * _QUOTED_CHARS].split())[:_QUOTED_CHARS]
+    """Return the beginning of a text, on one line, without signs that a terminal would obey."""
+    begun = "".join(sign if sign.isprintable() else " " for sign in words[: 2 * _QUOTED_CHARS])
+    return " ".join(begun.split())[:_QUOTED_CHARS]

@@ -32,6 +32,10 @@ MAX_ANSWERS = 256
 """How many answers are remembered, of either kind."""
 
 
+MAX_PROMPT_CHARACTERS = 2**18
+"""How long the prompt of a few words may be. Of 77 real templates none makes 7,000 characters."""
+
+
 BURST, SECONDS_EACH = 16, 2.0
 """So many questions may be put at once, and then one for each of so many seconds."""
 
@@ -130,6 +134,9 @@ def _rendered(template: ChatTemplate, messages: list[Message]) -> Rendering:
 
 async def _prompt(backend: Backend, messages: list[Message]) -> Rendering:
     try:
-        return await prompt_of(backend, messages)
+        prompt = await prompt_of(backend, messages)
     except BackendRefused:
         return None
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise LearningFailed(f"{backend.name}: makes a prompt without end of a few words")
+    return prompt

@@ -166,6 +166,17 @@ async def test_a_backend_that_cannot_be_asked_is_asked_again_later() -> None:
         assert await roles.taken([USER, CRITIC], ["critic"], lambda: alive, 30.0) == {"critic"}
 
 
+async def test_a_prompt_without_end_is_no_answer() -> None:
+    """A client makes up roles, and a backend that means harm would have each compared for long."""
+    long = ChatTemplate(KNOWS + "{{ 'critic' * 100000 }}")
+    with serving(create_app(long, model="m")) as url:
+        roles = TemplateRoles(None, Clock())
+        asked = Asked("d", url, "m")
+        assert await roles.taken([USER, CRITIC], ["critic"], lambda: asked, 30.0) == frozenset()
+        assert not roles._taken
+        assert not roles._refused
+
+
 class Counting(ChatTemplate):
     """The template that knows critics, and notes what it renders."""
 
