@@ -264,7 +264,7 @@ async def test_another_template_each_time_comes_to_an_end(seed: int) -> None:
 
 
 async def test_the_words_of_a_backend_steer_no_terminal() -> None:
-    """What it says is logged: one line of it, without signs that colour, hide or turn text round."""
+    """What it says is logged: one line, without signs that colour, hide or turn text round."""
     words = "no\x1b[2J\x07 room\r\n\u202efor\x9b31m you"
     refused = answering(status_code=400, json={"error": {"message": words}})
     assert (await failure(refused)).endswith("no [2J room for 31m you")

@@ -206,7 +206,9 @@ def test_the_first_message_with_a_marker_is_found(
 def test_blanks_between_pieces_of_a_marker_hide_none() -> None:
     """A template may trim any number of blanks, and print nothing between two messages."""
     markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
-    for rest in (" " * 100 + "d|>", [{"type": "text", "text": " " * 100 + "d|>"}]):
+    blanks = " " * 100
+    rests: list[Any] = [f"{blanks}d|>", [{"type": "text", "text": f"{blanks}d|>"}]]
+    for rest in rests:
         said = [{"role": "user", "content": "x<|en"}, {"role": "user", "content": rest}]
         assert markers.inert(said)[0]["content"] == f"x<{INERT_MARK}|en"
 
