@@ -1,7 +1,7 @@
 """What learning from a backend that means harm from the first question on costs a process.
 
     python -m benchmarks.hostile_learning          a row for each kind of harm (five minutes)
-    python -m benchmarks.hostile_learning late-    only of the kinds whose name begins so
+    python -m benchmarks.hostile_learning late- drip    only of the kinds whose name begins so
 
 LiteLLM's router runs in this process, with the guard. A sound conversation and a refused one go to
 each kind, which starts the learning, again and again until it is over. A task that wants to run
@@ -60,13 +60,14 @@ class _Ends(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[tuple[float, str]] = []
+        self.said: dict[str, tuple[float, str]] = {}  # by deployment: when, and how
         self.failures = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         words = record.getMessage()
         if words.startswith(("not learnt: ", "learnt in ")):
-            self.said.append((time.monotonic(), words.partition(" deployment=")[0]))
+            words, _, deployment = words.partition(" deployment=")
+            self.said.setdefault(deployment, (time.monotonic(), words))
         self.failures += "Traceback" in words
 
 
@@ -94,18 +95,19 @@ async def _pair(router: Router, kind: str) -> tuple[int, int]:
 
 async def _watched(router: Router, kind: str, ends: _Ends) -> tuple[Cost, Counter[tuple[int, int]]]:
     """Send pairs of conversations until the learning is over."""
-    ends.said.clear()
+    listed = router.get_model_list(kind) or []
+    name = str(listed[0]["model_info"]["id"])
     Path("/proc/self/clear_refs").write_text("5")
     before, over = megabytes("self", "VmRSS"), asyncio.Event()
     stall = asyncio.ensure_future(_longest_stall(over))
     pairs: Counter[tuple[int, int]] = Counter()
     began = time.monotonic()
-    while time.monotonic() - began < (LEAST_SECONDS if ends.said else LONGEST_SECONDS):
+    while time.monotonic() - began < (LEAST_SECONDS if name in ends.said else LONGEST_SECONDS):
         pairs[await _pair(router, kind)] += 1
         await asyncio.sleep(PAUSE_SECONDS)
     over.set()
     grown = megabytes("self", "VmHWM") - before
-    ended, how = ends.said[0] if ends.said else (began + LONGEST_SECONDS, "still asking")
+    ended, how = ends.said.get(name, (began + LONGEST_SECONDS, "still asking"))
     return Cost(grown, await stall, ended - began, how), pairs
 
 
@@ -132,7 +134,7 @@ def _shown(pairs: Mapping[tuple[int, int], int]) -> str:
 
 
 async def _main(folder: Path) -> None:
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    wanted = tuple(sys.argv[1:]) or ""
     kinds = [kind for kind in LEARNT_FROM if kind.startswith(wanted)]
     port, log = free_port(), folder / "backend.log"
     process = launch([sys.executable, "-m", "testing.hostile_backend", str(port)], folder, log)
@@ -143,7 +145,7 @@ async def _main(folder: Path) -> None:
     guards.propagate = False
     with running(process, f"http://127.0.0.1:{port}", "/health", log) as backend:
         router = _router(backend, kinds)
-        litellm.callbacks = [RoleGuard(profile_cache="off")]
+        litellm.callbacks = [RoleGuard(learn=False)]
         await _pair(router, kinds[0])  # whose first requests import what they need
         ends.failures = 0
         for kind in kinds:
