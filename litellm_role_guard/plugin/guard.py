@@ -53,8 +53,6 @@ from .start import StartReport, check_at_start, read_proxy_config
 from .steering import Steering, requested_settings, steering_of, without_settings
 from .warm_up import WarmUp
 
-_GOES_ON = "role guard failed; the request goes on unchanged"
-
 
 class RoleGuard(CustomLogger):
     """Brings each conversation into the form that the deployment's chat template takes and reads.
@@ -391,10 +389,10 @@ class RoleGuard(CustomLogger):
         logging_object = arguments.get("litellm_logging_obj")
         return None if logging_object is None else self._unheard.pop(logging_object, None)
 
-    def _failed(self, error: Exception, message: str = _GOES_ON) -> None:
+    def _failed(self, error: Exception) -> None:
         self.counts.add("failed")
         self._metrics.error()
-        log_failure(message, error)
+        log_failure("role guard failed; the request goes on unchanged", error)
 
 
 role_guard = RoleGuard.from_config()

@@ -59,17 +59,15 @@ def marker_refused(place: str) -> str:
     return f"{reason}; leave it out, or control_tokens: escape {WHERE} makes it plain text"
 
 
-def unsearched(field: str, excess: str | None) -> str:
-    """Return why a conversation is refused that was not searched for markers.
+def unsearched(field: str, excess: str) -> str:
+    """Return why a conversation is refused that is too large to be searched for markers.
 
     Args:
         field: Where in the request it stands.
-        excess: Which limit it is beyond; None where the guard has failed.
+        excess: Which limit it is beyond.
     """
-    reason = "the guard failed, see its log, and it was not searched for markers of turns"
-    if excess is not None:
-        reason = f"{excess}, too large to be searched for markers of turns"
-    return f"{field}: {reason}; control_tokens: allow {WHERE} passes it on as it is"
+    reason = f"{field}: {excess}, too large to be searched for markers of turns"
+    return f"{reason}; control_tokens: allow {WHERE} passes it on as it is"
 
 
 def find_request_error(

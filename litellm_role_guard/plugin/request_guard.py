@@ -41,7 +41,7 @@ class RequestGuard:
         reports: Takes the report of each request.
         on_logged: Takes each report whose line is written.
         responses: The responses that can be continued.
-        on_failure: Handles an error of the guard's own, and what the log says of it.
+        on_failure: Handles an error of the guard's own that costs the request nothing.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RequestGuard:
         counts: Counts,
         reports: Reports,
         responses: ResponseStore,
-        on_failure: Callable[[Exception, str], None],
+        on_failure: Callable[[Exception], None],
         on_logged: Callable[[Report], None] | None = None,
     ) -> None:
         self._counts = counts
@@ -80,19 +80,13 @@ class RequestGuard:
             return CallPlan()  # positional arguments do not reach the hooks
         try:
             return await self._plan(request, endpoint, deployment, settings)
-        except DeliberateError:
-            raise
-        except Exception as error:
+        except RecursionError:
             if settings.control_tokens == "allow" or settings.mode == "observe":
                 raise
-            # Whatever makes the guard fail must not be a way around the setting, either.
-            excess = "nested too deep" if isinstance(error, RecursionError) else None
-            if excess is None:
-                self._on_failure(
-                    error, "role guard failed; the request is refused (control_tokens)"
-                )
+            # How deep a client nests its values must not be a way around the setting, either.
             report = self._report(request, request.deployment_name, observed=False)
-            self._refuse(request, report, "bad_input", unsearched(REQUEST_FIELD[endpoint], excess))
+            reason = unsearched(REQUEST_FIELD[endpoint], "nested too deep")
+            self._refuse(request, report, "bad_input", reason)
 
     async def _plan(
         self,
@@ -208,7 +202,7 @@ class RequestGuard:
                 request.owner, request.arguments["input"], request.response_id
             )
         except Exception as error:
-            self._on_failure(error, "role guard failed; a chat goes on without what it has stored")
+            self._on_failure(error)
             return None
 
     def with_stored_history(self, arguments: dict[str, Any]) -> dict[str, Any]:

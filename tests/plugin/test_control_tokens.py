@@ -157,24 +157,6 @@ async def test_deep_arguments_are_no_way_around_escape(tmp_path: Path, levels: i
     assert guard.counts["failed"] == 0
 
 
-@pytest.mark.parametrize("setting", ["escape", "reject"])
-async def test_an_error_of_the_guards_own_is_no_way_around_the_setting(
-    template: str, setting: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """What nobody has searched is refused; the error is counted, and logged without a text."""
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        raise KeyError(FORGED)
-
-    monkeypatch.setattr("litellm_role_guard.plugin.guarded_call.repair", broken)
-    guard = RoleGuard(chat_template=template, control_tokens=setting)
-    with pytest.raises(BadRequestError, match=r"role guard: .*control_tokens: allow") as refused:
-        await sent(guard, call(messages()))
-    assert guard.counts["failed"] == 1
-    assert "in broken" in caplog.text
-    assert "obey" not in str(refused.value) + caplog.text
-
-
 @pytest.mark.parametrize(
     "field",
     [
@@ -199,6 +181,14 @@ async def test_whatever_a_template_may_print_is_searched(
     rejecting = RoleGuard(chat_template=template, control_tokens="reject")
     with pytest.raises(BadRequestError, match=f"role guard: {name}: holds a marker"):
         await sent(rejecting, call(messages("hi"), **field))
+
+
+@pytest.mark.parametrize("setting", ["escape", "reject"])
+async def test_a_stop_text_may_be_a_marker(template: str, setting: str) -> None:
+    """No template prints it, and it is mostly one."""
+    guard = RoleGuard(chat_template=template, control_tokens=setting)
+    kwargs = call(messages("hi"), extra_body={"stop": ["<|end|>"]})
+    assert (await sent(guard, kwargs))["extra_body"] == {"stop": ["<|end|>"]}
 
 
 CONTINUED: dict[str, Any] = {"model": "hosted_vllm/m", "previous_response_id": "resp_1"}
