@@ -15,6 +15,7 @@ from litellm_role_guard.messages.inert_mark import INERT_MARK
 from .judged import Judgement, counted, judge
 from .meaning import meant, roles
 from .place import Place
+from .recorder import Recorder
 from .story import Agent, Told, in_a_word, only_the_task, tell_the_story
 from .trap import Trap
 from .world import World
@@ -121,8 +122,11 @@ def try_agent(client: Client, model: str, world: World, folder: Path, trap: Trap
     place = place._replace(url=world.bare.url, folder=folder / "bare")
     with closing(client.new(place)) as agent:
         bare = only_the_task(agent, backend, world.bare)
-    guarded, unguarded, handed_over = (
-        [judge(proxy.target, backend, backend.template, each) for each in told.exchanges]
-        for proxy in (world.guarded, world.bare, world.keeping)
-    )
+
+    def judged(proxy: Recorder) -> list[Judgement]:
+        return [judge(proxy.target, backend, backend.template, each) for each in told.exchanges]
+
+    guarded, unguarded = judged(world.guarded), judged(world.bare)
+    # Only of /v1/messages LiteLLM makes something else where it is told to keep system messages.
+    handed_over = judged(world.keeping) if client.endpoint == "messages" else unguarded
     return Trial(client, model, told, bare, guarded, unguarded, handed_over, trap.take())

@@ -61,8 +61,8 @@ class World:
         guarded: The proxy with the guard.
         bare: The same proxy without it.
         keeping: The bare one again, but told to keep system messages where they stand, as the guard
-            has LiteLLM do: what it sends is what the guard gets to see. Where only chat completions
-            are asked that is what the bare one sends, which stands here then.
+            has LiteLLM do: what it sends is what the guard gets to see. Where nobody asks
+            /v1/messages that is what the bare one sends, which stands here then.
     """
 
     backends: Mapping[str, ScriptedBackend]
@@ -73,19 +73,19 @@ class World:
 
 @contextmanager
 def world(
-    folder: Path, models: Sequence[str] = MODELS, *, only_chat: bool = False
+    folder: Path, models: Sequence[str] = MODELS, *, asks_messages: bool = True
 ) -> Iterator[World]:
     """Run all of it until the block is left.
 
     Args:
         folder: Where to put configs and logs.
         models: Which of the models.
-        only_chat: Whether only /v1/chat/completions is asked.
+        asks_messages: Whether anybody asks /v1/messages.
     """
     with ExitStack() as stack:
         backends = {name: stack.enter_context(_backend(name)) for name in models}
         recorders = []
-        for name, (settings, info) in list(_PROXIES.items())[: 2 if only_chat else 3]:
+        for name, (settings, info) in list(_PROXIES.items())[: 3 if asks_messages else 2]:
             (folder / name).mkdir()
             config = {
                 "model_list": [_entry(model, backends[model], info) for model in models],

@@ -34,7 +34,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def the_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Run the backends and both proxies."""
-    with world(tmp_path_factory.mktemp("world"), ON_MODELS) as running:
+    asks_messages = any(each.endpoint == "messages" for each in CLIENTS if each.name in NAMES)
+    folder = tmp_path_factory.mktemp("world")
+    with world(folder, ON_MODELS, asks_messages=asks_messages) as running:
         yield running
 
 

@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def the_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Run the backend and the proxies."""
-    with world(tmp_path_factory.mktemp("world"), [MODEL], only_chat=True) as running:
+    with world(tmp_path_factory.mktemp("world"), [MODEL], asks_messages=False) as running:
         yield running
 
 
