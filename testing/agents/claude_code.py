@@ -15,18 +15,13 @@ from .steps import Step
 
 NAME = "claude-code"
 
-_MODELS = (
+MODELS = (
     "ANTHROPIC_MODEL",
     "ANTHROPIC_DEFAULT_HAIKU_MODEL",
     "ANTHROPIC_DEFAULT_OPUS_MODEL",
     "ANTHROPIC_DEFAULT_SONNET_MODEL",
 )
-_QUIET = {
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",  # telemetry, errors, updates, and more
-    "DISABLE_AUTOUPDATER": "1",
-    "DISABLE_ERROR_REPORTING": "1",
-    "DISABLE_TELEMETRY": "1",
-}
+QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}  # telemetry, errors, updates, and more
 _EXECUTABLE = "node_modules/@anthropic-ai/claude-code-*/claude"
 
 
@@ -43,7 +38,7 @@ class ClaudeCode(OneShot):
         point = {"ANTHROPIC_BASE_URL": place.url, "ANTHROPIC_AUTH_TOKEN": MASTER_KEY}
         program = place.program(
             [find_installed(NAME, _EXECUTABLE), "--print", "--permission-mode", "dontAsk"],
-            {**point, **dict.fromkeys(_MODELS, place.model), **_QUIET},
+            {**point, **dict.fromkeys(MODELS, place.model), **QUIET},
         )
         super().__init__(program)
 

@@ -15,10 +15,9 @@ from .steps import Step
 
 NAME = "codex"
 
-_CONFIG = """\
+CONFIG = """\
 model = "{model}"
 model_provider = "guarded"
-model_context_window = {context}
 check_for_update_on_startup = false
 
 [model_providers.guarded]
@@ -58,7 +57,7 @@ class Codex(OneShot):
             [find_installed(NAME, _EXECUTABLE), "exec", "--skip-git-repo-check", *_ALLOWED],
             {"LITELLM_KEY": MASTER_KEY, "CODEX_HOME": str(place.folder / "home")},
         )
-        config = _CONFIG.format(model=place.model, url=place.url, context=200_000)
+        config = CONFIG.format(model=place.model, url=place.url)
         (program.home / "config.toml").write_text(config)
         super().__init__(program)
 

@@ -19,7 +19,6 @@ from .steps import Step
 _PROGRAMS = REPOSITORY / "scripts" / "agents" / "programs"
 _QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "OTEL_SDK_DISABLED": "true",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 

@@ -27,12 +27,11 @@ _PACKAGES = {
     "messages": "@ai-sdk/anthropic",
     "responses": "@ai-sdk/openai",
 }
-_QUIET = {
+QUIET = {
     "OPENCODE_DISABLE_AUTOUPDATE": "1",
     "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
     "OPENCODE_DISABLE_MODELS_FETCH": "1",
-    "OPENCODE_DISABLE_SHARE": "1",
 }
 # What reaches its server in the moment in which it starts is never answered.
 _START_SECONDS = 5.0
@@ -54,7 +53,7 @@ class OpenCode:
         config = place.folder / "opencode.json"
         program = place.program(
             [find_installed(NAME, _EXECUTABLE), "serve", "--hostname", "127.0.0.1"],
-            {"OPENCODE_CONFIG": str(config), "LITELLM_KEY": MASTER_KEY, **_QUIET},
+            {"OPENCODE_CONFIG": str(config), "LITELLM_KEY": MASTER_KEY, **QUIET},
         )
         _bring_plugin(program.home / ".config" / "opencode")
         config.write_text(json.dumps(_config(place, _PACKAGES[endpoint])))

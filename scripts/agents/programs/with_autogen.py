@@ -15,7 +15,6 @@ _CAN = {
     "family": "unknown",
     "function_calling": True,
     "json_output": False,
-    "multiple_system_messages": True,
     "structured_output": False,
     "vision": False,
 }
