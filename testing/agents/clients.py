@@ -14,8 +14,10 @@ from .steps import HALF_REPLY, HAND_OVER, LATE_INSTRUCTION, REGENERATE
 from .trial import Client
 
 _STRICT = frozenset({"gemma-3", "mistral-nemo", "llama3.1"})
-_BREAKS_ON = {"chat": _STRICT, "messages": _STRICT, "responses": _STRICT | {"qwen-3"}}
-"""Of OpenCode: vLLM takes no item of /v1/responses in the form in which it sends answers."""
+_OPENCODE = _STRICT - {"mistral-nemo"}
+_BREAKS_ON = {"chat": _OPENCODE, "messages": _OPENCODE, "responses": _STRICT | {"qwen-3"}}
+"""Of OpenCode: for a model with "mistral" in its name it writes ids and turns as those templates
+want them. vLLM takes no item of /v1/responses in the form in which it sends answers."""
 _BY_HAND = (HALF_REPLY, REGENERATE, LATE_INSTRUCTION)
 _TO_CHECKER = Call("transfer_to_checker", "{}")
 
