@@ -150,6 +150,8 @@ def system_parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def with_lines(body: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
     """Return a request with its billing lines changed; without a text of which nothing is left."""
+    if not body.get("system"):
+        return dict(body)
     parts = [
         {**part, "text": change(part["text"]) if part["text"].startswith(PREFIX) else part["text"]}
         for part in system_parts(body)
