@@ -29,11 +29,6 @@ _EXEMPT = {
     "axolotl-last_words": _Exemption("minimal", lambda messages: True),
     # Of late system messages it reads one, and an empty one does not count.
     "trl-cohere2": _Exemption("minimal", _has_empty),
-    # With tools it shows the second of two leading system messages as the user's first words.
-    "axolotl-llama3_2_vision": _Exemption("minimal", _has_no_user),
-    # Of 2026-11-27: what is read behind several system messages without a user is not asked.
-    "trl-llama3_2": _Exemption("minimal", _has_no_user),
-    "trl-llama3_1": _Exemption("minimal", _has_no_user),
     # Of 2026-11-27: an empty result of no call hides the system message behind it from the rules.
     "trl-gemma4_v3": _Exemption("minimal", _has_no_user),
     # It numbers the calls itself, whatever their ids are.

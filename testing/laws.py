@@ -244,7 +244,7 @@ _MAY_STAND_IN = {
     "user": {"user", "tool"},
     "assistant": {"assistant", "user", "tool"},
     "tool": {"tool", "user"},
-    "function": {"function", "user"},
+    "function": {"function", "user", "tool"},
 }
 
 

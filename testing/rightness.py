@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -51,6 +52,13 @@ def misread(
     for at, message in enumerate(messages):
         role = message["role"]
         at_front = at_front and role in SYSTEM_KINDS
+        if role == "assistant" and not is_empty(message):
+            as_user = {**message, "role": "user"}
+            if (
+                read(template, [*messages[:at], as_user, *messages[at + 1 :]], tools=tools)
+                == prompt
+            ):
+                yield at
         if role in ("user", "assistant") or at_front:
             continue
         without = [*messages[:at], *messages[at + 1 :]]
@@ -121,6 +129,7 @@ def _calls_and_owners(messages: Sequence[Any]) -> tuple[dict[_Call, str], dict[i
     """Return a text of each call, and the call that each result with a text answers."""
     calls: dict[_Call, str] = {}
     owners: dict[int, _Call] = {}
+    blank: list[_Call] = []  # those whose result says nothing: it stands at no place of the prompt
     together: list[_Call] = []  # the last calls between which nothing was said
     is_said = False
     for at, message in enumerate(messages):
@@ -131,17 +140,22 @@ def _calls_and_owners(messages: Sequence[Any]) -> tuple[dict[_Call, str], dict[i
                 if _id(messages, call) == str(message.get("tool_call_id"))
                 and (call in together or _is_alone(messages, call, together))
             ]
-            free = [call for call in named if call in together and call not in owners.values()]
+            taken = [*owners.values(), *blank]
+            free = [call for call in named if call in together and call not in taken]
             if named and plain_text(message):
                 owners[at] = (free or named[-1:])[0]
+            elif free:
+                blank.append(free[0])
             continue
-        is_said = is_said or not message.get("tool_calls")
+        speaks = message["role"] in ("user", "assistant") or not is_empty(message)
+        is_said = is_said or (speaks and not message.get("tool_calls"))
         if is_said and message.get("tool_calls"):
             together, is_said = [], False
         for number, call in enumerate(message.get("tool_calls") or ()):
             calls[at, number] = _text(call)
             together.append((at, number))
-    return calls, owners
+    waits = {call: text for call, text in calls.items() if call not in blank}
+    return {**waits, **{call: calls[call] for call in owners.values()}}, owners
 
 
 def _id(messages: Sequence[Any], call: _Call) -> str:
@@ -168,14 +182,24 @@ def _tells(prompt: str, messages: Sequence[Any], call_id: str) -> bool:
 
 
 def shows_images(template: Renders, *, tools: bool) -> bool:
-    """Return whether a user's image changes the prompt."""
+    """Return whether an image adds something to the prompt, in a user's first turn or a later."""
     text = {"type": "text", "text": "Look."}
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
-    shown, plain = (
-        read(template, [{"role": "user", "content": parts}], tools=tools)
-        for parts in ([text, image], [text])
-    )
-    return shown is not None and shown != plain
+    dialogue = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    for before in ([], dialogue):
+        shown, plain = (
+            read(template, [*before, {"role": "user", "content": parts}], tools=tools)
+            for parts in ([text, image], [text])
+        )
+        if shown is not None and _adds(shown, plain):
+            return True
+    return False
+
+
+def _adds(prompt: str, without: str | None) -> bool:
+    """Return whether a prompt has a word or a sign more than another one."""
+    words, others = (Counter(re.findall(r"\w+|[^\w\s]", each or "")) for each in (prompt, without))
+    return bool(words - others)
 
 
 def without_trace(template: Renders, messages: Sequence[Any], *, tools: bool) -> Iterator[int]:
@@ -187,7 +211,7 @@ def without_trace(template: Renders, messages: Sequence[Any], *, tools: bool) ->
     for at in with_images:
         text = [part for part in messages[at]["content"] if part["type"] == "text"]
         without = [*messages[:at], {**messages[at], "content": text}, *messages[at + 1 :]]
-        if read(template, without, tools=tools) == prompt:
+        if not _adds(prompt, read(template, without, tools=tools)):
             yield at
 
 

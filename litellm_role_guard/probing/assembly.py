@@ -30,11 +30,14 @@ def without_user(answers: Answers) -> dict[str, Answer]:
 
     An answer counts only if the same messages are read once a user turn follows them.
     """
+    leads = "system" if answers.is_accepted("leading_system", "system") else "developer"
     controls = {
-        "leading_system": ("leading_system", "system"),
+        "leading_system": ("leading_system", leads),
         "several_systems": ("leading_system", "system system"),
         "assistant": ("without_user", "opened"),
         "led_assistant": ("without_user", "led_opened"),
+        "call": ("follows", "start", "call"),
+        "tool": ("follows", "start", "tool"),
     }
     return {
         name: answer

@@ -10,6 +10,7 @@ from ..profile.template_profile import TemplateProfile
 from .asker import Step
 from .markers import thought_names, with_markers
 from .probe import Probe, Rendering, form_of, read_marks
+from .probe_builder import ProbeBuilder
 from .rules_plan import rules_plan
 
 ProbePlan = Step[TemplateProfile]
@@ -58,6 +59,9 @@ def _tools_matter(done: Sequence[tuple[Probe, Rendering]]) -> Step[bool]:
 
     One conversation of each form is rendered with tools, which makes some 60 probes. Few templates
     do more with tools than to show them. For those, the whole plan is run once more.
+
+    Some put them into the first turn, and forget there who speaks, or an image. So two openings
+    are compared as well: by the assistant and by the user, and with an image and without it.
     """
     samples: list[tuple[Probe, Rendering]] = []
     seen: set[object] = set()
@@ -66,10 +70,18 @@ def _tools_matter(done: Sequence[tuple[Probe, Rendering]]) -> Step[bool]:
         if not seen.issuperset(forms):
             seen.update(forms)
             samples.append((probe, rendering))
-    renderings = yield [probe._replace(tools=True, profile_path=()) for probe, _ in samples]
+    openings = [
+        *(ProbeBuilder(kind, "user").probe(False, ()) for kind in ("assistant", "user")),
+        *(probe for probe, _ in done if probe.profile_path == ("media", "first user")),
+    ]
+    asked = [*(probe for probe, _ in samples), *openings]
+    renderings = yield [probe._replace(tools=True, profile_path=()) for probe in asked]
+    told = iter(renderings[len(samples) :])
     return any(
+        one is not None and one == other for one, other in zip(told, told, strict=True)
+    ) or any(
         read_marks(with_tools) != read_marks(plain)
-        for with_tools, (_, plain) in zip(renderings, samples, strict=True)
+        for with_tools, (_, plain) in zip(renderings, samples, strict=False)
     )
 
 

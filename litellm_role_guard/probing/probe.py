@@ -52,6 +52,10 @@ _SOURCE_CODE = re.compile(_MARK.pattern + r"""(?:\\n"|(?:\\n|\s)+(?:\\"|&))""")
 """A mark whose line break or quote is written as in source code: a list printed as it is, say."""
 
 
+_EMPTY_PART = re.compile(r"""(["'])type\1: *(["'])text\2, *(["'])text\3: *(["'])\4""")
+"""An empty part of a list that is printed as it is; it holds no mark."""
+
+
 Rendering = str | None
 """The prompt that the oracle rendered; None if it refused."""
 
@@ -85,7 +89,7 @@ def judge(rendering: Rendering, marks: Sequence[str], unordered_marks: int = 0) 
         return "refused"
     if not all(mark in rendering for mark in marks[:unordered_marks]):
         return "not_read"
-    if _SOURCE_CODE.search(rendering):
+    if _SOURCE_CODE.search(rendering) or _EMPTY_PART.search(rendering):
         return "not_read"
     at = 0
     for mark in marks[unordered_marks:]:

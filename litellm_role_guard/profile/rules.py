@@ -27,10 +27,12 @@ _NAMES: Mapping[str, Collection[str]] = {
     "follows_with_system": STATES,
     "ends": STATES,
     "ends_with_system": STATES,
-    "without_user": ("leading_system", "several_systems", "assistant", "led_assistant"),
+    "without_user": (
+        *("leading_system", "several_systems", "assistant", "led_assistant", "call", "tool"),
+    ),
     "ignored_empty": STATES,
     "parts": _FORMS,
-    "media": _FORMS,
+    "media": (*_FORMS, "first user"),
     "null": _FORMS,
     "blank": _FORMS,
     "empty_turns": ("user", "assistant"),
@@ -82,8 +84,9 @@ class Rules(BaseModel):
     without_user: dict[str, Answer] = Field(
         default_factory=dict,
         description="A conversation without any user turn: one system message (`leading_system`), "
-        "several (`several_systems`), or one that the assistant opened (`assistant`), behind a "
-        "system message (`led_assistant`).",
+        "several (`several_systems`), one that the assistant opened (`assistant`), behind a "
+        "system message (`led_assistant`), with a call and its result (`call`), or one that a tool "
+        "result opened (`tool`).",
     )
     ignored_empty: dict[str, dict[Kind, str]] = Field(
         default_factory=dict,
@@ -121,7 +124,8 @@ class Rules(BaseModel):
     media: dict[str, Answer] = Field(
         default_factory=dict,
         description="An image in the content, by the kind of message as for `parts`, where the "
-        "template shows those of a user message.",
+        "template shows those of a user message; `first user` is the first turn, of which some "
+        "templates show the text alone.",
     )
     media_with_system: Answer = Field(
         default="accepted",

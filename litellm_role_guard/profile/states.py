@@ -28,6 +28,10 @@ STATES = (
 after `+`, what came since. Templates that do not count tool turns go by the first half alone."""
 
 
+BEFORE_TURNS = ("start", "leading_system")
+"""The states in which nobody but the operator has spoken yet."""
+
+
 UNKNOWN = "other"
 """Where it stands after a role of the template's own: nothing is known of what may follow."""
 
@@ -38,7 +42,7 @@ def after(state: str, kind: str) -> str:
         return kind
     if kind not in KINDS:
         return UNKNOWN
-    if kind in SYSTEM_KINDS and state in ("start", "leading_system"):
+    if kind in SYSTEM_KINDS and state in BEFORE_TURNS:
         return "leading_system"
     # Where no plain turn was counted yet, a user turn is due, as it is after an assistant's.
     counted = "user" if state.startswith("user") else "assistant"

@@ -35,7 +35,8 @@ class _CallCheck:
         self.takes_repeated = not (takes_calls and policy.new_ids)
         self.takes_text = not (takes_calls and policy.text_apart)
         self.takes_null = not (takes_calls and policy.blank_call_content)
-        self.takes_shared = not policy.unique_ids
+        # Where ids are shown, one that two calls share may leave open whose result it is.
+        self.takes_shared = not policy.unique_ids and policy.orders_results
         self.takes_several = not (takes_calls and policy.single_calls)
         self.wants_all = takes_calls and policy.all_answered
         self.orders_results = policy.orders_results

@@ -24,10 +24,27 @@ A template can compute a remainder and no hash, and relax/relax.jinja gives the 
 
 
 def with_own_ids(turns: list[Turn], context: RepairContext) -> StepResult:
-    """Put an id of its own on a call that shares one with a call beside it, and on its result."""
-    owners, shared, replied = pair(turns)
-    all_of_them = context.policy.unique_ids
-    repeated = {at for at, call_id in shared.items() if all_of_them or call_id in replied}
+    """Put an id of its own on a call that shares one with a call beside it, and on its result.
+
+    Where ids are shown, and need not differ, only what they leave open is changed.
+    """
+    policy = context.policy
+    needs_all = policy.single_calls or policy.new_ids or not policy.takes_calls
+    return _renamed(turns, context, only_mixed=not needs_all)
+
+
+def with_all_own_ids(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put an id of its own on every call that shares one with a call beside it."""
+    return _renamed(turns, context, only_mixed=False)
+
+
+def _renamed(turns: list[Turn], context: RepairContext, *, only_mixed: bool) -> StepResult:
+    owners, shared, mixed, replied = pair(turns)
+    repeated = {
+        at
+        for at, call_id in shared.items()
+        if context.policy.unique_ids or (call_id in replied and (at in mixed or not only_mixed))
+    }
     if not repeated:
         return StepResult(turns, [])
     seen: set[object] = set()
@@ -68,7 +85,7 @@ def confuses_ids(turns: Sequence[Turn], made: Sequence[Turn]) -> bool:
     written = {call_id for turn in made for call_id in turn.written_calls}
     if not written:
         return False
-    _, repeated, replied = pair(turns)
+    _, repeated, _, replied = pair(turns)
     return any(call_id in written and call_id in replied for call_id in repeated.values())
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from ..messages.message import Message
 from ..profile.template_profile import TemplateProfile
-from .call_ids import confuses_ids, with_own_ids
+from .call_ids import confuses_ids, with_all_own_ids
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .control_tokens import WHY, Markers
@@ -160,6 +160,6 @@ def _run_chain(turns: list[Turn], context: RepairContext) -> StepResult:
         turns, prefill = turns[:-1], turns[-1:]
     made, changes = run_steps(STEPS, turns, context)
     if confuses_ids(turns, made):
-        made, changes = run_steps((with_own_ids, *STEPS), turns, context)
+        made, changes = run_steps((with_all_own_ids, *STEPS), turns, context)
     turns = made + prefill
     return StepResult(turns, [*changes, *merge_changes(turns)])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from ..messages.message import has_media, part_text, plain_text
+from ..messages.message import has_media, is_empty, part_text, plain_text
+from ..profile.states import BEFORE_TURNS, Kind
 from .change import Change
 from .context import RepairContext
 from .policy import RepairPolicy, is_rejected
 from .turn import REASONING, Turn, join_contents
+
+NOTHING = "[Nothing]"
+"""What a result says that is empty, where a template takes no empty one."""
 
 
 class ContentResult(NamedTuple):
@@ -61,6 +65,8 @@ def _with_taken_form(turn: Turn, policy: RepairPolicy, *, late: bool) -> Content
     """Return the turn with content that is no rejected list, null or empty string."""
     form = content_form(turn, late=late)
     content = turn.message.get("content")
+    if _is_of_blank_parts(content):
+        content = ""
     if content and not isinstance(content, str):
         if (
             len(content) > 1
@@ -83,6 +89,32 @@ def _with_taken_form(turn: Turn, policy: RepairPolicy, *, late: bool) -> Content
     why = "the template wants a string where the content is null"
     message = {**turn.message, "content": ""}
     return ContentResult(turn._replace(message=message), [turn.change("content", why)])
+
+
+def _is_of_blank_parts(content: Any) -> bool:
+    """Return whether a content is parts, and nothing stands in them."""
+    return (
+        bool(content)
+        and not isinstance(content, str)
+        and not any(part_text(part) != "" for part in content)
+    )
+
+
+def is_passed_over(turn: Turn, policy: RepairPolicy, state: str) -> bool:
+    """Return whether a turn is empty, and the template ignores it where it stands.
+
+    Args:
+        turn: A turn that is not at the front.
+        policy: What the template needs.
+        state: Where the conversation stands.
+    """
+    passed: Collection[Kind] = policy.after_empty.get(state, ())
+    if state not in BEFORE_TURNS:  # there it would hide what comes next from the front
+        passed = (*passed, *policy.passed_turns)
+    if turn.kind not in passed or not is_empty(turn.message):
+        return False
+    has_content = turn.message.get("content") not in (None, [])
+    return has_content or not is_rejected(policy.rejects_null, content_form(turn, late=True))
 
 
 def content_form(turn: Turn, *, late: bool) -> str:

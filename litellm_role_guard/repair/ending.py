@@ -71,7 +71,9 @@ def _end_in_words(turns: Sequence[Turn], context: RepairContext) -> StepResult:
 
 def _needs_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:
     """Return whether the template wants a user turn in a conversation that has none."""
-    opening = "assistant"
+    shown = [turn for turn in turns if not turn.ignored_empty]
+    kinds = [turn.kind for turn in shown if turn.kind not in SYSTEM_KINDS]
+    opening: str = kinds[0] if kinds[:1] in (["call"], ["tool"]) else "assistant"
     if (
         state != "leading_system"
         and _leads_with_system(turns)
@@ -80,7 +82,6 @@ def _needs_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool
         return True
     if state == "leading_system":
         opening = "leading_system"
-        shown = [turn for turn in turns if not turn.ignored_empty]
         if len(shown) > 1 and all(turn.kind == "system" for turn in shown):
             opening = "several_systems" if policy.knows_several_systems else "leading_system"
     return opening in policy.needs_user

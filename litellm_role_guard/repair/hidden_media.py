@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..messages.message import content_parts, part_text, plain_text
+from ..messages.message import content_parts, has_media, part_text, plain_text
 from .labelled_text import labelled_user
+from .policy import RepairPolicy
 from .turn import Turn
 
 
@@ -18,6 +19,12 @@ def without_media(turn: Turn) -> Turn | None:
     # A string, since /v1/responses knows no reply of several parts.
     content = text or ("[Media]" if turn.kind == "tool" else None)
     return turn._replace(message={**turn.message, "content": content})
+
+
+def is_hidden_first(turn: Turn, policy: RepairPolicy) -> bool:
+    """Return whether a turn holds media that would not be shown if it were the first one."""
+    speaks = turn.kind in ("user", "assistant")
+    return speaks and "first user" in policy.hides_media and has_media(turn.message)
 
 
 def media_as_user(turn: Turn, label: str) -> Turn:

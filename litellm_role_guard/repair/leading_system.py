@@ -10,7 +10,7 @@ from ..profile.states import SYSTEM_KINDS, Kind
 from .billing_line import without_billing_line
 from .change import Change
 from .context import RepairContext, StepResult
-from .policy import RepairPolicy
+from .policy import RepairPolicy, is_rejected
 from .system_merging import merges_on_server, system_runs
 from .turn import Turn, as_role, join
 
@@ -151,7 +151,9 @@ def _uncover(turns: list[Turn], policy: RepairPolicy) -> StepResult:
     if any(policy.may_follow(state, turn.kind) for turn in covers) or not (harmful or merges):
         return StepResult(turns, [])
     idle = merges or all(is_empty(turn.message) for turn in leading)
-    unread = policy.taken_unread.get(state, ()) if idle else ()
+    # Others would be left out later on, where nobody looks at what stands at the front then.
+    passed = policy.after_empty.get(state, {})
+    unread = [kind for kind in policy.taken_unread.get(state, ()) if kind in passed and idle]
     if idle and not merges and all(turn.kind in unread for turn in covers):
         return StepResult(turns, [])  # an empty message at the front may itself say something
     changes = [
@@ -199,17 +201,22 @@ def _mark_ignored(turns: list[Turn], policy: RepairPolicy) -> list[Turn]:
     leading, later = system_runs(turns)
     if not later or not all(is_empty(turn.message) for turn in later):
         return turns
+    has_text = any(not is_empty(turn.message) for turn in leading)
+    # Without a text beside it, the server makes an empty system message of it.
+    ignores_developer = policy.ignores_empty_developer and (
+        has_text or not is_rejected(policy.rejects_blank, "system")
+    )
     if merges_on_server(turns, policy):
         # They all go there together with the developer message, so that none can stay by itself.
-        if not policy.ignores_empty_developer:
+        if not ignores_developer:
             return turns
         return [*leading, *(turn for turn in turns if turn.kind not in SYSTEM_KINDS)]
-    has_text = any(not is_empty(turn.message) for turn in leading)
     takes_place = has_text and "system empty" in policy.unread_leading
     ignored: list[Kind] = []
-    if policy.ignores_empty_developer:
+    if ignores_developer:
         ignored.append("developer")
-    if policy.hoists_system and not takes_place:
+    takes_blank = not is_rejected(policy.rejects_blank, "late system")
+    if policy.hoists_system and not takes_place and takes_blank:
         ignored.append("system")
     return [
         turn._replace(ignored_empty=True) if at >= len(leading) and turn.kind in ignored else turn

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from ..messages.message import tool_calls
+from ..messages.message import is_empty, tool_calls
 from .turn import Turn
 
 
@@ -29,12 +28,54 @@ class Pairing(NamedTuple):
         owners: For each turn the call that it answers; None for what is no result of a known call.
         repeated: The calls with the id of one before them that still waits for its result: the id
             of each.
+        mixed: Those of them whose id stands twice in one message, and in another message as well.
         replied: The ids that have a result at all.
     """
 
     owners: Sequence[CallPlace | None]
     repeated: Mapping[CallPlace, object]
+    mixed: Collection[CallPlace]
     replied: Collection[object]
+
+
+class _Calls:
+    """The calls of one id that stand together.
+
+    Attributes:
+        places: Where they stand.
+        taken: How many of them have their result, but for the last one.
+        are_answered: Whether the last one has its result, too.
+    """
+
+    __slots__ = ("are_answered", "places", "taken")
+
+    def __init__(self) -> None:
+        self.places: list[CallPlace] = []
+        self.taken = 0
+        self.are_answered = False
+
+    def answer(self) -> CallPlace:
+        """Return the call that the next result answers."""
+        place = self.places[self.taken]
+        if self.taken + 1 < len(self.places):
+            self.taken += 1
+        else:
+            self.are_answered = True
+        return place
+
+    @property
+    def are_mixed(self) -> bool:
+        """Whether two of them stand in one message, and one in another."""
+        return 1 < len({place.turn for place in self.places}) < len(self.places)
+
+
+def says_nothing(turn: Turn) -> bool:
+    """Return whether a turn stands between others as if it was not there.
+
+    It is empty, and neither the user's nor the assistant's, nor a result.
+    """
+    speaks = turn.kind in ("user", "assistant", "call", "tool")
+    return not speaks and is_empty(turn.message)
 
 
 def pair(turns: Sequence[Turn]) -> Pairing:
@@ -45,34 +86,32 @@ def pair(turns: Sequence[Turn]) -> Pairing:
     is a new one.
     """
     owners: list[CallPlace | None] = []
-    repeated: dict[CallPlace, object] = {}
-    waiting: dict[object, deque[CallPlace]] = {}
-    answered: set[object] = set()  # the ids whose last call has its result
+    groups: list[_Calls] = []
+    current: dict[object, _Calls] = {}
     replied: set[object] = set()
     said = -1  # the position of what was said last, before the calls that stand together
     for at, turn in enumerate(turns):
         owner = None
         if turn.kind == "tool":
             call_id = turn.message.get("tool_call_id")
-            places = waiting.get(call_id)
-            if places:
-                owner = places[0]
+            if call_id in current:
+                owner = current[call_id].answer()
                 replied.add(call_id)
-                if len(places) > 1:
-                    places.popleft()
-                else:
-                    answered.add(call_id)
         elif turn.kind != "call":
-            said = at
+            said = said if says_nothing(turn) else at
         else:
             for number, call in enumerate(tool_calls(turn.message)):
-                call_id, place = call.get("id"), CallPlace(at, number)
-                places = waiting.setdefault(call_id, deque())
-                if places and (call_id in answered or places[-1].turn < said):
-                    places.clear()
-                    answered.discard(call_id)
-                if places:
-                    repeated[place] = call_id
-                places.append(place)
+                call_id = call.get("id")
+                known = current.get(call_id)
+                if known is None or known.are_answered or known.places[-1].turn < said:
+                    known = current[call_id] = _Calls()
+                    groups.append(known)
+                known.places.append(CallPlace(at, number))
         owners.append(owner)
-    return Pairing(owners, repeated, replied)
+    ids = {
+        place: tool_calls(turns[place.turn].message)[place.call].get("id")
+        for group in groups
+        for place in group.places[1:]
+    }
+    mixed = {place for group in groups if group.are_mixed for place in group.places[1:]}
+    return Pairing(owners, ids, mixed, replied)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..profile.rules import Answer, Rules
-from ..profile.states import KINDS, SYSTEM_KINDS, Kind
+from ..profile.states import BEFORE_TURNS, KINDS, SYSTEM_KINDS, Kind
 from ..profile.states import after as next_state
 from .scan_table import ScanTable
 
@@ -30,6 +30,7 @@ class RepairPolicy:
     Attributes:
         not_taken: Kinds that may not come next, by state.
         taken_with_system: Those of them that may where a system message leads the conversation.
+        assistant_as_user: The states in which the assistant's words would pass for the user's.
         taken_unread: Kinds that are taken without being read, in the states before the first turn.
         taken_after_systems: Kinds that may follow several leading system messages, not one.
         after_empty: Empty messages that the template ignores: the state after each, by state.
@@ -37,14 +38,18 @@ class RepairPolicy:
         rejects_blank: Forms whose content may not be an empty string.
         rejects_parts: Forms whose content may not be several text parts.
         rejects_leading_media: Kinds before the first turn that show a single text only.
-        hides_media: Forms whose images leave no placeholder, where those of the user do.
+        hides_media: Forms whose images leave no placeholder, where those of the user do; `first
+            user` is the first turn.
         rejects_system_with_media: No system message may lead a conversation with media.
         fillers: The text of an invented turn, by its kind; empty where an empty turn is taken.
+        passed_turns: Kinds whose empty turns leave no trace, as if nobody had spoken.
         unread_leading: Runs of leading system and developer messages that are not read.
         last_system_counts: Of several leading system messages only the last one is read.
         hoists_system: The template itself moves system text to the front.
         hoists_developer: The server itself merges all system text at the front, once there is a
             developer message.
+        refuses_late_system: The states in which it refuses system text that it would move, even
+            empty.
         hoists_first_only: Of several system messages, the template moves the first one only.
         developer_takes_system: A leading developer message takes later system text along.
         developer_takes_empty: It is not even read where an empty system message comes later.
@@ -70,13 +75,14 @@ class RepairPolicy:
         hides_system_before_prefill: A leading system message is not read where the last message
             is the opening of the reply.
         needs_user: Openings that need a user turn: `leading_system`, `several_systems`,
-            `assistant`, `led_assistant`.
+            `assistant`, `led_assistant`, `call`, `tool`.
         knows_several_systems: Whether `several_systems` was asked about.
         needs_labels: Some order of ordinary messages has to be written with labels.
     """
 
     not_taken: Mapping[str, tuple[Kind, ...]]
     taken_with_system: Mapping[str, tuple[Kind, ...]]
+    assistant_as_user: tuple[str, ...]
     taken_unread: Mapping[str, tuple[Kind, ...]]
     taken_after_systems: tuple[Kind, ...]
     after_empty: Mapping[str, Mapping[Kind, str]]
@@ -87,10 +93,12 @@ class RepairPolicy:
     hides_media: tuple[str, ...]
     rejects_system_with_media: bool
     fillers: Mapping[str, str]
+    passed_turns: tuple[Kind, ...]
     unread_leading: tuple[str, ...]
     last_system_counts: bool
     hoists_system: bool
     hoists_developer: bool
+    refuses_late_system: tuple[str, ...]
     hoists_first_only: bool
     developer_takes_system: bool
     developer_takes_empty: bool
@@ -181,7 +189,8 @@ class RepairPolicy:
             )
 
         unread_ends = self.no_end_with_system if has_leading_system else ()
-        without_media = self.hides_media
+        # Parts may be empty, too.
+        without_media = (*self.hides_media, *self.rejects_blank)
         if has_leading_system and self.rejects_system_with_media:
             without_media = FORMS
         return ScanTable.build(
@@ -220,10 +229,13 @@ def _compile(rules: Rules) -> RepairPolicy:
             for state, row in rules.follows_with_system.items()
             if (kinds := tuple(kind for kind in no.get(state, ()) if row.get(kind) == "accepted"))
         },
+        assistant_as_user=tuple(
+            state for state, row in rules.follows.items() if row.get("assistant") == "unknown"
+        ),
         taken_unread={
             state: kinds
             for state, row in rules.follows.items()
-            if state in ("start", "leading_system")
+            if state in BEFORE_TURNS
             and (kinds := tuple(kind for kind, answer in row.items() if answer == "not_read"))
         },
         taken_after_systems=tuple(
@@ -242,10 +254,16 @@ def _compile(rules: Rules) -> RepairPolicy:
             kind: "..." if kind in _unread(rules.blank) + _unread(rules.empty_turns) else ""
             for kind in ("user", "assistant")
         },
+        passed_turns=tuple(kind for kind in KINDS if kind in _unread(rules.empty_turns)),
         unread_leading=_unread(rules.leading_system),
         last_system_counts=rules.leading_system.get("system empty") == "not_read",
         hoists_system="system" in rules.hoisted_kinds,
         hoists_developer="developer" in rules.hoisted_kinds,
+        refuses_late_system=tuple(
+            state
+            for state, row in rules.follows.items()
+            if "system" in rules.hoisted_kinds and row.get("system") == "refused"
+        ),
         hoists_first_only=bool(rules.follows_with_system),
         developer_takes_system=rules.developer_then_system != "accepted",
         developer_takes_empty=rules.developer_then_empty != "accepted",
@@ -271,12 +289,17 @@ def _compile(rules: Rules) -> RepairPolicy:
         no_end=_unread(rules.ends),
         no_end_with_system=_unread(rules.ends_with_system),
         hides_system_before_prefill=rules.prefill_with_system == "not_read",
-        needs_user=_unread(rules.without_user),
+        needs_user=_unread(
+            {
+                **dict.fromkeys(("call", "tool"), rules.without_user.get("assistant", "accepted")),
+                **rules.without_user,
+            }
+        ),
         knows_several_systems="several_systems" in rules.without_user,
         needs_labels=any(
             not rules.may_follow(state, kind)
             for state in rules.follows
-            if state not in ("start", "leading_system")
+            if state not in BEFORE_TURNS
             for kind in _ORDINARY
         ),
     )
@@ -290,7 +313,8 @@ def _hides_media(answers: Mapping[str, Answer]) -> tuple[str, ...]:
     """Return the forms whose images are not shown; a developer's is that of system text."""
 
     known = {"developer": answers.get("system", "accepted"), **answers}
-    return tuple(form for form in FORMS if known.get(form, "accepted") != "accepted")
+    forms = (*FORMS, "first user")
+    return tuple(form for form in forms if known.get(form, "accepted") != "accepted")
 
 
 def _rejected(answers: Mapping[str, Answer]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ..messages.message import tool_calls
 from .change import Change
 from .context import RepairContext, StepResult
 from .labelled_text import tool_calls_as_text
-from .pairing import CallPlace, pair
+from .pairing import CallPlace, pair, says_nothing
 from .policy import RepairPolicy
 from .turn import Turn
 
@@ -32,6 +32,9 @@ def order_results(turns: list[Turn], context: RepairContext) -> StepResult:
     if not any(owners):
         return StepResult(turns, [])
     order = list(_by_calls(turns, owners, sorts=context.policy.takes_calls))
+    said = [at for at in order if not says_nothing(turns[at])]
+    if said == sorted(said):
+        order = list(range(len(turns)))  # an empty message between may stay there
     untold: set[int] = set()
     if context.policy.takes_calls:
         untold = _told_by_no_order(turns, owners, order, context.policy)
@@ -64,9 +67,9 @@ def _by_calls(turns: Sequence[Turn], owners: Owners, *, sorts: bool) -> Iterator
         if turn.kind == "call":
             first, last = min(first, at), at
             behind[at] = []
-        elif turn.kind != "tool":
+        elif turn.kind != "tool" and not says_nothing(turn):
             first = last = len(turns)
-        elif last < at:
+        elif last < at and turn.kind == "tool":
             behind[owner.turn if owner and owner.turn >= first else last].append(at)
     placed = {at for results in behind.values() for at in results}
     for at in range(len(turns)):
@@ -96,7 +99,7 @@ def _told_by_no_order(
         if turns[at].kind == "call":
             calls, expected, is_round = at, 0, True
         elif turns[at].kind != "tool":
-            is_round = False
+            is_round = is_round and says_nothing(turns[at])
         elif owner is not None and owner.turn not in untold:
             if policy.single_calls:  # each call comes to stand before its own results
                 is_told = is_round or owner.call == len(tool_calls(turns[calls].message)) - 1

@@ -145,9 +145,8 @@ def _has_parts(content: object, role: str, table: ScanTable) -> bool:
 
 
 def _has_text_parts(content: object, role: str, table: ScanTable) -> bool:
-    """Return whether a content is parts of text alone, of a kind that may not hold media."""
-    return (
-        isinstance(content, list)
-        and len(content) <= table.text_parts.get(role, 0)
-        and all(part_text(part) is not None for part in content)
-    )
+    """Return whether a content is parts of text alone, of a kind that may hold nothing else."""
+    if not isinstance(content, list) or len(content) > table.text_parts.get(role, 0):
+        return False
+    texts = list(map(part_text, content))
+    return None not in texts and any(texts)

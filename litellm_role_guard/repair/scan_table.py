@@ -39,7 +39,8 @@ class ScanTable(NamedTuple):
         opens: Whether a system message is read at the front, where there is one.
         states: The states by their names.
         parts: Of how many parts a content may be, by the kind of message.
-        text_parts: The same of text alone, for kinds whose media the template does not show.
+        text_parts: The same of text alone, for kinds whose media the template does not show, or
+            which may not be empty.
         answering: The states in which a tool result has to answer an open call.
         reasoning: Whether a message may hold reasoning.
     """
@@ -71,7 +72,7 @@ class ScanTable(NamedTuple):
             opens: As the attribute.
             ends: Whether a reply may be asked for in a state.
             single_part: The kinds whose content may be of one part only.
-            no_media: The kinds whose content may be parts of text alone.
+            no_media: The kinds whose content may be parts of some text alone.
             any_parts: Whether content may be parts at all; some hold text of other types.
             strict_results: After which turns (`call`, `tool`) a result has to answer an open call.
             reasoning: As the attribute.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..messages.message import is_empty
 from ..profile.states import SYSTEM_KINDS
-from .policy import RepairPolicy
+from .policy import RepairPolicy, is_rejected
 from .turn import Turn
 
 
@@ -38,6 +38,8 @@ def as_merged_by_server(turns: list[Turn], policy: RepairPolicy) -> list[Turn] |
         for turn in (*leading, *later)
         if not is_empty(turn.message)
     ]
+    if not system and is_rejected(policy.rejects_blank, "system"):
+        return None  # the empty message that the server makes of them is not taken
     return [*system, *(turn for turn in turns if turn.kind not in SYSTEM_KINDS)]
 
 

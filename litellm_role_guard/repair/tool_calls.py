@@ -41,10 +41,13 @@ def _steps(policy: RepairPolicy) -> list[Step]:
         (policy.blank_call_content, _with_blank_content),
     ]
     if not policy.takes_calls:
-        return [with_own_ids, order_results, _write_unshown_calls]
+        ids: list[Step] = [with_short_ids] if policy.short_result_ids else []
+        return [with_own_ids, order_results, _write_unshown_calls, *ids]
     needed = [step for is_needed, step in steps if is_needed]
     needs_own_ids = policy.single_calls or policy.new_ids or policy.unique_ids
-    own_ids: list[Step] = [with_own_ids] if needs_own_ids else []
+    # Where no ids are shown, the order of the results has to tell.
+    shows_ids = not policy.orders_results
+    own_ids: list[Step] = [with_own_ids] if needs_own_ids or shows_ids else []
     ordering: list[Step] = [order_results] if policy.orders_results else []
     return [*own_ids, _write_late_rounds, *ordering, _write_unshown_calls, *needed]
 

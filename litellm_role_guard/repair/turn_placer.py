@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..messages.message import Message, call_name, has_media, is_empty, tool_calls
-from ..profile.states import SYSTEM_KINDS, Kind, after
+from ..profile.states import BEFORE_TURNS, SYSTEM_KINDS, Kind, after
 from .billing_line import without_billing_line
 from .change import Change
-from .content import content_form, normalize_content
+from .content import NOTHING, content_form, is_passed_over, normalize_content
 from .context import RepairContext, StepResult
-from .hidden_media import media_as_user, without_media
+from .hidden_media import is_hidden_first, media_as_user, without_media
 from .labelled_text import (
     labelled_user,
     message_label,
@@ -32,6 +32,7 @@ def place_turns(turns: list[Turn], context: RepairContext) -> StepResult:
 
 _ALWAYS_SAID = ("user", "assistant", "call")
 _PLAIN = ("user", "assistant")
+_NO_RESULT = "the template does not read a tool result there"
 
 
 class TurnPlacer:
@@ -88,12 +89,17 @@ class TurnPlacer:
 
     def place(self, turn: Turn) -> None:
         """Place a message: as it is, joined to the last one, re-roled, or as text."""
-        if turn.ignored_empty or self._is_ignored(turn):
-            self.put(turn._replace(ignored_empty=True))
+        if turn.ignored_empty or (
+            not self.at_front and is_passed_over(turn, self._policy, self.state)
+        ):
+            self._pass_over(turn._replace(ignored_empty=True))
             return
         if not turn.merged_by_server:
             fitting, changes = normalize_content(turn, self._context, late=not self.at_front)
             self.changes += changes
+            if fitting is None and turn.message.get("tool_call_id") in self._open:
+                # Without it, the next result would pass for that of its call.
+                fitting = turn._replace(message={**turn.message, "content": NOTHING})
             if fitting is None:
                 return
             turn = fitting
@@ -104,7 +110,7 @@ class TurnPlacer:
         ):
             self._put_shown(turn)
         elif turn.kind not in _ALWAYS_SAID and is_empty(turn.message):
-            self._note("content", turn, "an empty message that the template does not take")
+            self._leave_out(turn)
         else:
             self._make_fit(turn)
 
@@ -125,6 +131,10 @@ class TurnPlacer:
     def _put_shown(self, turn: Turn) -> None:
         """Add a turn, but for media of which the template would show nothing."""
         form = "assistant" if turn.kind == "call" else content_form(turn, late=not self.at_front)
+        if is_hidden_first(turn, self._policy) and not self._has_first_turn():
+            self._put_filler("user", turn)
+            self.place(turn)
+            return
         if form not in self._policy.hides_media or not has_media(turn.message):
             self.put(turn)
             return
@@ -136,6 +146,11 @@ class TurnPlacer:
             # Results stand together behind their calls, and system messages at the front.
             self._media_wait_for = SYSTEM_KINDS if self.at_front else ("tool",)
             self.put(text)
+
+    def _has_first_turn(self) -> bool:
+        """Return whether something stands in the first turn; it may be the last system message."""
+        is_taken = self._policy.taken_after_systems and self._is_behind_several_systems()
+        return self.state not in BEFORE_TURNS or bool(is_taken)
 
     def _place_media(self) -> None:
         """Have the user show the media that wait for their place."""
@@ -190,6 +205,18 @@ class TurnPlacer:
     def _note(self, what: str, turn: Turn, why: str) -> None:
         self.changes.append(turn.change(what, why))
 
+    def _pass_over(self, turn: Turn) -> None:
+        """Add an empty turn that the template ignores, unless it takes none there."""
+        policy, form = self._policy, content_form(turn, late=True)
+        if turn.message.get("content") in (None, []) and is_rejected(policy.rejects_null, form):
+            self._note("content", turn, "the template wants a string where the content is null")
+            turn = turn._replace(message={**turn.message, "content": ""})
+        refuses = turn.kind == "system" and self.state in policy.refuses_late_system
+        (self._leave_out if refuses else self.put)(turn)
+
+    def _leave_out(self, turn: Turn) -> None:
+        self._note("content", turn, "an empty message that the template does not take")
+
     def _note_calls(self, turn: Turn) -> None:
         if turn.kind == "call":
             names = {call.get("id"): self._form.clean(call_name(call)) for call in _calls(turn)}
@@ -204,17 +231,25 @@ class TurnPlacer:
         return turn.kind == "tool" and turn.message.get("tool_call_id") in self._written
 
     def _fits(self, turn: Turn) -> bool:
-        return self._may_follow(turn.kind) and not self._is_stray(turn)
+        if self._may_follow(turn.kind):
+            return not self._is_stray(turn)
+        # No words of the assistant's can pass for the user's where there are none.
+        passes = turn.kind == "assistant" and self.state in self._policy.assistant_as_user
+        return passes and is_empty(turn.message)
 
     def _may_follow(self, kind: Kind) -> bool:
         policy = self._policy
-        if self.state == "leading_system" and kind in policy.taken_after_systems:
-            placed = [group[0] for group in self._groups if not group[0].ignored_empty]
-            if len(placed) > 1 and all(turn.kind == "system" for turn in placed):
-                return True
+        if kind in policy.taken_after_systems and self._is_behind_several_systems():
+            return True
         if kind == "tool" and self._calls and self.state in ("user", "assistant"):
             return policy.late_results or policy.may_follow(self.state, kind)
         return policy.may_follow(self.state, kind, has_leading_system=self._has_leading_system)
+
+    def _is_behind_several_systems(self) -> bool:
+        if self.state != "leading_system":
+            return False
+        placed = [group[0] for group in self._groups if not group[0].ignored_empty]
+        return len(placed) > 1 and all(turn.kind == "system" for turn in placed)
 
     def _is_awaited(self, turn: Turn) -> bool:
         """Return whether it is a further result for several calls of one message."""
@@ -237,15 +272,6 @@ class TurnPlacer:
         # Of an empty one that is taken and not read, nothing is lost.
         return answer == "refused" or not is_empty(turn.message)
 
-    def _is_ignored(self, turn: Turn) -> bool:
-        """Return whether it is empty, and the template ignores it where it stands."""
-        if self.at_front or turn.kind not in self._policy.after_empty.get(self.state, ()):
-            return False
-        has_content = turn.message.get("content") not in (None, [])
-        return is_empty(turn.message) and (
-            has_content or not is_rejected(self._policy.rejects_null, content_form(turn, late=True))
-        )
-
     def _make_fit(self, turn: Turn) -> None:
         """Place a message that may not stand where it does."""
         last = self.last
@@ -253,6 +279,10 @@ class TurnPlacer:
             self._pop()  # it says nothing, and would stand between what belongs together now
             last = self.last
         if last is not None and last.kind == turn.kind not in ("call", "tool"):
+            hides = self._states[-1] in BEFORE_TURNS and is_hidden_first(turn, self._policy)
+            if hides and self._bridges("assistant", turn.kind):
+                self._fill("assistant", turn)
+                return
             if turn.kind == "user" and self._has_transcript:
                 turn = self._as_labelled(turn)
             self._append(turn)
@@ -292,16 +322,15 @@ class TurnPlacer:
             self._transcribe(turn)
 
     def _place_call(self, turn: Turn) -> None:
-        if self.state in ("start", "leading_system") and self._bridges("user", "call"):
+        if self.state in BEFORE_TURNS and self._bridges("user", "call"):
             self._fill("user", turn)
         else:
             self._note("tools", turn, "the template does not read a tool call there")
             self.place(tool_calls_as_text(turn, self._context))
 
     def _place_tool(self, turn: Turn) -> None:
-        why = "the template does not read a tool result there"
-        if self._is_of_written_call(turn):
-            why = "its call is written out as text"
+        is_written = self._is_of_written_call(turn)
+        why = "its call is written out as text" if is_written else _NO_RESULT
         self._note("tools", turn, why)
         self.place(labelled_user(turn, self._label(turn)))
 
@@ -332,10 +361,13 @@ class TurnPlacer:
 
     def _fill(self, kind: Kind, turn: Turn) -> None:
         """Put a turn behind an invented one."""
+        self._put_filler(kind, turn)
+        self._put_shown(turn)
+
+    def _put_filler(self, kind: Kind, turn: Turn) -> None:
         filler, change = self._context.filler(kind, turn)
         self.changes.append(change)
         self.put(filler)
-        self.put(turn)
 
     def _transcribe(self, turn: Turn) -> None:
         """Write a turn as text of the user's: the last resort, which every template can show."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from litellm_role_guard.probing.probe import TOOLS
 from testing.learnt import learnt
 from testing.real_templates import REAL, name
 from testing.rightness import misread
@@ -71,3 +72,32 @@ def test_no_result_stands_in_a_turn_that_only_prints_its_role(path: Path) -> Non
         assert not any(message.get("tool_calls") for message in repaired.messages)
         assert any("[Tool result: tool_0]\nfirst result" in text for text in texts)
         assert any("[Tool result: tool_1]\nsecond result" in text for text in texts)
+
+
+TAKES_THE_FIRST_FOR_THE_USER = (
+    "{% if tools %}<user>{{ tools | tojson }}{{ messages[0].content }}</user>"
+    "{% set messages = messages[1:] %}{% endif %}" + PRINTS_ALL
+)
+
+
+def test_the_assistant_s_words_are_unknown_where_they_pass_for_the_user_s() -> None:
+    """Some templates put tools into the first turn, and take whatever it is for the user's."""
+    template = ChatTemplate(TAKES_THE_FIRST_FOR_THE_USER)
+    profile = TemplateProfile.learn(template)
+    assert profile.follows["start"]["assistant"] == "accepted"
+    assert profile.with_tools is not None
+    assert profile.with_tools.follows["start"]["assistant"] == "unknown"
+    greeting = [{"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "hello"}]
+    prompt = template.render(repair(greeting, profile, tools=TOOLS).messages, tools=TOOLS)
+    assert prompt.endswith("<assistant>Hi!</assistant><user>hello</user>")
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+def test_a_greeting_is_the_assistant_s(path: Path) -> None:
+    """With tools and without, behind a system message and without one."""
+    template, profile = learnt(path)
+    greeting = [{"role": "assistant", "content": "Hi!"}, {"role": "user", "content": "hello"}]
+    for front in ([], [{"role": "system", "content": "Be brief."}]):
+        for tools in (None, TOOLS):
+            sent = repair([*front, *greeting], profile, tools=tools).messages
+            assert list(misread(template, sent, tools=bool(tools))) == []

@@ -43,3 +43,59 @@ def test_an_id_that_is_taken_stays() -> None:
     profile = TemplateProfile.learn(ChatTemplate(TEMPLATE % "false"))
     messages = conversation("call_s1")
     assert repair(messages, profile).messages is messages
+
+
+def test_an_id_that_is_in_two_messages_and_twice_in_one_tells_whose_result_it_is() -> None:
+    """Where ids are shown, each of the calls gets one of its own; else the last would be taken."""
+    profile = TemplateProfile.learn(ChatTemplate(TEMPLATE % "false"))
+    function = {"name": "weather", "arguments": '{"city": "Oslo"}'}
+    rounds = [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": one, "type": "function", "function": function} for one in ids],
+        }
+        for ids in (("c1", "c2"), ("c1", "c1"))
+    ]
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "how is the weather?"},
+        *rounds,
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    ]
+    sent = repair(messages, profile).messages
+    ids = [call["id"] for message in sent[1:3] for call in message["tool_calls"]]
+    assert len(set(ids)) == 4
+    assert sent[3]["tool_call_id"] == ids[0]
+
+
+@pytest.mark.parametrize("role", ["function", "developer", "system"])
+def test_an_empty_message_that_is_left_out_parts_no_calls(role: str) -> None:
+    """The calls before it still wait for their results: the first of two with the same id, too."""
+    template = ChatTemplate(
+        "{% for m in messages %}{% if m.role not in ['user', 'assistant', 'tool'] %}"
+        "{{ raise_exception('unknown role') }}{% endif %}<{{ m.role }}>{{ m.content or '' }}"
+        "{% for call in m.tool_calls or [] %}{{ call.function | tojson }}{% endfor %}{% endfor %}"
+    )
+    called = [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {
+                    "id": "c1",
+                    "type": "function",
+                    "function": {"name": "weather", "arguments": f'{{"city": "{city}"}}'},
+                }
+            ],
+        }
+        for city in ("Oslo", "Rome")
+    ]
+    empty = {"role": role, "content": "", "name": "weather"}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "how is the weather?"},
+        *(called[0], empty, called[1]),
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+    ]
+    sent = repair(messages, TemplateProfile.learn(template)).messages
+    prompt = template.render(sent)
+    assert prompt.index("sunny") < prompt.index("Rome") or "[Tool result" in prompt

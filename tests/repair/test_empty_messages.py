@@ -86,3 +86,85 @@ def test_several_empty_messages_at_the_front_are_left_out_where_none_is_taken(
     )
     front = [{"role": role, "content": empty} for role in ("system", "developer")]
     assert repaired(template, *front, {"role": "user", "content": "hello"}) == "<user>hello"
+
+
+BLANK_PARTS: list[dict[str, Any]] = [{"type": "text", "text": ""}]
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("blank", [BLANK_PARTS, BLANK_PARTS * 2, "", None])
+def test_parts_in_which_nothing_stands_are_left_out_where_no_empty_message_is_taken(
+    place: int, blank: Any
+) -> None:
+    """As an empty string is: the server makes the same of them."""
+    template = of_chatml(
+        "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
+    )
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hi"},
+    ]
+    messages.insert(place, {"role": "assistant", "content": blank})
+    assert repaired(template, *messages) == "<user>hello<assistant>hi"
+
+
+@each_empty
+def test_an_empty_result_stays_where_no_empty_one_is_taken(empty: str | None) -> None:
+    """Else the next result would pass for that of its call."""
+    template = of_chatml(
+        "{%- for m in messages if not m.content and not m.tool_calls -%}"
+        "{{ raise_exception('empty') }}{%- endfor -%}"
+    )
+    calls = [
+        {"id": f"aB00Z000{at}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for at in range(2)
+    ]
+    prompt = repaired(
+        template,
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "aB00Z0000", "content": empty},
+        {"role": "tool", "tool_call_id": "aB00Z0001", "content": "found"},
+    )
+    assert prompt.endswith("<user>RESULT [Nothing]<user>RESULT found")
+
+
+@pytest.mark.parametrize("developer", ["", None])
+def test_an_empty_developer_message_alone_becomes_no_empty_system_message(
+    developer: str | None,
+) -> None:
+    """Where the server would make one of it that the template does not take."""
+    template = of_chatml(
+        "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
+    )
+    late = {"role": "developer", "content": developer}
+    assert repaired(template, {"role": "user", "content": "hello"}, late) == "<user>hello"
+
+
+def test_an_empty_turn_that_leaves_no_trace_is_no_turn() -> None:
+    """Two turns of the assistant's are joined, though an empty one of the user's is between."""
+    template = ChatTemplate(
+        "{%- set messages = messages | selectattr('content') | list -%}"
+        "{%- for m in messages -%}{%- if loop.previtem and loop.previtem.role == m.role -%}"
+        "{{ raise_exception('two in a row') }}{%- endif -%}<{{ m.role }}>{{ m.content }}"
+        "{%- endfor -%}"
+    )
+    turns = [("user", "hello"), ("assistant", "one"), ("user", ""), ("assistant", "two")]
+    prompt = repaired(template, *({"role": role, "content": said} for role, said in turns))
+    assert prompt == "<user>hello<assistant>one\n\ntwo"
+
+
+def test_what_is_left_out_before_a_developer_message_leaves_it_at_the_front() -> None:
+    """There it is looked at like any other at the front; read from the content's first part."""
+    template = ChatTemplate(
+        "{%- for m in messages -%}{{ m.role }}{{ ':' if m.content[0].type == 'image' else ': ' }}"
+        "{%- for part in m.content -%}{{ part.text }}{%- endfor -%};{%- endfor -%}"
+    )
+    result: dict[str, Any] = {"role": "tool", "tool_call_id": "call_of_nobody"}
+    messages: list[dict[str, Any]] = [
+        {**result, "content": ""},
+        {"role": "developer", "content": None},
+        {**result, "content": "found"},
+        {"role": "system", "content": None},
+    ]
+    assert "[Tool result]\nfound" in repaired(template, *messages)

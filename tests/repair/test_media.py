@@ -13,6 +13,7 @@ from litellm_role_guard.probing.probe import TOOLS
 from testing.learnt import learnt
 from testing.media import CALL, IMAGE, PART, QUESTION, THANKS, conversation
 from testing.real_templates import REAL, name
+from testing.rightness import shows_images, without_trace
 
 
 def render(template: ChatTemplate, messages: Any) -> str | None:
@@ -49,6 +50,36 @@ def test_every_image_has_its_place_in_the_prompt(path: Path, kind: str) -> None:
     original = render(template, messages)
     if original is not None and mark and mark in original and sent is not messages:
         assert "[Media of" not in prompt
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+@pytest.mark.parametrize("parts", [[IMAGE], [IMAGE, PART], [PART, IMAGE, PART]])
+def test_an_image_in_the_first_turn_is_shown_beside_tools(path: Path, parts: list[Any]) -> None:
+    """Some templates put the tools into the first turn, and show the text alone there."""
+    template, profile = learnt(path)
+    if not shows_images(template, tools=True):
+        pytest.skip("shows no images")
+    for front in ([], [{"role": "system", "content": "Be brief."}]):
+        messages: list[Any] = [*front, {"role": "user", "content": parts}]
+        sent = repair(messages, profile, tools=TOOLS).messages
+        assert list(without_trace(template, sent, tools=True)) == []
+        assert "['" not in template.render(sent, tools=TOOLS)
+
+
+def test_an_image_in_the_first_turn_waits_for_a_later_one_where_turns_alternate() -> None:
+    """Its turn stays as it is, behind an empty one; a text before it is not torn from it."""
+    template = ChatTemplate(
+        "{%- for m in messages -%}{%- if loop.index is even and m.role == 'user' -%}"
+        "{{ raise_exception('alternate') }}{%- endif -%}<{{ m.role }}>"
+        "{%- for part in m.content -%}{{ part.text }}"
+        "{%- if part.type == 'image' and not (tools and loop.first) and m != messages[0] -%}"
+        "<image>{%- endif -%}{%- endfor -%}{%- endfor -%}"
+    )
+    first = {"role": "user", "content": [PART, IMAGE]}
+    profile = TemplateProfile.learn(template)
+    sent = repair([first], profile, tools=TOOLS).messages
+    assert sent[-1] is first
+    assert template.render(sent, tools=TOOLS) == "<user><assistant><user>as you see<image>"
 
 
 @pytest.mark.parametrize("path", REAL, ids=name)

@@ -13,7 +13,7 @@ from litellm_role_guard import repair
 from testing.laws import Conversation, unread
 from testing.learnt import learnt
 from testing.real_templates import REAL, name
-from testing.rightness import is_source_code, mispaired, misread, read
+from testing.rightness import is_source_code, mispaired, misread, read, without_trace
 from testing.size import examples
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
@@ -81,6 +81,7 @@ def test_a_dialogue_that_is_read_whole_and_right_is_not_touched(
             and not is_source_code(prompt)
             and not list(misread(template, messages, tools=tools, empty=True))
             and not list(mispaired(template, messages, tools=tools))
+            and not list(without_trace(template, messages, tools=tools))
         )
         if is_sound:
             given_tools = [{"type": "function", "function": {"name": "look_up"}}] if tools else None

@@ -40,10 +40,14 @@ def content_questions(answers: Answers, *, reads_calls: bool) -> Questions:
 
     Args:
         answers: The answers so far.
-        reads_calls: Whether tool calls are read, so that tool results may be asked about.
+        reads_calls: Whether tool calls are read; if not, results may be all the same.
     """
     questions: dict[Path, list[ProbeBuilder]] = {}
-    frames = {**_FRAMES, "tool": _RESULT_FRAME} if reads_calls else _FRAMES
+    frames = dict(_FRAMES)
+    if reads_calls:
+        frames["tool"] = _RESULT_FRAME
+    elif answers.is_accepted("follows", "user", "tool"):
+        frames["tool"] = (("user",), ("assistant", "user"))
     for kind, (before, after) in frames.items():
         questions["parts", kind] = [add_all(ProbeBuilder(*before).parts(kind), after)]
         questions["null", kind] = [add_all(ProbeBuilder(*before).say(kind, None), after)]

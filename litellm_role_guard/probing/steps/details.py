@@ -8,16 +8,18 @@ from ..probe import judge
 from ..probe_builder import repeated_id
 from .content_forms import ask_empty_turns, content_questions
 from .developer import developer_questions
-from .tool_calls import tool_call_questions
+from .tool_calls import result_questions, tool_call_questions
 
 
 def ask_details(asker: Asker) -> Step[None]:
     """Ask about all forms in one batch, then about what depends on one of the answers."""
     reads_calls = _reads_calls(asker.answers)
+    reads_results = asker.answers.is_accepted("follows", "user", "tool")
     yield from asker.ask(
         {
             **developer_questions(asker.answers),
             **(tool_call_questions() if reads_calls else {}),
+            **(result_questions() if reads_calls or reads_results else {}),
             **content_questions(asker.answers, reads_calls=reads_calls),
         }
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...profile.rules import Answer
-from ...profile.states import SYSTEM_KINDS, Kind
+from ...profile.states import BEFORE_TURNS, SYSTEM_KINDS, Kind
 from ..answers import Answers, Path
 from ..asker import Asker, Step
 from ..probe_builder import ProbeBuilder, add_all, on_path
@@ -65,7 +65,7 @@ def ignored_empty(answers: Answers) -> dict[str, dict[Kind, str]]:
 
 
 def _unread_kinds(answers: Answers, state: str) -> list[Kind]:
-    leading = state in ("start", "leading_system")
+    leading = state in BEFORE_TURNS
     return [
         kind
         for kind in _IGNORABLE_KINDS
@@ -76,7 +76,7 @@ def _unread_kinds(answers: Answers, state: str) -> list[Kind]:
 
 def _is_comparable(answers: Answers, state: str, next_: str) -> bool:
     # After the first turn, an empty message may take the place of leading system text.
-    if next_ == "system" and state not in ("start", "leading_system"):
+    if next_ == "system" and state not in BEFORE_TURNS:
         return False
     return _may_come(answers, state, next_) is not None
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...profile.states import STATES, SYSTEM_KINDS, Kind, after
+from ...profile.states import BEFORE_TURNS, STATES, SYSTEM_KINDS, after
 from ...template.control_role import CONTROL_ROLE, is_printed_alike, opens_as_at_front
 from ..answers import Path
 from ..asker import Asker, Step
 from ..probe import Rendering, judge, marks_in
 from ..probe_builder import FIRST_MARK, ProbeBuilder
 
-_MAYBE_UNKNOWN: tuple[Kind, ...] = ("tool", "function", *SYSTEM_KINDS)
-"""Kinds that a template may print without knowing their role."""
+_CONTROLS: dict[str, str] = {
+    "assistant": "user",
+    **dict.fromkeys(("tool", "function", *SYSTEM_KINDS), CONTROL_ROLE),
+}
+"""The role of the control, by the kind of message. The assistant's words may pass for the user's
+at the front, where a template takes whatever comes first for these."""
 
 
 def ask_whether_known(
     asker: Asker, questions: Mapping[Path, Sequence[ProbeBuilder]], at: int
 ) -> Step[None]:
-    """Ask each accepted question once more in a role that nobody knows.
+    """Ask each accepted question once more in a role that nobody knows, or another one's.
 
     An answer becomes `unknown` where the prompt is the same but for the name of the role.
 
@@ -31,15 +35,20 @@ def ask_whether_known(
     if not proved:
         return
     fronts: dict[str, ProbeBuilder] = {kind: ProbeBuilder(kind, "user") for kind in SYSTEM_KINDS}
-    controls = yield from asker.render(
-        [*(_in_control_role(builder, at) for builder, _ in proved.values()), *fronts.values()]
-    )
+    in_control_role = [
+        _in_control_role(builder, at, _CONTROLS[path[-1]]) for path, (builder, _) in proved.items()
+    ]
+    controls = yield from asker.render([*in_control_role, *fronts.values()])
     at_front = dict(zip(fronts, controls[len(proved) :], strict=True))
     for (path, (builder, rendering)), control in zip(proved.items(), controls, strict=False):
         kind, mark = path[-1], marks_in(str(builder.messages[at]["content"]))[0]
-        if is_printed_alike(rendering, control, kind) and not opens_as_at_front(
-            rendering, mark, at_front.get(kind), FIRST_MARK, kind
-        ):
+        if kind == "assistant":
+            is_unknown = (rendering or "").strip() == (control or "").strip()
+        else:
+            is_unknown = is_printed_alike(rendering, control, kind) and not opens_as_at_front(
+                rendering, mark, at_front.get(kind), FIRST_MARK, kind
+            )
+        if is_unknown:
             asker.answers.update({path: "unknown"})
 
 
@@ -53,7 +62,9 @@ def _proofs(
     left = {
         path: list(builders)
         for path, builders in questions.items()
-        if path[-1] in _MAYBE_UNKNOWN and asker.answers.is_accepted(*path)
+        if path[-1] in _CONTROLS
+        and (path[-1] != "assistant" or path[1] in BEFORE_TURNS)
+        and asker.answers.is_accepted(*path)
     }
     proved: dict[Path, tuple[ProbeBuilder, Rendering]] = {}
     while left:
@@ -68,12 +79,12 @@ def _proofs(
     return proved
 
 
-def _in_control_role(builder: ProbeBuilder, at: int) -> ProbeBuilder:
-    """Return the same conversation with the message at a position in the role nobody knows."""
+def _in_control_role(builder: ProbeBuilder, at: int, role: str) -> ProbeBuilder:
+    """Return the same conversation with the message at a position in another role."""
     control = ProbeBuilder(unordered_marks=builder.unordered_marks)
     control.marks = builder.marks
     control.messages = [
-        {**message, "role": CONTROL_ROLE} if position == at else message
+        {**message, "role": role} if position == at else message
         for position, message in enumerate(builder.messages)
     ]
     return control

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ...profile.states import STATES
+from ...profile.states import BEFORE_TURNS, STATES
 from ..answers import Path
 from ..asker import Asker, Step
 from ..probe_builder import ProbeBuilder
 
-_LATE_STATES = [state for state in STATES if state not in ("start", "leading_system")]
+_LATE_STATES = [state for state in STATES if state not in BEFORE_TURNS]
 
 
 def ask_late_systems(asker: Asker) -> Step[None]:

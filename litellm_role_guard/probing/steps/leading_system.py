@@ -38,12 +38,15 @@ def ask_leading_system(asker: Asker) -> Step[None]:
 def ask_without_user(asker: Asker) -> Step[None]:
     """Ask which conversations without a user turn are read.
 
+    Some templates know no system message at the front, and a developer's.
+
     `opened` is a conversation that the assistant began and the user went on with. If even that is
     not read, the assistant's message alone proves nothing. `led_assistant` and `led_opened` are the
     same behind a system message.
     """
+    leads = "system" if asker.answers.is_accepted("leading_system", "system") else "developer"
     conversations = {
-        "leading_system": ProbeBuilder("system"),
+        "leading_system": ProbeBuilder(leads),
         "several_systems": ProbeBuilder("system", "system"),
         "assistant": ProbeBuilder("assistant"),
         "opened": ProbeBuilder("assistant", "user"),

@@ -23,6 +23,7 @@ _FRAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "assistant": (("user",), ("user",)),
     "tool": (("user", "call"), ("assistant", "user")),
     "late system": (("user", "assistant"), ("user",)),
+    "first user": ((), ("assistant", "user")),
 }
 """What stands before and after a message, by its kind as in `Rules.parts`."""
 
@@ -49,6 +50,8 @@ def ask_media(asker: Asker) -> Step[None]:
         answers[path] = answer
     for kind, frame in _FRAMES.items():
         if _may_be_asked(asker.answers, kind):
+            if kind == "tool" and not _reads_rounds(asker.answers):
+                frame = (frame[0][:1], frame[1])
             shown = yield from _render(asker, kind, frame, ("media", kind))
             answer = _answer(placeholder, *shown)
             if answer != "accepted":  # else as if it was not asked, on a text model's server say
@@ -58,12 +61,16 @@ def ask_media(asker: Asker) -> Step[None]:
 
 def _may_be_asked(answers: Answers, kind: str) -> bool:
     if kind == "tool":
-        return answers.is_accepted("follows", "user", "call") and answers.is_accepted(
-            "follows", "user+call", "tool"
-        )
+        return _reads_rounds(answers) or answers.is_accepted("follows", "user", "tool")
     if kind == "late system":
         return answers.is_accepted("follows", "assistant", "system")
     return kind != "system" or answers.is_accepted("leading_system", "system")
+
+
+def _reads_rounds(answers: Answers) -> bool:
+    return answers.is_accepted("follows", "user", "call") and answers.is_accepted(
+        "follows", "user+call", "tool"
+    )
 
 
 def _render(

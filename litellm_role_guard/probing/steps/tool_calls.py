@@ -32,5 +32,9 @@ def tool_call_questions() -> Questions:
         ("late_results", "assistant"): [late_result()],
         ("long_call_ids",): [ProbeBuilder("user").call(1, call_id="call_0123456789").add("tool")],
         ("short_call_ids",): [ProbeBuilder("user").call(1, call_id="call_s1").add("tool")],
-        ("long_result_ids",): [ProbeBuilder("user").answer("call_0123456789")],
     }
+
+
+def result_questions() -> Questions:
+    """Return what to ask about a template that reads results, be it without their calls."""
+    return {("long_result_ids",): [ProbeBuilder("user").answer("call_0123456789")]}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...profile.states import KINDS, STATES, SYSTEM_KINDS, Kind
+from ...profile.states import BEFORE_TURNS, KINDS, STATES, SYSTEM_KINDS, Kind
 from ..answers import Path
 from ..asker import Asker, Step
 from ..paths import CONTINUATIONS, continuations_of, first_path
 from ..probe_builder import ProbeBuilder, on_path
 from .known_roles import ask_whether_known, make_rounds_whole
 
-_SPEAKS: tuple[Kind, ...] = ("assistant", "call")
+_SPEAKS: tuple[Kind, ...] = ("assistant", "call", "tool")
 
 
 def ask_states(asker: Asker, *, with_second_system: bool) -> Step[dict[str, tuple[str, ...]]]:
@@ -32,10 +32,10 @@ def ask_states(asker: Asker, *, with_second_system: bool) -> Step[dict[str, tupl
         yield from _ask_follows(asker, state, path)
         if with_second_system and path[:1] not in ((), ("system",)):
             yield from _ask_follows_with_system(asker, state, path)
-        if state not in ("start", "leading_system"):
+        if state not in BEFORE_TURNS:
             yield from _ask_ends(asker, state, path)
     make_rounds_whole(asker)
-    yield from _ask_lone_result(asker)
+    yield from _ask_lone_rounds(asker)
     return paths
 
 
@@ -46,15 +46,15 @@ def ask_follows_with_several_systems(asker: Asker) -> Step[None]:
         and asker.answers.is_accepted("leading_system", "system")
     ):
         return
-    yield from asker.ask(
-        {
-            ("follows_with_several_systems", kind): _sequels(
-                ("system", "system"), kind, CONTINUATIONS[kind]
-            )
-            for kind in _SPEAKS
-            if not asker.answers.is_accepted("follows", "leading_system", kind)
-        }
-    )
+    several = ("system", "system")
+    questions: dict[Path, Sequence[ProbeBuilder]] = {
+        ("follows_with_several_systems", kind): _sequels(several, kind, CONTINUATIONS[kind])
+        for kind in _SPEAKS
+        if not asker.answers.is_accepted("follows", "leading_system", kind)
+        and asker.answers.is_accepted("follows", "user", kind)
+    }
+    yield from asker.ask(questions)
+    yield from ask_whether_known(asker, questions, len(several))
 
 
 def _ask_follows(asker: Asker, state: str, path: Sequence[str]) -> Step[None]:
@@ -82,15 +82,23 @@ def _ask_ends(asker: Asker, state: str, path: Sequence[str]) -> Step[None]:
         yield from asker.ask({("ends_with_system", state): [on_path(("system", *path))]})
 
 
-def _ask_lone_result(asker: Asker) -> Step[None]:
-    """Ask about a tool result that is the whole conversation, if no user turn may follow it.
+def _ask_lone_rounds(asker: Asker) -> Step[None]:
+    """Ask about a call with its result, and a result alone, that are the whole conversation.
 
-    `tool, assistant, user` was read. But if `user, tool, user` was not, a repair could not add a
-    user turn to the result alone. So only the result alone counts.
+    `tool, assistant, user` was read, say. Whether a user turn has to be added to a result alone is
+    another question. Where none may follow it (`user, tool, user` was not read), only the result
+    alone counts.
     """
-    opens = asker.answers.is_accepted("follows", "start", "tool")
-    if opens and not asker.answers.is_accepted("follows", "assistant+tool", "user"):
-        yield from asker.ask({("follows", "start", "tool"): [ProbeBuilder("tool")]})
+    lone = {"call": ProbeBuilder("call", "tool"), "tool": ProbeBuilder("tool")}
+    questions: dict[Path, Sequence[ProbeBuilder]] = {
+        ("without_user", kind): [builder]
+        for kind, builder in lone.items()
+        if asker.answers.is_accepted("follows", "start", kind)
+    }
+    yield from asker.ask(questions)
+    alone = asker.answers.get("without_user", "tool")
+    if alone is not None and not asker.answers.is_accepted("follows", "assistant+tool", "user"):
+        asker.answers.update({("follows", "start", "tool"): alone})
 
 
 def _sequels(
