@@ -88,13 +88,17 @@ def ask(vllm_url: str) -> Ask:
 
 
 @pytest.fixture(scope="module")
-def vllm_pair(
-    vllm_url: str, gemma_3: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    """The addresses of two of them, the second at ROLE_GUARD_SECOND_VLLM_URL or started here."""
-    start = partial(_served, gemma(gemma_3), tmp_path_factory, "second")
-    for url in _given_or_started("ROLE_GUARD_SECOND_VLLM_URL", start):
-        yield vllm_url, url
+def vllm_pair(gemma_3: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The addresses of two that nobody else asks meanwhile, whose caches hold what they are asked.
+
+    Those in ROLE_GUARD_FIRST_VLLM_URL and ROLE_GUARD_SECOND_VLLM_URL, or started here.
+    """
+    starts = [
+        partial(_served, gemma(gemma_3), tmp_path_factory, folder) for folder in ("first", "second")
+    ]
+    for first in _given_or_started("ROLE_GUARD_FIRST_VLLM_URL", starts[0]):
+        for second in _given_or_started("ROLE_GUARD_SECOND_VLLM_URL", starts[1]):
+            yield first, second
 
 
 @pytest.fixture(scope="session")
