@@ -201,10 +201,11 @@ def _mark_ignored(turns: list[Turn], policy: RepairPolicy) -> list[Turn]:
     leading, later = system_runs(turns)
     if not later or not all(is_empty(turn.message) for turn in later):
         return turns
-    has_text = any(not is_empty(turn.message) for turn in leading)
-    # Without a text beside it, the server makes an empty system message of it.
+    has_text = _say_anything(leading)
+    moves = "system" in policy.unread_leading and any(turn.kind == "system" for turn in leading)
+    # Without a text that stays beside it, the server makes an empty system message of it.
     ignores_developer = policy.ignores_empty_developer and (
-        has_text or not is_rejected(policy.rejects_blank, "system")
+        (has_text and not moves) or not is_rejected(policy.rejects_blank, "system")
     )
     if merges_on_server(turns, policy):
         # They all go there together with the developer message, so that none can stay by itself.

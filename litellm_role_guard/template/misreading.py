@@ -105,9 +105,15 @@ def _in_unknown_roles(
     leading = sum(1 for _ in takewhile(lambda each: each["role"] in SYSTEM_KINDS, messages))
     for at, message in enumerate(messages):
         role = message["role"]
-        if at < leading or role in ("user", "assistant") or is_empty(message):
+        # Some templates take what opens the conversation for the user's, whoever says it.
+        opens = at == leading and role == "assistant"
+        if at < leading or (role in ("user", "assistant") and not opens) or is_empty(message):
             continue
         if plain_text(message) and not shown[at]:
+            continue
+        if opens:
+            if prompt == (yield _with(messages, at, {**message, "role": "user"})):
+                found.append(Misreading(at, "role", "as the user's words"))
             continue
         control = yield _with(messages, at, _in_control_role(message))
         if not is_printed_alike(prompt, control, role):

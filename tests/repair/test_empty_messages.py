@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.learnt import learnt
+from testing.real_templates import REAL, name
+from testing.size import some
 
 FIRST_ONLY = """{%- if messages[0].role in ['system', 'developer'] -%}
 SYS:{{ messages[0].content }};{% set messages = messages[1:] %}{%- endif -%}
@@ -168,3 +172,16 @@ def test_what_is_left_out_before_a_developer_message_leaves_it_at_the_front() ->
         {"role": "system", "content": None},
     ]
     assert "[Tool result]\nfound" in repaired(template, *messages)
+
+
+@each_empty
+@pytest.mark.parametrize("path", some(REAL), ids=name)
+def test_an_empty_developer_message_behind_system_text_needs_one_repair(
+    path: Path, empty: str | None
+) -> None:
+    """Also where the user says the system text, beside which the empty message said nothing."""
+    roles = {"system": "Be brief.", "user": "hello", "developer": empty}
+    messages = [{"role": role, "content": said} for role, said in roles.items()]
+    _, profile = learnt(path)
+    repaired = repair(messages, profile).messages
+    assert repair(repaired, profile).messages is repaired
