@@ -13,7 +13,8 @@ AGENTS ?= codex claude-code opencode openai anthropic openai-agents langgraph py
 # The environments and results of `make test-matrix`, outside the tree, and which of it is run.
 export ROLE_GUARD_MATRIX ?= $(HOME)/.cache/role-guard/matrix
 MATRIX ?= litellm vllm
-# A file's tests share their processes, so that a file stays with one of two workers.
+# A file's tests share their processes, so that a file stays with one of two workers. Files with many
+# tests come first, but for the real vLLM's: there the longest have few.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 OFFLINE_TESTS := tests $(addprefix --ignore tests/,vllm browser agents open_webui)
 # uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
@@ -59,7 +60,7 @@ check:  ## everything that a change is held to, as .ci/run does it
 test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
-	@ROLE_GUARD_TESTS=full $(PYTEST) --durations=15 tests/vllm
+	@ROLE_GUARD_TESTS=full $(PYTEST) --no-loadscope-reorder --durations=15 tests/vllm
 
 test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
