@@ -87,6 +87,20 @@ async def test_tools_that_no_prompt_shows_are_asked_about_once() -> None:
     assert 0 < len(with_tools) < 10
 
 
+async def test_long_instructions_do_not_hide_that_an_opening_passes_for_the_users() -> None:
+    """They are left out of most prompts, and not of those that a system and a user message make."""
+    template = ChatTemplate(
+        "{{ 'Be kind to everyone. ' * 80 }}{% set rest = messages %}"
+        "{% if messages[0].role == 'system' %}<system>{{ messages[0].content }}"
+        "{% set rest = messages[1:] %}{% endif %}<user>{{ rest[0].content }}"
+        "{% for m in rest[1:] %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    async with behind(template, []) as client:
+        profile = await learn_from_backend(at("http://vllm", client, model=MODEL))
+    assert profile.follows["leading_system"]["assistant"] == "unknown"
+    assert profile == TemplateProfile.learn(template)
+
+
 async def test_a_template_that_is_shown_is_asked_here() -> None:
     """The server is only asked whether it renders as this package does."""
     text = STRICT.read_text()

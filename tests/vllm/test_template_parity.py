@@ -298,7 +298,7 @@ async def _assert_same(title: str, text: str, vllm_url: str) -> None:
         async with gate:
             for _ in range(2):  # the date that a template writes may turn between the two
                 ours, theirs = asked.ours(template), await asked.theirs(client, text)
-                if ours == theirs:
+                if _without_place(ours) == _without_place(theirs):
                     return None
         return f"{title}, {asked.name}:\n  ours   {ours!r}\n  theirs {theirs!r}"
 

@@ -43,7 +43,7 @@ def ask_whether_known(
     for (path, (builder, rendering)), control in zip(proved.items(), controls, strict=False):
         kind, mark = path[-1], marks_in(str(builder.messages[at]["content"]))[0]
         if kind == "assistant":
-            is_unknown = (rendering or "").strip() == (control or "").strip()
+            is_unknown = _are_alike(rendering, control)
         else:
             is_unknown = is_printed_alike(rendering, control, kind) and not opens_as_at_front(
                 rendering, mark, at_front.get(kind), FIRST_MARK, kind
@@ -97,3 +97,12 @@ def make_rounds_whole(asker: Asker) -> None:
         answer = asker.answers.get("follows", after(state, "call"), "tool")
         if asker.answers.is_accepted(*call) and answer is not None:
             asker.answers.update({call: answer})
+
+
+def _are_alike(one: Rendering, other: Rendering) -> bool:
+    """Return whether two prompts are the same, of which one may lack its preamble.
+
+    `LiveOracle` leaves long instructions out, but for those of a system and a user message.
+    """
+    short, long = sorted(((one or "").strip(), (other or "").strip()), key=len)
+    return bool(short) and long.endswith(short)
