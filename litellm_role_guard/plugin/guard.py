@@ -45,7 +45,7 @@ from .litellm_internals import (
 from .observer import RequestObserver
 from .other_calls import OtherCalls
 from .reports import Reports
-from .request import REQUEST_FIELD, RESPONSES, LiteLLMRequest, endpoint_of
+from .request import REQUEST_FIELD, RESPONSES, TRANSLATED, LiteLLMRequest, endpoint_of
 from .request_errors import DeliberateError
 from .request_guard import RequestGuard
 from .retrying_client import is_made_by_us
@@ -328,7 +328,8 @@ class RoleGuard(CustomLogger):
         if call_type == RESPONSES:
             body = self._requests.with_referred_items(body)
         reason = await self._groups.find_proxy_error(body, call_type, steering)
-        if reason is None and self.entries.switched_on(data)[0]:
+        # LiteLLM's rules take longer than all else here, and most requests are not translated.
+        if reason is None and call_type in TRANSLATED and self.entries.switched_on(data)[0]:
             changed = await self._groups.with_all_read(body, call_type, steering) or changed
         return changed, reason
 

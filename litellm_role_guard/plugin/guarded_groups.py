@@ -12,7 +12,7 @@ from ..observability.metrics import OTHER, DeploymentMetrics, Metrics
 from .deployments import Deployment, Deployments
 from .litellm_internals import proxy_router
 from .metric_labels import metric_labels
-from .request import ANTHROPIC, GENERATE_CONTENT, REQUEST_FIELD, LiteLLMRequest
+from .request import ANTHROPIC, REQUEST_FIELD, LiteLLMRequest
 from .request_errors import askable_roles, find_request_error
 from .steering import Steering
 from .workload import Workload
@@ -145,16 +145,20 @@ class GuardedGroups:
     ) -> dict[str, Any] | None:
         """Return a body of which LiteLLM's translation reads all; None where it stays as it is.
 
-        Of /v1/messages and of Gemini's API it drops text before a deployment hook runs.
+        It drops text before a deployment hook runs.
+
+        Args:
+            body: The request's body.
+            call_type: One of `TRANSLATED`.
+            steering: What was written for the request.
         """
+        workload = Workload(body.get(REQUEST_FIELD[call_type]))
         changed: dict[str, Any] = {}
         if call_type == ANTHROPIC:
-            messages = translatable(body.get("messages"))
+            messages = await workload.do(translatable, body.get("messages"))
             changed = {} if messages is None else {"messages": messages}
-        elif call_type in GENERATE_CONTENT:
-            workload = Workload(body.get("contents"))
-            if workload.excess(self._settings) is None:
-                changed = await workload.do(readable_contents, body)
+        elif workload.excess(self._settings) is None:
+            changed = await workload.do(readable_contents, body)
         if not changed:
             return None
         settings = self._settings_of_group(body.get("model"), steering)

@@ -27,6 +27,9 @@ CHAT, RESPONSES, ANTHROPIC = "acompletion", "aresponses", "anthropic_messages"
 
 GENERATE_CONTENT = ("agenerate_content", "agenerate_content_stream")
 
+TRANSLATED = (ANTHROPIC, *GENERATE_CONTENT)
+"""The call types of which LiteLLM makes a chat completion, and leaves out what it does not know."""
+
 REQUEST_FIELD = {CHAT: "messages", RESPONSES: "input", ANTHROPIC: "messages"}
 REQUEST_FIELD |= dict.fromkeys(GENERATE_CONTENT, "contents")
 """Where the conversation stands in a request, by the call type."""
