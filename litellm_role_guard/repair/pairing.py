@@ -42,14 +42,16 @@ class _Calls:
     """The calls of one id that stand together.
 
     Attributes:
+        call_id: The id.
         places: Where they stand.
         taken: How many of them have their result, but for the last one.
         are_answered: Whether the last one has its result, too.
     """
 
-    __slots__ = ("are_answered", "places", "taken")
+    __slots__ = ("are_answered", "call_id", "places", "taken")
 
-    def __init__(self) -> None:
+    def __init__(self, call_id: object) -> None:
+        self.call_id = call_id
         self.places: list[CallPlace] = []
         self.taken = 0
         self.are_answered = False
@@ -104,14 +106,10 @@ def pair(turns: Sequence[Turn]) -> Pairing:
                 call_id = call.get("id")
                 known = current.get(call_id)
                 if known is None or known.are_answered or known.places[-1].turn < said:
-                    known = current[call_id] = _Calls()
+                    known = current[call_id] = _Calls(call_id)
                     groups.append(known)
                 known.places.append(CallPlace(at, number))
         owners.append(owner)
-    ids = {
-        place: tool_calls(turns[place.turn].message)[place.call].get("id")
-        for group in groups
-        for place in group.places[1:]
-    }
+    ids = {place: group.call_id for group in groups for place in group.places[1:]}
     mixed = {place for group in groups if group.are_mixed for place in group.places[1:]}
     return Pairing(owners, ids, mixed, replied)
