@@ -21,8 +21,8 @@ from ..messages.message import has_media
 from ..profile.template_profile import TemplateProfile
 from .evidence import ProbeRecorder
 from .isolated import learn_isolated
-from .oracle import CONCURRENCY, LiveOracle, same_rendering
-from .probe import Probe, Rendering, form_of
+from .oracle import CONCURRENCY, LiveOracle
+from .probe import Probe, Rendering, form_of, same_rendering
 from .speculation import speculate
 
 LONGEST_SECONDS = 600.0

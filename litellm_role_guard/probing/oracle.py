@@ -23,7 +23,8 @@ from ..backend.server import VllmServer, one_line
 from ..backend.tasks import gather_or_cancel
 from ..messages.message import Message, has_media
 from ..profile.refusals import MAX_WORDS, is_about_conversation
-from .probe import TOOLS, Probe, Rendering
+from ..profile.states import SYSTEM_KINDS
+from .probe import TOOLS, Probe, Rendering, same_rendering
 from .shared_beginning import shared_beginning
 
 CONCURRENCY = 4
@@ -92,14 +93,6 @@ _ROUNDS = 3
 _ABOUT_MESSAGES = re.compile(
     r"\bbody\W[^)\n]{0,40}\bmessages\W|\brole\s{1,9}Input should be '", re.IGNORECASE
 )
-
-
-def same_rendering(live: Rendering, local: Rendering) -> bool:
-    """Return whether two renderings are the same, but for the blanks around them."""
-    if live is None or local is None:
-        return live is local
-    # Some tokenizers drop blanks at the beginning of a text, and the separator adds some.
-    return live.strip() == local.strip()
 
 
 class LiveOracle:
@@ -225,7 +218,8 @@ class LiveOracle:
         self._slots = asyncio.Semaphore(max(self._concurrency, lagging))
         taken = await gather_or_cancel(self._taken(probe) for probe in new.values())
         prompts = [
-            # How the first turn opens is what is asked of a system message at the front.
+            # How the first turn opens is what is asked of a system message at the front, and what
+            # is compared with it has to be as whole, whoever speaks there.
             tokens if _is_front(probe.messages) else self._without_preamble(tokens)
             for probe, tokens in zip(new.values(), taken, strict=True)
             if tokens is not None
@@ -304,7 +298,7 @@ class LiveOracle:
 
 
 def _is_front(messages: Sequence[Message]) -> bool:
-    return [message["role"] for message in messages] in (["system", "user"], ["developer", "user"])
+    return len(messages) == 2 and messages[0]["role"] in SYSTEM_KINDS
 
 
 def _is_answer(words: str) -> bool:

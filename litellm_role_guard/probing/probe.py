@@ -60,6 +60,14 @@ Rendering = str | None
 """The prompt that the oracle rendered; None if it refused."""
 
 
+def same_rendering(one: Rendering, other: Rendering) -> bool:
+    """Return whether two renderings are the same, but for the blanks around them."""
+    if one is None or other is None:
+        return one is other
+    # Some tokenizers drop blanks at the beginning of a text, and the separator adds some.
+    return one.strip() == other.strip()
+
+
 def form_of(message: Message) -> tuple[Any, ...]:
     """Return what servers and templates go by: role, kind of content, number of calls."""
     content = message.get("content")

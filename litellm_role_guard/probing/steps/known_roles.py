@@ -8,7 +8,7 @@ from ...profile.states import BEFORE_TURNS, STATES, SYSTEM_KINDS, after
 from ...template.control_role import CONTROL_ROLE, is_printed_alike, opens_as_at_front
 from ..answers import Path
 from ..asker import Asker, Step
-from ..probe import Rendering, judge, marks_in
+from ..probe import Rendering, judge, marks_in, same_rendering
 from ..probe_builder import FIRST_MARK, ProbeBuilder
 
 _CONTROLS: dict[str, str] = {
@@ -43,7 +43,7 @@ def ask_whether_known(
     for (path, (builder, rendering)), control in zip(proved.items(), controls, strict=False):
         kind, mark = path[-1], marks_in(str(builder.messages[at]["content"]))[0]
         if kind == "assistant":
-            is_unknown = _are_alike(rendering, control)
+            is_unknown = same_rendering(rendering, control)
         else:
             is_unknown = is_printed_alike(rendering, control, kind) and not opens_as_at_front(
                 rendering, mark, at_front.get(kind), FIRST_MARK, kind
@@ -97,12 +97,3 @@ def make_rounds_whole(asker: Asker) -> None:
         answer = asker.answers.get("follows", after(state, "call"), "tool")
         if asker.answers.is_accepted(*call) and answer is not None:
             asker.answers.update({call: answer})
-
-
-def _are_alike(one: Rendering, other: Rendering) -> bool:
-    """Return whether two prompts are the same, of which one may lack its preamble.
-
-    `LiveOracle` leaves long instructions out, but for those of a system and a user message.
-    """
-    short, long = sorted(((one or "").strip(), (other or "").strip()), key=len)
-    return bool(short) and long.endswith(short)
