@@ -13,7 +13,7 @@ from litellm_role_guard.backend.server import RENDER, connected
 from litellm_role_guard.endpoints.responses import ResponsesInput
 from litellm_role_guard.endpoints.responses_validation import find_input_error
 from litellm_role_guard.probing.live import learn_from_backend
-from litellm_role_guard.probing.oracle import same_rendering
+from litellm_role_guard.probing.probe import same_rendering
 from testing.asked_backend import at
 from testing.real_templates import REAL, name
 from testing.response_items import drawn_bodies
