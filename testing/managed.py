@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .processes import REPOSITORY, free_port
+from .processes import REPOSITORY, free_port, waited_for
 from .proxied import STRICT, Backend, Proxy, deployment
 from .proxies import start_proxy
 
@@ -73,6 +73,8 @@ def managed(strict: Backend, critics: Backend, folder: Path) -> Iterator[Proxy]:
         "general_settings": {"custom_auth": "admin.user_api_key_auth"},
     }
     with start_proxy(config, folder) as url:
+        # The last lines of its start come seconds later where the machine is busy.
+        waited_for(folder / "proxy.log", '"ready: ')
         yield Proxy(url)
 
 

@@ -151,3 +151,14 @@ def _wait(process: subprocess.Popen[bytes], health: str, log: Path, seconds: flo
             pass
         time.sleep(0.1)  # a process that starts gives no event to wait for
     raise RuntimeError(f"not up: {process.args!r}\n{log.read_text()[-4000:]}")
+
+
+def waited_for(path: Path, beginning: str) -> str:
+    """Give the line of a file that has these words, once it is there."""
+    deadline = time.monotonic() + 2 * START_SECONDS
+    while time.monotonic() < deadline:
+        for line in path.read_text().splitlines() if path.exists() else ():
+            if beginning in line:
+                return line
+        time.sleep(0.2)  # another process writes it
+    raise AssertionError(f"no {beginning!r} in {path.read_text()[-3000:]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import pytest
 from litellm_role_guard import ChatTemplate
 from litellm_role_guard.simulator import create_app
 from testing.forked_proxies import forked_proxies
-from testing.processes import START_SECONDS
+from testing.processes import waited_for
 from testing.proxies import write_config
 from testing.serving import serving
 from testing.setups import EVERY, good_config, with_mistake
@@ -46,17 +45,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Star
             proxies[name] = Started(folder, url)
         with forked_proxies(configs):
             yield proxies
-
-
-def waited_for(path: Path, beginning: str) -> str:
-    """Give the line of a file that has these words, once it is there."""
-    deadline = time.monotonic() + 2 * START_SECONDS
-    while time.monotonic() < deadline:
-        for line in path.read_text().splitlines() if path.exists() else ():
-            if beginning in line:
-                return line
-        time.sleep(0.2)  # another process writes it
-    raise AssertionError(f"no {beginning!r} in {path.read_text()[-3000:]}")
 
 
 @pytest.mark.parametrize("name", SEEN)
