@@ -3,18 +3,18 @@
 python -m benchmarks.growth           prints the exponent of each place (4 minutes)
 python -m benchmarks.growth repair    only the places whose name has this in it
 
-The exponent is that of time = size ** exponent between neighbouring sizes, the larger one: 1 is
-linear, 2 quadratic. What is above `LIMIT` ends the run with an error.
+The exponent is that of time = size ** exponent, by the least squares over the sizes: 1 is linear, 2
+quadratic. What is above `LIMIT` ends the run with an error.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from statistics import linear_regression
 from typing import Any, NamedTuple
 
 from testing.growing import PLACES
@@ -40,11 +40,8 @@ class Growth(NamedTuple):
     @property
     def exponent(self) -> float:
         """How time grows with the size."""
-        times = list(self.seconds.items())
-        return max(
-            math.log(more / less) / math.log(large / small)
-            for (small, less), (large, more) in itertools.pairwise(times)
-        )
+        sizes, seconds = map(math.log, self.seconds), map(math.log, self.seconds.values())
+        return linear_regression(list(sizes), list(seconds)).slope
 
 
 def measured(place: str, prepared: Callable[[int], Callable[[], Any]]) -> Growth:

@@ -40,6 +40,10 @@ RELAXED_SHARE = 5
 """How many times shorter a conversation is that a relaxed template renders: Jinja takes longer."""
 
 
+def _told_apart(messages: list[Message]) -> tuple[Any, ...]:
+    return conversation_id(messages, ()), proof_of(messages)
+
+
 def _call(call_id: str, name: str = "f", arguments: str = '{"a": "b"}') -> dict[str, Any]:
     function = {"name": name, "arguments": arguments}
     return {"id": call_id, "type": "function", "function": function}
@@ -381,11 +385,6 @@ PLACES: Mapping[str, Callable[[int], Prepared]] = MappingProxyType(
         "errors": _searched,
         "client words": _deep,
         "routing": lambda size: partial(prefix_key, SHAPES["empty"](size)),
-        "lessons": lambda size: (
-            lambda: (
-                conversation_id(SHAPES["systems"](size), ()),
-                proof_of(SHAPES["systems"](size)),
-            )
-        ),
+        "lessons": lambda size: partial(_told_apart, SHAPES["systems"](size)),
     }
 )
