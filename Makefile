@@ -13,9 +13,10 @@ AGENTS ?= codex claude-code opencode openai anthropic openai-agents langgraph py
 # The environments and results of `make test-matrix`, outside the tree, and which of it is run.
 export ROLE_GUARD_MATRIX ?= $(HOME)/.cache/role-guard/matrix
 MATRIX ?= litellm vllm
-# A file's tests share their processes, so that a file stays with one of two workers. Files with many
-# tests come first, but for the real vLLM's: there the longest have few.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# A file's tests share their processes, so that a file stays with one worker. Files with many tests
+# come first, but for the real vLLM's: there the longest have few.
+WORKERS := 2
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 OFFLINE_TESTS := tests $(addprefix --ignore tests/,vllm browser agents open_webui)
 # uv resolves LiteLLM's many pins in seconds, for which pip takes minutes; pip serves where uv cannot.
 # Compiled at once as pip does: else each of the many processes of the tests would compile it again.
@@ -40,6 +41,7 @@ run: $(BIN)/.ready  ## keep the demo's proxy and backends up, to talk to
 test: $(BIN)/.ready .tested-with  ## the tests in eight minutes: no slow ones, few drawn conversations
 	@ROLE_GUARD_TESTS=quick $(PYTEST) $(OFFLINE_TESTS)
 
+test-all: WORKERS := 3  # many of the slow tests wait for a process
 test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (20 minutes)
 	@ROLE_GUARD_TESTS=full $(PYTEST) --durations=15 $(OFFLINE_TESTS)
 
@@ -57,9 +59,12 @@ check:  ## everything that a change is held to, as .ci/run does it
 	@scripts/install_redis.sh
 	@scripts/install_prometheus.sh
 
-test-vllm: $(BIN)/.ready  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
+.PHONY: .vllm
+.vllm:
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+
+test-vllm: $(BIN)/.ready .vllm  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@ROLE_GUARD_TESTS=full $(PYTEST) --no-loadscope-reorder --durations=15 tests/vllm --ignore tests/vllm/test_fleet.py
 	@ROLE_GUARD_TESTS=full $(BIN)/python -m pytest -q tests/vllm/test_fleet.py  # alone: it moves chats away from busy servers
 
@@ -102,9 +107,7 @@ batch: $(BIN)/.ready  ## measure docs/batch.md: memory, files, 50,000 lines, oth
 	@$(BIN)/python -m benchmarks.batch large
 	@$(BIN)/python -m benchmarks.batch senders
 
-bench: $(BIN)/.bench  ## measure docs/benchmarks.md: what the guard costs and saves (20 minutes)
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+bench: $(BIN)/.bench .vllm  ## measure docs/benchmarks.md: what the guard costs and saves (20 minutes)
 	@for part in repair_time learning_time proxy_time refusal_time prefix_cache proxy_memory observing_time summary; do \
 	  echo "== $$part"; $(BIN)/python -m benchmarks.$$part || exit 1; done
 
