@@ -16,8 +16,8 @@ from testing.proxies import start_proxy
 from testing.talks import talks
 from testing.vllm import MODEL
 
-CONVERSATIONS = 40
-TURNS = 10
+CONVERSATIONS = 30
+TURNS = 8
 CONCURRENCY = 20
 ARMS = ("alone", "shuffled", "affine")
 
