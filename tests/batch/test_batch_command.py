@@ -36,7 +36,7 @@ def test_whatever_fails_now_and_then_is_answered_in_the_end(tmp_path: Path) -> N
     with flaky(FAULTS) as backend:
         result = role_guard(
             *("batch", file, out, "--backend", backend.url, "--max-concurrent", 40),
-            *("--timeout", 0.3, "--max-tries", 20),
+            *("--timeout", 1.0, "--max-tries", 20),
         )
     assert result.exit_code == 0, result.stderr
     assert all(f'"question {n}"' in text for n, text in enumerate(answers(out)))
