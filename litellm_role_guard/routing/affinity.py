@@ -9,7 +9,7 @@ LiteLLM's default strategy, `simple-shuffle`, then draws the best of those that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -177,19 +177,36 @@ def _weights(deployments: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def _tried(deployments: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> set[int]:
     """Return the positions of deployments that this request has failed at (`Router.log_retry`)."""
-    failed = set()
-    for name in ("metadata", "litellm_metadata"):
-        metadata = request.get(name)
-        attempts = metadata.get("previous_models") if isinstance(metadata, Mapping) else None
-        for attempt in attempts if isinstance(attempts, (list, tuple)) else ():
-            if isinstance(attempt, Mapping):
-                failed.add(attempt.get("deployment_id"))
-    failed.discard(None)
+    failed = {
+        _id_of(attempt)
+        for metadata in _metadata_of(request)
+        for attempt in _listed(metadata.get("previous_models"))
+        if isinstance(attempt, Mapping)
+    }
     return {
         at
         for at, deployment in enumerate(deployments)
-        if (deployment.get("model_info") or {}).get("id") in failed
+        if (deployment.get("model_info") or {}).get("id") in failed - {None}
     }
+
+
+def _id_of(attempt: Mapping[str, Any]) -> object:
+    """Return the id of the deployment that an attempt was made at; None where nothing tells it."""
+    # LiteLLM 1.100 keeps the arguments of the call, with their metadata, in place of the id.
+    told = [metadata.get("model_info") for metadata in _metadata_of(attempt)]
+    return next(
+        (info["id"] for info in told if isinstance(info, Mapping) and "id" in info),
+        attempt.get("deployment_id"),
+    )
+
+
+def _metadata_of(arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    named = (arguments.get(name) for name in ("metadata", "litellm_metadata"))
+    return (each for each in named if isinstance(each, Mapping))
+
+
+def _listed(value: object) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _weighted(deployments: Sequence[Mapping[str, Any]], choice: Choice) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,11 +53,21 @@ class TestDeployments:
         keyed = [deployment(at, api_key="secret") for at in reversed(range(8))]
         assert self.ranked(plain) == self.ranked(keyed)
 
-    def test_what_failed_before_comes_last(self) -> None:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            lambda model_id: {"deployment_id": model_id},
+            lambda model_id: {"metadata": {"model_info": {"id": model_id}}},  # LiteLLM 1.100
+        ],
+        ids=["as an id", "as arguments"],
+    )
+    def test_what_failed_before_comes_last(
+        self, written: Callable[[str], dict[str, object]]
+    ) -> None:
         """A retry leaves the deployments alone that LiteLLM wrote down as failed."""
         deployments = [deployment(at) for at in range(3)]
         order = self.ranked(deployments)
-        failed = {"previous_models": ({"deployment_id": order[0]}, {"deployment_id": order[1]})}
+        failed = {"previous_models": (written(order[0]), written(order[1]))}
         assert self.ranked(deployments, metadata=failed) == [order[2], order[0], order[1]]
 
     def test_a_weight_of_none_is_for_when_nothing_else_is_left(self) -> None:
