@@ -7,6 +7,9 @@ import importlib.util
 from importlib.metadata import version
 from typing import Any
 
+import pytest
+from litellm.types.utils import CallTypes
+
 RELEASE = tuple(int(part) for part in version("litellm").split(".")[:2])
 """LiteLLM's version, up to the minor one."""
 
@@ -17,6 +20,19 @@ ANTHROPIC_ERRORS = RELEASE >= (1, 104)
 
 SDK_NAMES_CALLS = RELEASE >= (1, 104)
 """Whether a call that no proxy makes has its logging object before the deployment hooks run."""
+
+
+NAMES_ERRORS = RELEASE >= (1, 104)
+"""Whether the 400 of a deployment hook says of which type it is."""
+
+
+HAS_STORED_CALLS = "aget_responses" in {each.value for each in CallTypes}
+"""Whether hooks are told that a call reads, lists or deletes a stored response."""
+
+
+told_of_stored_calls = pytest.mark.skipif(
+    not HAS_STORED_CALLS, reason="this LiteLLM does not tell hooks what is asked about a response"
+)
 
 
 def anthropic_adapter() -> Any:

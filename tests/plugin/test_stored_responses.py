@@ -20,6 +20,7 @@ from litellm_role_guard.plugin.litellm_internals import named_by_backend
 from litellm_role_guard.plugin.stored_responses import StoredAnswer, StoredResponseClient
 from litellm_role_guard.simulator import create_app
 from testing.litellm_calls import STRICT, call
+from testing.litellm_release import told_of_stored_calls
 from testing.serving import serving
 
 URL = "http://backend/v1/responses/resp_1"
@@ -34,6 +35,7 @@ def router(guard: RoleGuard) -> Iterator[Router]:
         yield Router([{"model_name": "chat", "litellm_params": params}], num_retries=0)
 
 
+@told_of_stored_calls
 async def test_a_response_is_read_listed_and_deleted(router: Router, guard: RoleGuard) -> None:
     """A vLLM without a store answers none of it; the guard does, until it is deleted."""
     answer = await router.aresponses(model="chat", input="hello")
@@ -51,6 +53,7 @@ async def test_a_response_is_read_listed_and_deleted(router: Router, guard: Role
     assert guard.counts["failed"] == 0
 
 
+@told_of_stored_calls
 async def test_without_the_setting_the_backend_answers(router: Router, guard: RoleGuard) -> None:
     """And where it does not know the response, the 400 names the setting that keeps responses."""
     litellm.callbacks = [RoleGuard(learn=False, remember_responses=False)]
@@ -116,6 +119,7 @@ async def test_what_it_does_not_know_costs_it_no_cooldown(status: int, seen: int
         assert got.json() == raised.value.response.json() == UNKNOWN
 
 
+@told_of_stored_calls
 async def test_a_deleted_response_is_not_asked_of_the_backend(router: Router) -> None:
     """A backend that keeps responses itself would still know it."""
     answer = await router.aresponses(model="chat", input="hello")

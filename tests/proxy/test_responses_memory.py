@@ -12,6 +12,7 @@ from litellm.proxy._types import hash_token
 
 from litellm_role_guard.plugin.litellm_internals import named_by_backend
 from litellm_role_guard.routing.prefix import OPENING_CHARS
+from testing.litellm_release import told_of_stored_calls
 from testing.proxied import CLIENT, ENDPOINTS, in_order
 from testing.remembered import MINE, YOURS, Chats, chatting
 
@@ -247,6 +248,7 @@ def test_a_routed_chat_stays_where_it_began(chats: Chats) -> None:
         assert sorted(len(backend.calls()) for backend in chats.backends) == [0, 3]
 
 
+@told_of_stored_calls
 @plain_and_stream
 def test_a_response_can_be_read_again(chats: Chats, stream: bool) -> None:
     """GET gives the response as it was answered, and asks no backend."""
@@ -300,6 +302,7 @@ def test_a_page_that_there_is_not_is_a_400(chats: Chats, query: str, words: str)
     assert f"role guard: {words}" in refused.json()["error"]["message"]
 
 
+@told_of_stored_calls
 def test_a_deleted_response_is_forgotten(chats: Chats) -> None:
     """Nothing leads to it any more, neither a new message nor its items; later responses stay."""
     first = chats.say("my secret")
@@ -328,6 +331,7 @@ def test_a_deleted_response_is_forgotten(chats: Chats) -> None:
     assert "secret" not in call["prompt"]
 
 
+@told_of_stored_calls
 def test_anothers_key_cannot_read_or_delete_a_response(chats: Chats) -> None:
     """Nor refer to its items; to them it is one that nobody knows."""
     first = chats.say("my secret")
@@ -345,6 +349,7 @@ def test_anothers_key_cannot_read_or_delete_a_response(chats: Chats) -> None:
     assert chats.ask("GET", first.id).status_code == 200
 
 
+@told_of_stored_calls
 def test_what_nobody_knows_costs_nobody_a_deployment(chats: Chats) -> None:
     """To read or delete such a response is a 400, and the group answers as before."""
     name = chats.say("hello", store=False).id
