@@ -77,7 +77,7 @@ class ProbeBuilder:
             content: What stands there if none does.
             call_id: The id of each call; None for one of its own.
         """
-        content = self.mark() if text else content
+        content = self.text() if text else content
         calls = [
             {
                 "id": call_id or f"call{len(self.messages):02d}{position:03d}",

@@ -57,3 +57,27 @@ def test_a_template_that_prints_a_list_is_seen() -> None:
     assert profile.leading_system["system"] == "not_read"
     messages = [{"role": "system", "content": TEXT}, {"role": "user", "content": "question"}]
     assert template.render(repair(messages, profile).messages).startswith(TEXT)
+
+
+def test_text_beside_a_call_is_text_where_the_template_prints_it_as_a_list() -> None:
+    """Then it is said before the call, in a turn of its own."""
+    text = (
+        "{% for m in messages %}{% if m.role == 'tool' %}<result>{{ m.content }}"
+        "{% elif m.tool_calls %}<call>{{ m.content or '' }}{{ m.tool_calls | tojson }}"
+        "{% else %}<{{ m.role }}>{% for part in m.content %}{{ part.text }}{% endfor %}"
+        "{% endif %}{% endfor %}"
+    )
+    template = ChatTemplate(text)
+    function = {"name": "look_up", "arguments": '{"word": "x"}'}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "question"},
+        {
+            "role": "assistant",
+            "content": TEXT,
+            "tool_calls": [{"id": "aB00Z0000", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "aB00Z0000", "content": "result"},
+    ]
+    prompt = template.render(repair(messages, TemplateProfile.learn(template)).messages)
+    assert f"<assistant>{TEXT}<call>[{{" in prompt
+    assert "<result>result" in prompt
