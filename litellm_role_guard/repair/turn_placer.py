@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from ..messages.message import Message, call_name, has_media, is_empty, tool_calls
+from ..messages.message import call_name, has_media, is_empty, tool_calls
 from ..profile.states import BEFORE_TURNS, SYSTEM_KINDS, Kind, after
 from .billing_line import without_billing_line
 from .change import Change
@@ -119,8 +119,8 @@ class TurnPlacer:
         if turn.kind == "tool":
             self._waiting[turn.message.get("tool_call_id")] -= 1
         elif turn.kind == "call":
-            self._open = {call.get("id") for call in _calls(turn)}
-            self._waiting = Counter(call.get("id") for call in _calls(turn))
+            self._open = {call.get("id") for call in tool_calls(turn.message)}
+            self._waiting = Counter(call.get("id") for call in tool_calls(turn.message))
             self._calls += 1
         elif not turn.ignored_empty:
             self._open = ()
@@ -160,7 +160,6 @@ class TurnPlacer:
             self.place(turn)
 
     def _label(self, turn: Turn) -> str:
-        """Return the label of a turn's text where it is said by the user."""
         return self._form.label(self._words(turn), self._name(turn))
 
     def _words(self, turn: Turn) -> str:
@@ -180,7 +179,7 @@ class TurnPlacer:
         if self.at_front or turn.kind not in _PLAIN or len(message) != 2 or turn.written_calls:
             return False
         content = message.get("content")
-        if type(content) is not str or not content:
+        if type(content) is not str or not content or self._would_run_on(turn):
             return False
         table = self._policy.scan_tables[self._has_leading_system]
         following = table.states[self.state].get(turn.kind)
@@ -219,7 +218,8 @@ class TurnPlacer:
 
     def _note_calls(self, turn: Turn) -> None:
         if turn.kind == "call":
-            names = {call.get("id"): self._form.clean(call_name(call)) for call in _calls(turn)}
+            calls = tool_calls(turn.message)
+            names = {call.get("id"): self._form.clean(call_name(call)) for call in calls}
             self._names.update(names)
             self._written.difference_update(names)
         elif turn.written_calls:
@@ -232,7 +232,7 @@ class TurnPlacer:
 
     def _fits(self, turn: Turn) -> bool:
         if self._may_follow(turn.kind):
-            return not self._is_stray(turn)
+            return not self._is_stray(turn) and not self._would_run_on(turn)
         # No words of the assistant's can pass for the user's where there are none.
         passes = turn.kind == "assistant" and self.state in self._policy.assistant_as_user
         return passes and is_empty(turn.message)
@@ -271,6 +271,11 @@ class TurnPlacer:
             return False
         # Of an empty one that is taken and not read, nothing is lost.
         return answer == "refused" or not is_empty(turn.message)
+
+    def _would_run_on(self, turn: Turn) -> bool:
+        """Return whether no boundary would stand beside a label: texts are printed alone."""
+        alone = "user" in self._policy.assistant_as_user and turn.kind == self.state == "user"
+        return alone and (turn.labelled or self._groups[-1][-1].ends_labelled)
 
     def _make_fit(self, turn: Turn) -> None:
         """Place a message that may not stand where it does."""
@@ -349,8 +354,8 @@ class TurnPlacer:
         # In place and as the user's: at the front it would hold for turns that it came after, and
         # the backend would compute the whole prompt again.
         self._note(turn.kind, turn, f"the template reads no {turn.kind} message there")
-        label = self._form.label(message_words(turn))
-        self.place(labelled_user(without_billing_line(turn), label))
+        turn = without_billing_line(turn)
+        self.place(labelled_user(turn, self._form.label(message_words(turn))))
 
     def _bridges(self, filler: Kind, kind: Kind) -> bool:
         """Return whether a turn of the filler's kind makes room for the other one."""
@@ -393,7 +398,3 @@ class TurnPlacer:
         "developer": _place_developer,
         "system": _place_late_system,
     }
-
-
-def _calls(turn: Turn) -> Sequence[Message]:
-    return tool_calls(turn.message)

@@ -101,3 +101,20 @@ def test_a_greeting_is_the_assistant_s(path: Path) -> None:
         for tools in (None, TOOLS):
             sent = repair([*front, *greeting], profile, tools=tools).messages
             assert list(misread(template, sent, tools=bool(tools))) == []
+
+
+def test_texts_that_are_printed_alone_are_told_apart_by_labels() -> None:
+    """Nothing but a label says who spoke, and where it ends, and users alone need none."""
+    template = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}")
+    profile = TemplateProfile.learn(template)
+    messages = [
+        {"role": "user", "content": "question"},
+        {"role": "assistant", "content": "answer"},
+        {"role": "user", "content": "another"},
+    ]
+    assert template.render(repair(messages, profile).messages) == (
+        "question\n\n[Assistant message]\nanswer\n\n[User message]\nanother"
+    )
+    prompt = template.render(repair(ROUND, profile).messages)
+    assert "\n\n[Tool result: tool_1]\nsecond result\n\n[Assistant message]\nanswer\n" in prompt
+    assert repair(messages[::2], profile).changes == ()

@@ -16,7 +16,8 @@ _CONTROLS: dict[str, str] = {
     **dict.fromkeys(("tool", "function", *SYSTEM_KINDS), CONTROL_ROLE),
 }
 """The role of the control, by the kind of message. The assistant's words may pass for the user's
-at the front, where a template takes whatever comes first for these."""
+at the front, where a template takes whatever comes first for these, and then perhaps everywhere:
+some print the texts alone."""
 
 
 def ask_whether_known(
@@ -59,11 +60,12 @@ def _proofs(
 
     They are put in the order in which they were asked, so that none is a new question.
     """
+    may_tell_none_apart = asker.answers.get("follows", "start", "assistant") == "unknown"
     left = {
         path: list(builders)
         for path, builders in questions.items()
         if path[-1] in _CONTROLS
-        and (path[-1] != "assistant" or path[1] in BEFORE_TURNS)
+        and (path[-1] != "assistant" or path[1] in BEFORE_TURNS or may_tell_none_apart)
         and asker.answers.is_accepted(*path)
     }
     proved: dict[Path, tuple[ProbeBuilder, Rendering]] = {}
