@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from litellm_role_guard import ChatTemplate, TemplateProfile
+from litellm_role_guard import ChatTemplate, TemplateProfile, repair
 from litellm_role_guard.probing.local import learn, run_plan
 from litellm_role_guard.probing.probe import TOOLS, Probe, Rendering, judge
 from litellm_role_guard.probing.rules_plan import rules_plan
@@ -149,3 +151,31 @@ def test_rules_for_requests_with_tools_are_kept_apart_where_they_differ() -> Non
     assert profile.rules(tools=False).leading_system["system"] == "accepted"
     assert profile.rules(tools=True).leading_system["system"] == "refused"
     assert learnt("plain").with_tools is None
+
+
+def test_a_round_behind_a_system_message_that_counts_as_an_answer_is_not_read() -> None:
+    """The round counts for nothing there, and an answer to it would be a second one."""
+    template = ChatTemplate(
+        "{% set ns = namespace(turns=0) %}{% for m in messages %}"
+        "{% if m.role != 'tool' and not m.tool_calls and not (loop.first and m.role == 'system') %}"
+        "{% if (m.role == 'user') != (ns.turns % 2 == 0) %}{{ raise_exception('alternate') }}"
+        "{% endif %}{% set ns.turns = ns.turns + 1 %}{% endif %}"
+        "{% if m.role == 'tool' %}<result>{% else %}<{{ m.role }}>{% endif %}{{ m.content or '' }}"
+        "{{ m.tool_calls | tojson if m.tool_calls }}{% endfor %}"
+    )
+    profile = TemplateProfile.learn(template)
+    assert profile.follows["user"]["call"] == "accepted"
+    assert profile.follows["user+system"]["user"] == "accepted"
+    assert profile.follows["user+system"]["call"] == "refused"
+    function = {"name": "look_up", "arguments": '{"word": "x"}'}
+    call = {"id": "aB00Z0000", "type": "function", "function": function}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "question"},
+        {"role": "system", "content": "late"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "aB00Z0000", "content": "result"},
+        {"role": "assistant", "content": "answer"},
+        {"role": "user", "content": "another"},
+    ]
+    prompt = template.render(repair(messages, profile).messages)
+    assert all(text in prompt for text in ("question", "late", "result", "answer", "another"))

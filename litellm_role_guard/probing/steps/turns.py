@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...profile.states import BEFORE_TURNS, KINDS, STATES, SYSTEM_KINDS, Kind
 from ..answers import Path
@@ -34,6 +34,7 @@ def ask_states(asker: Asker, *, with_second_system: bool) -> Step[dict[str, tupl
             yield from _ask_follows_with_system(asker, state, path)
         if state not in BEFORE_TURNS:
             yield from _ask_ends(asker, state, path)
+    yield from _ask_rounds_behind_system(asker, paths)
     make_rounds_whole(asker)
     yield from _ask_lone_rounds(asker)
     return paths
@@ -80,6 +81,29 @@ def _ask_ends(asker: Asker, state: str, path: Sequence[str]) -> Step[None]:
     yield from asker.ask({("ends", state): [on_path(path)]})
     if asker.answers.is_accepted("leading_system", "system") and path[0] != "system":
         yield from asker.ask({("ends_with_system", state): [on_path(("system", *path))]})
+
+
+def _ask_rounds_behind_system(asker: Asker, paths: Mapping[str, Sequence[str]]) -> Step[None]:
+    """Ask about rounds behind a system message that takes the place of an answer.
+
+    Some templates count it as one, and a round as none: `user, system, assistant` is refused then,
+    and so is an answer to a round between the two.
+    """
+    state, answered = "user+system", ("follows", "user+tool", "assistant")
+    if not asker.answers.is_accepted("follows", state, "user") or not (
+        asker.answers.is_accepted(*answered)
+    ):
+        return
+    if asker.answers.is_accepted("follows", state, "assistant"):
+        return
+    rounds: dict[Kind, tuple[str, ...]] = {"call": ("call", "tool"), "tool": ("tool",)}
+    yield from asker.ask(
+        {
+            ("follows", state, kind): [on_path(paths[state], *kinds, "assistant", "user")]
+            for kind, kinds in rounds.items()
+            if asker.answers.is_accepted("follows", state, kind)
+        }
+    )
 
 
 def _ask_lone_rounds(asker: Asker) -> Step[None]:
