@@ -20,11 +20,11 @@ from litellm_role_guard.template.chat_template import ChatTemplate
 
 from .rightness import (
     Renders,
-    is_source_code,
     mispaired,
     misread,
     read,
     shows_images,
+    shows_source_code,
     without_trace,
 )
 
@@ -167,7 +167,7 @@ def broken_laws(
         yield f"whole: the images of {found} leave no trace"
     # A model without eyes cannot be shown an image: vLLM refuses the request for its own reasons.
     is_blind = any(map(has_media, messages)) and not shows_images(judge, tools=tools)
-    if is_source_code(prompt or "") and not is_blind:
+    if not is_blind and shows_source_code(template, repaired.messages, tools=tools):
         yield "right: a list is printed as it is"
     if found := list(mispaired(judge, repaired.messages, tools=tools)):
         yield f"right: the results of {found} stand with another call"
@@ -197,7 +197,7 @@ def _is_misread(template: Renders, messages: Sequence[Any], *, tools: bool) -> b
         for at, message in enumerate(messages)
         if message.get("tool_calls")
     ]
-    if is_source_code(read(template, messages, tools=tools) or ""):
+    if shows_source_code(template, messages, tools=tools):
         return True
     if list(without_trace(template, messages, tools=tools)):
         return True

@@ -215,10 +215,32 @@ def without_trace(template: Renders, messages: Sequence[Any], *, tools: bool) ->
             yield at
 
 
-def is_source_code(prompt: str) -> bool:
-    """Return whether a prompt shows a text part as a list is written in source code."""
-    found = re.search(r"""["']type["']: *["']text["'], *["']text["']:|(?<!\]\n)\[\]""", prompt)
-    return found is not None
+def is_source_code(prompt: str, own: str = "") -> bool:
+    """Return whether a prompt shows a text part, or no parts, as written in source code.
+
+    Args:
+        prompt: The prompt.
+        own: A prompt with the same signs of the template's own.
+    """
+    if re.search(r"""["']type["']: *["']text["'], *["']text["']:""", prompt):
+        return True
+    shown, others = (len(re.findall(r"(?<!\]\n)\[\]", each)) for each in (prompt, own))
+    return shown > others
+
+
+def shows_source_code(template: Renders, messages: Sequence[Any], *, tools: bool) -> bool:
+    """Return whether a template shows a list of these messages as it is.
+
+    What it writes where nobody's content is empty, or of a result without one, is its own.
+    """
+    prompt = read(template, messages, tools=tools) or ""
+    if not is_source_code(prompt):
+        return False
+    said = [
+        each if each["role"] == "tool" or not is_empty(each) else {**each, "content": "said"}
+        for each in messages
+    ]
+    return is_source_code(prompt, read(template, said, tools=tools) or "")
 
 
 def _folded(prompt: str, role: str) -> str:
