@@ -189,6 +189,10 @@ class Rules(BaseModel):
     long_result_ids: Answer = Field(
         default="accepted", description="The same of a result that answers no call."
     )
+    call_names: Answer = Field(
+        default="accepted",
+        description="The name of a called tool, which some templates show in the call's id alone.",
+    )
     repeated_call_ids: Answer = Field(
         default="accepted", description="A tool call id that an earlier call had, too."
     )

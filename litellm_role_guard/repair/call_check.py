@@ -38,6 +38,7 @@ class _CallCheck:
         # Where ids are shown, one that two calls share may leave open whose result it is.
         self.takes_shared = not policy.unique_ids and policy.orders_results
         self.takes_several = not (takes_calls and policy.single_calls)
+        self.takes_unnamed = not (takes_calls and policy.names_in_ids)
         self.wants_all = takes_calls and policy.all_answered
         self.orders_results = policy.orders_results
         self.order: dict[object, int] = {}  # the places of the last message's calls
@@ -75,6 +76,10 @@ class _CallCheck:
             if self.reached + 1 < len(self.order) and not order.keys().isdisjoint(self.order):
                 return False  # an id that may still wait for the result of an earlier call
             self.order, self.reached = order, -1
+        if not self.takes_unnamed and any(
+            call["function"]["name"] not in str(call.get("id")) for call in calls
+        ):
+            return False
         if not self.takes_text and (message.get("content") or message.get("refusal")):
             return False
         if not self.takes_null and message.get("content") in (None, []):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..messages.message import Message, is_empty, tool_calls
+from ..messages.message import Message, call_name, is_empty, tool_calls
 from .change import Change
 from .context import RepairContext, StepResult
 from .pairing import CallPlace, pair
@@ -68,6 +68,37 @@ def _renamed(turns: list[Turn], context: RepairContext, *, only_mixed: bool) -> 
             message = {**message, "tool_call_id": own[owner]}
         if message != turn.message:
             changes.append(turn.change("tools", "two of the calls have the same id"))
+            turn = turn._replace(message=message)
+        made.append(turn)
+    return StepResult(made, changes)
+
+
+def with_names_in_ids(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put the name of the called tool into each id that lacks it, and into that of its result.
+
+    The form is that of models whose calls have no other place for it: `functions.NAME:COUNT`.
+    """
+    owners = pair(turns).owners
+    named: dict[CallPlace | None, str] = {}
+    count = 0  # of the calls so far
+    made: list[Turn] = []
+    changes: list[Change] = []
+    for at, (turn, owner) in enumerate(zip(turns, owners, strict=True)):
+        message: Message = turn.message
+        if turn.kind == "call":
+            calls = []
+            for number, call in enumerate(tool_calls(message)):
+                name = call_name(call)
+                if name not in str(call.get("id")):
+                    named[CallPlace(at, number)] = f"functions.{name}:{count}"
+                    call = {**call, "id": named[CallPlace(at, number)]}
+                count += 1
+                calls.append(call)
+            message = {**message, "tool_calls": calls}
+        elif owner in named:
+            message = {**message, "tool_call_id": named[owner]}
+        if message != turn.message:
+            changes.append(turn.change("tools", "the template shows no name of a call but its id"))
             turn = turn._replace(message=message)
         made.append(turn)
     return StepResult(made, changes)

@@ -60,6 +60,7 @@ class RepairPolicy:
         short_ids: Tool call ids need nine letters and digits.
         short_result_ids: So do those of results that answer no call.
         new_ids: An id that was used before is not read again.
+        names_in_ids: The name of a called tool is shown in the call's id alone.
         unique_ids: Calls of one message may not have the same id.
         forgets_lone_ids: But for that of a lone result.
         orders_results: The prompt shows which result answers which call by their order alone.
@@ -109,6 +110,7 @@ class RepairPolicy:
     short_ids: bool
     short_result_ids: bool
     new_ids: bool
+    names_in_ids: bool
     unique_ids: bool
     forgets_lone_ids: bool
     orders_results: bool
@@ -274,6 +276,7 @@ def _compile(rules: Rules) -> RepairPolicy:
         short_ids=rules.long_call_ids != "accepted" or rules.short_call_ids != "accepted",
         short_result_ids=rules.long_result_ids != "accepted",
         new_ids=rules.repeated_call_ids != "accepted",
+        names_in_ids=rules.call_names != "accepted",
         unique_ids=rules.shared_call_ids != "accepted" and rules.parallel_calls == "accepted",
         forgets_lone_ids=rules.repeated_lone_ids == "accepted",
         orders_results=(not rules.may_follow("user", "call") or rules.result_pairing != "accepted"),

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from ..messages.message import Message, is_empty, is_object, plain_text, tool_calls
-from .call_ids import with_own_ids, with_short_ids, with_unrepeated_ids
+from .call_ids import with_names_in_ids, with_own_ids, with_short_ids, with_unrepeated_ids
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .labelled_text import tool_calls_as_text
@@ -48,6 +48,7 @@ def _steps(policy: RepairPolicy) -> list[Step]:
     # Where no ids are shown, the order of the results has to tell.
     shows_ids = not policy.orders_results
     own_ids: list[Step] = [with_own_ids] if needs_own_ids or shows_ids else []
+    own_ids += [with_names_in_ids] if policy.names_in_ids else []
     ordering: list[Step] = [order_results] if policy.orders_results else []
     return [*own_ids, _write_late_rounds, *ordering, _write_unshown_calls, *needed]
 

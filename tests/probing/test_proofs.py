@@ -16,6 +16,7 @@ from testing.size import some
 from testing.templates import TEMPLATES
 
 OF_CALLS = {
+    "call_names",
     "call_text",
     "half_answered",
     "late_results",

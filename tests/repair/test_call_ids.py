@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from litellm_role_guard import ChatTemplate, TemplateProfile, repair
+from testing.relaxed import relaxed, rendered
 
 TEMPLATE = """{%% for m in messages %%}{%% for call in m.tool_calls or [] %%}
 {%% if %s %%}{{ raise_exception("Tool call IDs should be alphanumeric strings!") }}{%% endif %%}
@@ -99,3 +100,34 @@ def test_an_empty_message_that_is_left_out_parts_no_calls(role: str) -> None:
     sent = repair(messages, TemplateProfile.learn(template)).messages
     prompt = template.render(sent)
     assert prompt.index("sunny") < prompt.index("Rome") or "[Tool result" in prompt
+
+
+NAMELESS = """{% for m in messages %}{% if m.role == 'tool' %}<return of {{ m.tool_call_id }}>
+{% else %}<{{ m.role }}>{% endif %}{{ m.content }}{% for call in m.tool_calls or [] %}
+<call {{ call.id }}>{{ call.function.arguments | tojson }}{% endfor %}
+{% endfor %}"""
+
+
+def test_an_id_says_the_name_of_its_call_where_nothing_else_does() -> None:
+    """As models do that know a call by `functions.NAME:COUNT` alone; one that says it stays."""
+    template = ChatTemplate(NAMELESS)
+    profile = TemplateProfile.learn(template)
+    assert profile.call_names == "not_read"
+    first, second = conversation("call_0123"), conversation("call_4567")
+    sent = repair([*first, *second], profile).messages
+    prompt = template.render(sent)
+    for at in (0, 1):
+        assert f"<call functions.weather:{at}>" in prompt
+        assert f"<return of functions.weather:{at}>" in prompt
+    assert repair(sent, profile).messages is sent
+    named = conversation("functions.weather:7")
+    assert repair(named, profile).messages is named
+    assert sent[:3] == repair(first[:3], profile).messages
+    assert rendered(relaxed(template, profile), [*first, *second]) == prompt
+
+
+def test_an_id_needs_no_name_where_the_call_shows_it() -> None:
+    """Nor where a template shows no id at all."""
+    shown = NAMELESS.replace("<call {{ call.id }}>", "<call {{ call.function.name }}>")
+    for text in (shown, NAMELESS.replace("{{ call.id }}", "").replace("{{ m.tool_call_id }}", "")):
+        assert TemplateProfile.learn(ChatTemplate(text)).call_names == "accepted"

@@ -6,6 +6,7 @@ from ..answers import Answers
 from ..asker import Asker, Step
 from ..probe import judge
 from ..probe_builder import repeated_id
+from .call_content import ask_call_names
 from .content_forms import ask_empty_turns, content_questions
 from .developer import developer_questions
 from .tool_calls import result_questions, tool_call_questions
@@ -25,6 +26,7 @@ def ask_details(asker: Asker) -> Step[None]:
     )
     yield from ask_empty_turns(asker)
     if reads_calls:
+        yield from ask_call_names(asker)
         # If several calls are taken at once, an id may be used up by standing among others.
         count = 2 if asker.answers.is_accepted("parallel_calls") else 1
         yield from _ask_repeated_id(asker, "repeated_lone_ids", 1)
