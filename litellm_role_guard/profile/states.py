@@ -61,6 +61,7 @@ SYSTEM_RUNS = (
     "developer system",
     "developer developer",
     "system empty",
+    "system system system",
 )
 """Runs of system and developer messages; `empty` is a system message without text."""
 

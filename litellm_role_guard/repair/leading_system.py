@@ -37,7 +37,7 @@ def merge_leading_system(turns: list[Turn], context: RepairContext) -> StepResul
     if "system" in policy.unread_leading and any(turn.kind == "system" for turn in native):
         moved, changed = as_user_turns(native)
         return StepResult([*moved, *rest], [*changes, *changed])
-    if (moves_later and has_developer) or _has_unread_pair(native, policy):
+    if (moves_later and has_developer) or _has_unread_run(native, policy):
         # The server itself strips the line that opens the message, and no later one.
         rest_of_run = [without_billing_line(turn) for turn in native[1:]]
         native = [join([native[0], *rest_of_run], context.separator)]
@@ -76,8 +76,8 @@ def _without_unread_developer(
     return StepResult(made, changes)
 
 
-def _has_unread_pair(native: Sequence[Turn], policy: RepairPolicy) -> bool:
-    """Return whether two messages in a row are not both read."""
+def _has_unread_run(native: Sequence[Turn], policy: RepairPolicy) -> bool:
+    """Return whether of two messages in a row, or of three, not all are read."""
     texts = list(native)
     alike = all(turn.kind == "system" for turn in native)
     if (alike or policy.ignores_empty_developer) and "system empty" not in policy.unread_leading:
@@ -88,7 +88,10 @@ def _has_unread_pair(native: Sequence[Turn], policy: RepairPolicy) -> bool:
     pairs = {" ".join(pair) for pair in itertools.pairwise(turn.kind for turn in texts)}
     if any("developer" in pair for pair in pairs):
         pairs.discard("system system")  # one developer message decides how all are taken
-    return any(pair in policy.unread_leading for pair in pairs)
+    runs = [*pairs]
+    if len(texts) > 2 and not merges_on_server(texts, policy):
+        runs.append("system system system")
+    return any(run in policy.unread_leading for run in runs)
 
 
 def _media_as_user(leading: Sequence[Turn], policy: RepairPolicy) -> StepResult:

@@ -153,6 +153,26 @@ def test_rules_for_requests_with_tools_are_kept_apart_where_they_differ() -> Non
     assert learnt("plain").with_tools is None
 
 
+def test_a_third_system_message_that_is_not_read_is_joined_to_the_others() -> None:
+    """Some templates look at the second message, and no further; two stay as they are."""
+    shown = "<{{ m.role }}>{{ m.content }}"
+    template = ChatTemplate(
+        "{% for m in messages %}"
+        "{% if m.role not in ['system', 'developer'] or loop.index0 < 2 %}" + shown + "{% endif %}"
+        "{% endfor %}"
+    )
+    profile = TemplateProfile.learn(template)
+    assert profile.leading_system["system system"] == "accepted"
+    assert profile.leading_system["system system system"] == "not_read"
+    question = {"role": "user", "content": "question"}
+    for role in ("system", "developer"):
+        three = [{"role": role, "content": f"rule {number}"} for number in range(3)]
+        prompt = template.render(repair([*three, question], profile).messages)
+        assert all(f"rule {number}" in prompt for number in range(3))
+        two = [*three[:2], question]
+        assert repair(two, profile).messages is two
+
+
 def test_a_round_behind_a_system_message_that_counts_as_an_answer_is_not_read() -> None:
     """The round counts for nothing there, and an answer to it would be a second one."""
     template = ChatTemplate(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ...profile.states import SYSTEM_RUNS
-from ..asker import Asker, Step
+from ..answers import Path
+from ..asker import Asker, Questions, Step
 from ..probe_builder import ProbeBuilder
+
+_THREE = ("leading_system", "system system system")
 
 
 def reads_second_system(asker: Asker) -> Step[bool]:
@@ -24,12 +27,16 @@ def reads_second_system(asker: Asker) -> Step[bool]:
 def ask_leading_system(asker: Asker) -> Step[None]:
     """Ask which runs of system and developer messages may stand before the first turn.
 
-    And whether one is read where the reply is begun already: some templates show it in a last user
-    turn only.
+    Three only where two may: some templates look at the second message, and no further. And whether
+    one is read where the reply is begun already: some show it in a last user turn only.
     """
-    yield from asker.ask(
-        {("leading_system", run): [ProbeBuilder(*run.split(), "user")] for run in SYSTEM_RUNS}
-    )
+    questions: dict[Path, list[ProbeBuilder]] = {
+        ("leading_system", run): [ProbeBuilder(*run.split(), "user")] for run in SYSTEM_RUNS
+    }
+    three: Questions = {_THREE: questions.pop(_THREE)}
+    yield from asker.ask(questions)
+    if asker.answers.is_accepted("leading_system", "system system"):
+        yield from asker.ask(three)
     if asker.answers.is_accepted("leading_system", "system"):
         opened = ProbeBuilder("system", "user", "assistant", unordered_marks=1)
         yield from asker.ask({("prefill_with_system",): [opened.to_be_continued()]})
