@@ -26,7 +26,7 @@ from .call_ids import confuses_ids, with_all_own_ids
 from .change import Change
 from .context import RepairContext, Step, StepResult, run_steps
 from .control_tokens import WHY, Markers
-from .ending import ensure_valid_ending
+from .ending import ensure_valid_ending, make_room_for_prefill
 from .inert_labels import with_inert_labels, with_own_labels, writes_labels
 from .labels import DEFAULT_FORM, LabelForm
 from .leading_system import merge_leading_system, mirror_system_hoisting
@@ -161,5 +161,8 @@ def _run_chain(turns: list[Turn], context: RepairContext) -> StepResult:
     made, changes = run_steps(STEPS, turns, context)
     if confuses_ids(turns, made):
         made, changes = run_steps((with_all_own_ids, *STEPS), turns, context)
+    if prefill:
+        made, changed = make_room_for_prefill(made, context)
+        changes = [*changes, *changed]
     turns = made + prefill
     return StepResult(turns, [*changes, *merge_changes(turns)])

@@ -44,10 +44,30 @@ def ensure_valid_ending(turns: list[Turn], context: RepairContext) -> StepResult
     return StepResult(turns, changes)
 
 
+def make_room_for_prefill(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put a user turn at the end where the opening of the reply may not follow without one.
+
+    Joined to what the assistant has said before, it would be no opening of a reply any more.
+    """
+    policy, state = context.policy, state_after(turns, context.policy)
+    leads = bool(turns) and turns[0].kind in SYSTEM_KINDS
+    fits = policy.may_follow(state, "assistant", has_leading_system=leads) or (
+        state == "leading_system" and "assistant" in policy.taken_after_systems
+    )
+    bridges = policy.may_follow(state, "user") and policy.may_follow("user", "assistant")
+    if not turns or not bridges or (fits and not _lacks_user(turns, "assistant", policy)):
+        return StepResult(turns, [])
+    filler, change = context.filler("user", turns[-1])
+    return StepResult([*turns, filler], [change])
+
+
 def _wants_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:
     """Return whether the conversation may not end here, or only once the user has spoken."""
-    lacks_user = all(turn.kind != "user" for turn in turns) and _needs_user(turns, state, policy)
-    return lacks_user or not policy.may_end(state)
+    return _lacks_user(turns, state, policy) or not policy.may_end(state)
+
+
+def _lacks_user(turns: Sequence[Turn], state: str, policy: RepairPolicy) -> bool:
+    return all(turn.kind != "user" for turn in turns) and _needs_user(turns, state, policy)
 
 
 def _end_in_words(turns: Sequence[Turn], context: RepairContext) -> StepResult:
