@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import is_
 from typing import Any, NamedTuple
 
 from ..messages.inert_mark import INERT_MARK
@@ -17,9 +18,6 @@ WHY = "the text would be read as a marker of the template's turns"
 
 _SEAM = MAX_CHARS
 """Characters behind a text that may complete a marker: as many as the longest one has."""
-
-_TYPES = ("role", "type")
-"""Fields that hold no text of a client's: whoever reads them knows their values."""
 
 
 class Markers(NamedTuple):
@@ -71,7 +69,7 @@ class Markers(NamedTuple):
             content, tail = self._content(message, pattern, tail)
             if content is not message.get("content"):
                 changed["content"] = content
-            if any(message[key] != value for key, value in changed.items()):
+            if any(message[key] is not value for key, value in changed.items()):
                 message = {**message, **changed}
             made.append(message)
         return made[::-1]
@@ -80,7 +78,7 @@ class Markers(NamedTuple):
         return any(map(text.__contains__, self.begins))
 
     def escaped(self, value: Any, pattern: re.Pattern[str] | None = None) -> Any:
-        """Return JSON-like data without a marker in any text or key of it.
+        """Return JSON-like data without a marker in any text or key of it; itself if it has none.
 
         Raises:
             RecursionError: It is nested hundreds of levels deep.
@@ -89,17 +87,22 @@ class Markers(NamedTuple):
         if isinstance(value, str):
             return _escaped(value, pattern)
         if isinstance(value, Mapping):
-            return {
+            fields = {
                 _escaped(key, pattern): self._field(key, each, pattern)
                 for key, each in value.items()
             }
+            is_same = (
+                len(fields) == len(value)
+                and all(map(is_, fields, value))
+                and all(map(is_, fields.values(), value.values()))
+            )
+            return value if is_same else fields
         if isinstance(value, (list, tuple)):
-            return [self.escaped(each, pattern) for each in value]
+            entries = [self.escaped(each, pattern) for each in value]
+            return value if all(map(is_, entries, value)) else entries
         return value
 
     def _field(self, key: str, value: Any, pattern: re.Pattern[str] | None) -> Any:
-        if key in _TYPES:
-            return value
         if key == "arguments" and isinstance(value, str):
             return self._arguments(value, pattern)
         return self.escaped(value, pattern)
@@ -111,26 +114,30 @@ class Markers(NamedTuple):
         except ValueError:
             return _escaped(written, pattern)
         made = self.escaped(read, pattern)
-        return written if made == read else json.dumps(made, ensure_ascii=False)
+        # A name that stands twice is read once, and the first value would be printed all the same.
+        is_same = made is read and _escaped(written, pattern) is written
+        return written if is_same else json.dumps(made, ensure_ascii=False)
 
     def _content(
         self, message: Message, pattern: re.Pattern[str] | None, tail: str
     ) -> tuple[Any, str]:
         """Return a message's content without a marker, and its first characters."""
         content = message.get("content")
+        if not content:
+            return content, tail
         if isinstance(content, str):
             whole = _escaped(content, pattern, tail)
-            return (content if whole == content else whole), (whole.lstrip() + tail)[:_SEAM]
+            return whole, (whole.lstrip() + tail)[:_SEAM]
         made: list[Any] = []
         for part in reversed(content_parts(message)):
             text = part_text(part)
             if text is not None:
                 inert = _escaped(text, pattern, tail)
                 tail = (inert.lstrip() + tail)[:_SEAM]
-                part = part if inert == text else _with_text(part, inert)
+                part = part if inert is text else _with_text(part, inert)
             made.append(part)
         made.reverse()
-        return (content if made == content else made), tail
+        return (content if all(map(is_, made, content)) else made), tail
 
 
 def _with_text(part: Any, text: str) -> Any:

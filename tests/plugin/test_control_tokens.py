@@ -97,6 +97,23 @@ async def test_reject_takes_what_holds_no_marker(template: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["escape", "reject"])
+async def test_a_round_of_calls_without_a_marker_goes_on_as_it_came(
+    tmp_path: Path, setting: str
+) -> None:
+    """A reply that calls tools says nothing beside: its content is null."""
+    (tmp_path / "calls.jinja").write_text(SHOWING_CALLS)
+    guard = RoleGuard(chat_template=str(tmp_path / "calls.jinja"), control_tokens=setting)
+    function = {"name": "f", "arguments": '{"type": "a", "role": null}'}
+    calls = [{"id": "call00001", "type": "function", "function": function}]
+    given = [
+        *messages("q"),
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call00001", "content": "12"},
+    ]
+    assert (await sent(guard, call(given)))["messages"] is given
+
+
+@pytest.mark.parametrize("setting", ["escape", "reject"])
 async def test_padding_is_no_way_around_the_setting(template: str, setting: str) -> None:
     """A conversation beyond a limit is not searched, so that it is refused, and not passed on."""
     guard = RoleGuard(chat_template=template, control_tokens=setting, max_messages=2)

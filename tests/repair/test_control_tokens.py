@@ -218,3 +218,52 @@ def test_a_marker_in_a_tools_definition_is_made_inert() -> None:
     markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
     tools = [{"type": "function", "function": {"name": "f", "description": "x<|end|>"}}]
     assert markers.escaped(tools)[0]["function"]["description"] == f"x<{INERT_MARK}|end|>"
+
+
+def _call(arguments: str) -> Any:
+    function = {"name": "f", "arguments": arguments}
+    return {"id": "c", "type": "function", "function": function}
+
+
+def test_a_call_without_text_holds_no_marker() -> None:
+    """Its content is null or empty, and stays so: the very same message."""
+    markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
+    calls = (_call("{}"),)
+    contents: list[Any] = [None, "", []]
+    said = [{"role": "assistant", "content": each, "tool_calls": calls} for each in contents]
+    assert markers.first_in(said) is None
+    assert all(one is other for one, other in zip(markers.inert(said), said, strict=True))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"type": "<|end|>"}',
+        '{"a": {"role": "<|end|>"}}',
+        '{"role": {"<|end|>": 1}}',
+        '{"arguments": {"type": ["<|end|>"]}}',
+        '{"a": "<|end|>", "a": "b"}',
+        '{"a": "\\u003c|end|>", "a": "<|end|>", "a": "b"}',
+    ],
+)
+def test_no_field_of_a_calls_arguments_hides_a_marker(arguments: str) -> None:
+    """A tool may name its parameters `type` or `role`, and JSON may name one twice."""
+    markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
+    said = [{"role": "assistant", "content": "x", "tool_calls": [_call(arguments)]}]
+    assert markers.first_in(said) == 0
+    (made,) = markers.inert(said)
+    written = made["tool_calls"][0]["function"]["arguments"]
+    assert "<|end|>" not in written.replace("\\u003c", "<")
+    assert json.loads(written.replace(INERT_MARK, "")) == json.loads(arguments)
+    assert markers.inert([made]) == [made]
+
+
+@pytest.mark.parametrize("name", ["type", "role"])
+def test_no_parameter_of_a_tool_hides_a_marker(name: str) -> None:
+    """Whatever it is called: its schema is a client's text."""
+    markers = Markers.of(TemplateProfile(turn_markers=("<|end|>",)))
+    schema = {"type": "object", "properties": {name: {"type": "string", "description": "<|end|>"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    assert "<|end|>" not in json.dumps(markers.escaped(tools))
+    sound = json.loads(json.dumps(tools).replace("<|end|>", "x"))
+    assert markers.escaped(sound) is sound
