@@ -1,16 +1,18 @@
-"""LiteLLM's own proxy app in this process, with the guard for one of two groups.
+"""LiteLLM's own proxy app in this process, with the guard for all groups but one.
 
-Both groups go to the same backend. What the guard makes of a request is seen beside what LiteLLM
+All groups go to the same backend. What the guard makes of a request is seen beside what LiteLLM
 alone makes of it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -20,69 +22,139 @@ import litellm
 import yaml
 
 from litellm_role_guard import ChatTemplate, RoleGuard
+from litellm_role_guard.config.settings import KEY
 from litellm_role_guard.simulator import create_app
 
-from .fuzzed_bodies import as_json
+from .fuzzed_bodies import MARKERS, as_json
 from .proxied import ENDPOINTS
 from .proxies import MASTER_KEY
 from .serving import serving
 from .templates import STRICT
 
 GUARDED, BARE = "guarded", "bare"
+ESCAPING, REJECTING = "escape", "reject"
+"""Guarded groups with this as their `control_tokens`, which know the backend's template."""
+
+GROUPS = (BARE, GUARDED, ESCAPING, REJECTING)
+
+PICTURE = "is not a multimodal model"
+"""How the backend refuses a picture, which LiteLLM may have left out."""
+
+EXPLAINED = {
+    "messages": ("unknown role", "must be", "has no", "missing", "no message has", PICTURE),
+    "responses": ("empty", "must be", "has no"),
+    "gemini": ("unknown role", "must be", "missing", PICTURE),
+}
+"""Words of the reasons for which a body may become a 400 that was answered without the guard, by
+endpoint: LiteLLM leaves out what is at fault, and the model answers without having read it."""
+
+MARKED = ("holds a marker", "too large to be searched")
+"""The same for the groups that break or refuse markers, on all endpoints."""
 
 
 class Verdict(NamedTuple):
     """What became of a body without the guard and with it.
 
     Attributes:
+        group: The guarded group.
+        endpoint: Where it was sent.
         bare: The status without.
         guarded: The status with.
-        reason: What the guard's 400 says; empty where it gave none.
+        reason: What the guard's 400 says, or the backend's about a picture; empty for no such.
+        forged: Markers of turns that reached the backend of a group that breaks or refuses them.
     """
 
+    group: str
+    endpoint: str
     bare: int
     guarded: int
     reason: str
+    forged: tuple[str, ...] = ()
 
     @property
     def is_worse(self) -> bool:
-        """Whether the guard has broken a request: an error that it does not explain."""
+        """Whether the guard has broken a request, or has let a marker by."""
+        if self.forged:
+            return True
         if self.guarded == 400 and self.reason:
-            return False
+            return self.bare < 400 and not self._is_right
         return self.guarded > self.bare and self.guarded >= 400
+
+    @property
+    def _is_right(self) -> bool:
+        words = EXPLAINED.get(self.endpoint, ()) + (MARKED if self.group != GUARDED else ())
+        return any(map(self.reason.__contains__, words))
 
 
 class FuzzedProxy:
-    """Sends each body twice.
+    """Sends each body to every group.
 
     Args:
         client: A client of the proxy's.
         guard: Its guard.
+        backend: The address of the simulated backend.
     """
 
-    def __init__(self, client: httpx.AsyncClient, guard: RoleGuard) -> None:
+    def __init__(self, client: httpx.AsyncClient, guard: RoleGuard, backend: str) -> None:
         self._client = client
+        self._backend = backend
         self.guard = guard
-        self.verdicts: Counter[tuple[str, Verdict]] = Counter()
+        self.verdicts: Counter[Verdict] = Counter()
 
-    async def judge(self, endpoint: str, body: dict[str, Any]) -> Verdict:
-        """Send a body to both groups; return what became of it."""
+    async def judge(self, endpoint: str, body: dict[str, Any]) -> list[Verdict]:
+        """Send a body to all groups; return what became of it in each that is guarded."""
         bare = await self.post(endpoint, {**body, "model": BARE})
-        guarded = await self.post(endpoint, {**body, "model": GUARDED})
-        _, _, said = guarded.text.partition("role guard: ")
-        verdict = Verdict(bare.status_code, guarded.status_code, said.split(";")[0][:120])
-        self.verdicts[endpoint, verdict._replace(reason=_kind(verdict.reason))] += 1
-        return verdict
+        verdicts = []
+        for group in (GUARDED, ESCAPING, REJECTING):
+            answer = await self.post(endpoint, {**body, "model": group})
+            _, _, said = answer.text.partition("role guard: ")
+            forged: tuple[str, ...] = ()
+            if group != GUARDED and answer.status_code == 200:
+                forged = await self._forged()
+            reason = said.split(";")[0][:120] or PICTURE * (PICTURE in answer.text)
+            verdict = Verdict(group, endpoint, bare.status_code, answer.status_code, reason, forged)
+            verdicts.append(verdict)
+            self.verdicts[verdict._replace(reason=_kind(reason))] += 1
+        return verdicts
 
     async def post(self, endpoint: str, body: dict[str, Any]) -> httpx.Response:
         """Send a body with its model; return the answer."""
         headers = {"Content-Type": "application/json"}
-        return await self._client.post(ENDPOINTS[endpoint], content=as_json(body), headers=headers)
+        path = ENDPOINTS.get(endpoint) or f"/v1beta/models/{body['model']}:generateContent"
+        return await self._client.post(path, content=as_json(body), headers=headers)
+
+    async def _forged(self) -> tuple[str, ...]:
+        """Return the markers that stand in what the backend has got last."""
+        async with httpx.AsyncClient() as client:
+            kept = await client.get(f"{self._backend}/control/requests?last=1")
+        texts = "\n".join(_texts(kept.json()[-1]["body"]))
+        return tuple(filter(texts.__contains__, MARKERS))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts of JSON data, names of fields among them, and those of JSON in a text."""
+    if isinstance(value, str):
+        yield value
+        with suppress(ValueError):
+            read = json.loads(value)
+            yield from _texts(read) if isinstance(read, (dict, list)) else ()
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, dict):
+        yield from value
+        yield from _texts(list(value.values()))
 
 
 def _kind(reason: str) -> str:
-    """Return a reason without the place it names."""
-    return reason.partition(": ")[2] or reason
+    """Return a reason without the place it names, and without what stands there."""
+    reason = reason.partition(": ")[2] or reason
+    return _SHOWN.sub("", _PLACE.sub("", reason))
+
+
+_PLACE = re.compile(r"^[a-z_]+(\[\d+\])?(?=( \w+)? must be| has no| of type)")
+
+_SHOWN = re.compile(r", not .*| '.*'")
 
 
 @asynccontextmanager
@@ -97,9 +169,14 @@ async def fuzzed_proxy(folder: Path, template: Path = STRICT) -> AsyncIterator[F
 
     with serving(create_app(ChatTemplate.from_path(template), model="m")) as url:
         params = {"model": "hosted_vllm/m", "api_base": f"{url}/v1", "api_key": "none"}
+        own: dict[str, dict[str, Any]] = {
+            group: {KEY: {"control_tokens": group, "chat_template": str(template)}}
+            for group in (ESCAPING, REJECTING)
+        }
         config = {
             "model_list": [
-                {"model_name": name, "litellm_params": params} for name in (GUARDED, BARE)
+                {"model_name": name, "litellm_params": params, "model_info": own.get(name, {})}
+                for name in GROUPS
             ],
             "general_settings": {"master_key": MASTER_KEY},
             "router_settings": {"num_retries": 0, "allowed_fails": 10**9},
@@ -107,7 +184,7 @@ async def fuzzed_proxy(folder: Path, template: Path = STRICT) -> AsyncIterator[F
         path = folder / "config.yaml"
         path.write_text(yaml.safe_dump(config))
         before = {module: _state(module) for module in (litellm, proxy_server)}
-        guard = RoleGuard(learn=False, model_groups=[GUARDED])
+        guard = RoleGuard(learn=False, model_groups=[GUARDED, ESCAPING, REJECTING])
         os.environ["CONFIG_FILE_PATH"] = str(path)
         try:
             await proxy_server.initialize(config=str(path))  # type: ignore[no-untyped-call]
@@ -118,7 +195,7 @@ async def fuzzed_proxy(folder: Path, template: Path = STRICT) -> AsyncIterator[F
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://proxy", headers=headers, timeout=60
             ) as client:
-                yield FuzzedProxy(client, guard)
+                yield FuzzedProxy(client, guard, url)
         finally:
             for module, state in before.items():
                 vars(module).update(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
@@ -90,6 +91,11 @@ def _label_form(written: str) -> str:
             {"label": "{label}", "most": MAX_OPENING, "banned": " ".join(_NO_SIGNS)},
         )
     return written
+
+
+_SHORT = reprlib.Repr()
+"""Shows what was written instead of a setting; a client may write anything, of any depth."""
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
 _NO_SIGNS = "<>|\uff5c:#{}"
@@ -305,7 +311,7 @@ def faults(written: object, model: type[DeploymentSettings]) -> list[tuple[KeyPa
     if written is None:
         return []
     if not isinstance(written, Mapping):
-        return [((), f"must be a mapping, not {written!r}")]
+        return [((), f"must be a mapping, not {_SHORT.repr(written)}")]
     try:
         model.model_validate(dict(written))
     except ValidationError as error:
@@ -324,7 +330,7 @@ def is_nearly(key: object) -> bool:
 
 def _fault(detail: ErrorDetails, model: type[DeploymentSettings]) -> str:
     if detail["type"] != "extra_forbidden":
-        return f"{_expected(detail)}, not {detail['input']!r}"
+        return f"{_expected(detail)}, not {_SHORT.repr(detail['input'])}"
     name = str(detail["loc"][-1])
     if name in GuardSettings.model_fields:
         return "can only be set under callback_settings.role_guard"

@@ -6,20 +6,26 @@ what Anthropic's own tools did. A block's type tells what it becomes, not a list
 
     a provider's own call     `*_tool_use`: a tool_use
     what came of it           `*_tool_result`: a tool_result, in a user message of its own
+    a mere string             a text block; of several in a reply LiteLLM keeps the last alone
     any other                 a text block with all that a model can read of it
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import is_
 from typing import Any
 
 from .readable_json import as_text, readable
 
+_RESULT = "result"
+"""In the place of a role: what stands in the content of a `tool_result`."""
+
 _READ = {
-    "user": ("text", "image", "tool_result"),
+    "user": ("text", "image"),
     "assistant": ("text", "tool_use", "thinking", "redacted_thinking"),
     "system": ("text",),
+    _RESULT: ("text", "image"),
 }
 _PICTURES = ("base64", "url")
 
@@ -32,53 +38,41 @@ def with_all_blocks_read(messages: Sequence[Any]) -> list[Any] | None:
 
     Args:
         messages: The request's messages, which may be malformed. They are not changed.
+
+    Raises:
+        RecursionError: They are nested hundreds of levels deep.
     """
-    if all(map(_is_read, messages)):
-        return None
-    return [made for message in messages for made in _made_of(message)]
-
-
-def _is_read(message: Any) -> bool:
-    """Return whether LiteLLM reads a message whole, or nobody knows what it is."""
-    content = message.get("content") if isinstance(message, Mapping) else None
-    role = message.get("role") if isinstance(message, Mapping) else None
-    if not isinstance(content, list) or not isinstance(role, str) or role not in _READ:
-        return True
-    return all(_is_read_block(block, role) for block in content)
-
-
-def _is_read_block(block: Any, role: str) -> bool:
-    if not isinstance(block, Mapping):
-        return True
-    kind = block.get("type")
-    if kind == "tool_result" and role == "user":
-        content = block.get("content")
-        if not isinstance(content, list):
-            return True
-        return all(_is_read_block(part, role) for part in content)
-    if kind == "document" and role == "user":
-        source = block.get("source")
-        return isinstance(source, Mapping) and source.get("type") in _PICTURES
-    return kind in _READ[role]
+    made = [each for message in messages for each in _made_of(message)]
+    is_same = len(made) == len(messages) and all(map(is_, made, messages))
+    return None if is_same else made
 
 
 def _made_of(message: Any) -> Iterator[Any]:
-    if _is_read(message):
+    role = message.get("role") if isinstance(message, Mapping) else None
+    content = message.get("content") if isinstance(message, Mapping) else None
+    blocks: Sequence[Any] = content if isinstance(content, list) else ()
+    if role not in ("user", "assistant", "system") or not all(map(_is_block, blocks)):
+        yield message  # malformed, or nobody knows what it is
+        return
+    made = [_readable_block(block, role) for block in blocks]
+    if all(map(is_, made, blocks)):
         yield message
         return
-    role = message["role"]
     said: list[Any] = []
     results: list[Any] = []
-    for block in message["content"]:
-        made = _readable_block(block, role)
-        if made.get("type") == "tool_result" and role == "assistant":
-            results.append(made)
+    for block in made:
+        if block.get("type") == "tool_result" and role == "assistant":
+            results.append(block)
             continue
         if results:
             yield from _round(message, said, results)
             said, results = [], []
-        said.append(made)
+        said.append(block)
     yield from _round(message, said, results)
+
+
+def _is_block(block: object) -> bool:
+    return isinstance(block, (str, Mapping))
 
 
 def _round(message: Mapping[str, Any], said: list[Any], results: list[Any]) -> Iterator[Any]:
@@ -89,18 +83,40 @@ def _round(message: Mapping[str, Any], said: list[Any], results: list[Any]) -> I
 
 
 def _readable_block(block: Any, role: str) -> Any:
-    if _is_read_block(block, role):
+    """Return a block as LiteLLM reads it; the very block where it does, or where it is none."""
+    if isinstance(block, str) and role != _RESULT:
+        return {"type": "text", "text": block}
+    if not isinstance(block, Mapping):
         return block
-    kind = str(block.get("type"))
+    kind = block.get("type")
+    if kind in _READ[role] or (role in ("user", _RESULT) and _is_picture(block)):
+        return block
+    kind = str(kind)
     if role == "assistant" and kind.endswith("_tool_use"):
         return {**_fields(block, ("id", "name", "input")), "type": "tool_use"}
-    if kind.endswith("tool_result"):
+    if role in ("user", "assistant") and kind.endswith("tool_result"):
         content = block.get("content")
-        is_listed = isinstance(content, list) and kind in ("tool_result", "mcp_tool_result")
-        made = [_readable_block(part, "user") for part in content] if is_listed else content
-        made = made if is_listed or isinstance(content, str) else as_text(readable(content))
+        made = _readable_result(content, kind)
+        if made is content and kind == "tool_result" and role == "user":
+            return block
         return {**_fields(block, ("tool_use_id",)), "type": "tool_result", "content": made}
     return {"type": "text", "text": _text_of(block)}
+
+
+def _readable_result(content: Any, kind: str) -> Any:
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list) or kind not in ("tool_result", "mcp_tool_result"):
+        return as_text(readable(content))
+    made = [_readable_block(part, _RESULT) for part in content]
+    return content if all(map(is_, made, content)) else made
+
+
+def _is_picture(block: Mapping[str, Any]) -> bool:
+    source = block.get("source")
+    if block.get("type") != "document" or not isinstance(source, Mapping):
+        return False
+    return source.get("type") in _PICTURES
 
 
 def _fields(block: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def readable_contents(body: Mapping[str, Any]) -> dict[str, Any]:
     for field in _SYSTEM:
         system = body.get(field)
         if system and not _is_read_whole(system):
-            texts = [str(part["text"]) for part in _parts_of(system) if part.get("text")]
-            if texts:
+            texts = [part["text"] for part in _parts_of(system) if part.get("text")]
+            if texts and all(isinstance(text, str) for text in texts):
                 changed[field] = {"parts": [{"text": "\n".join(texts)}]}
     return changed
 
@@ -110,8 +110,8 @@ def _is_response(part: object) -> bool:
 
 def _parts_made_of(part: Any) -> Iterator[Any]:
     """Yield what LiteLLM reads of a part; pictures in a response come behind it."""
-    if isinstance(part, str):
-        yield part
+    if not isinstance(part, Mapping):  # below a response they may be anything
+        yield from filter(None, [as_text(readable(part))])
         return
     part = {_SPELLINGS.get(key, key): value for key, value in part.items()}
     kind = next((key for key in _READ if key in part), None)

@@ -154,6 +154,8 @@ class GuardedGroups:
         """
         workload = Workload(body.get(REQUEST_FIELD[call_type]))
         changed: dict[str, Any] = {}
+        if workload.is_too_deep:
+            return None
         if call_type == ANTHROPIC:
             messages = await workload.do(translatable, body.get("messages"))
             changed = {} if messages is None else {"messages": messages}

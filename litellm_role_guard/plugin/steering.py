@@ -16,6 +16,8 @@ from ..observability.report import HEADER
 
 _NESTED = (("extra_body", KEY), ("headers", HEADER), ("extra_headers", HEADER))
 
+MAX_DIGITS = 18
+
 MAX_REMEMBERED = 4096
 """How many metadata are remembered as read."""
 
@@ -173,4 +175,6 @@ def _pairs(header: object) -> dict[str, object]:
 def _value(written: str) -> object:
     if written in ("true", "false"):
         return written == "true"
-    return int(written) if written.isascii() and written.isdigit() else written
+    # Python reads no number of thousands of digits, and no setting is one.
+    is_number = written.isascii() and written.isdigit() and len(written) <= MAX_DIGITS
+    return int(written) if is_number else written

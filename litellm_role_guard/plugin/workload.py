@@ -59,9 +59,14 @@ class Workload:
             return f"more than {settings.max_messages} messages, parts and calls (max_messages)"
         if size.characters > settings.max_characters:
             return f"more than {settings.max_characters} characters (max_characters)"
-        if size.depth > MAX_DEPTH:
+        if self.is_too_deep:
             return f"nested deeper than {MAX_DEPTH} levels"
         return None
+
+    @property
+    def is_too_deep(self) -> bool:
+        """Whether it is nested so deep that nothing may go through all of it."""
+        return self._size.depth > MAX_DEPTH
 
     async def do(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do work whose time grows with the conversation; return what it returns.

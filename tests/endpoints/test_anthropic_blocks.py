@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import cProfile
 import json
+import pstats
 from typing import Any
 
 import pytest
@@ -142,3 +144,52 @@ def test_what_litellm_reads_whole_and_what_is_malformed_stays_as_it_is(message: 
     assert translated is not None
     assert translated[0] is message
     assert message == before
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system", "developer"])
+def test_mere_strings_among_blocks_are_read(role: str) -> None:
+    """LiteLLM fails over them in a user's message, and reads the last one of a reply's alone."""
+    said = read([USER, {"role": role, "content": ["zebra", "gnu", {"type": "note", "a": "ape"}]}])
+    shown = json.dumps(said[1])
+    assert all(word in shown for word in ("zebra", "gnu", "ape"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "tool_result", "tool_use_id": "t2", "content": [WORDS]}],
+        {"type": "text", "text": "zebra"},
+        {"found": ["zebra"]},
+        ["zebra", {"type": "note", "body": "x"}],
+    ],
+)
+def test_a_result_of_any_form_is_read(content: Any) -> None:
+    """A result in a result, a single block, an object."""
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": content}
+    chat = [USER, {"role": "assistant", "content": [CALL]}, {"role": "user", "content": [result]}]
+    said = read(chat)[2]
+    assert (said["role"], said["tool_call_id"]) == ("tool", "t1")
+    assert "zebra" in json.dumps(said["content"])
+
+
+def test_a_result_in_a_system_message_is_read_as_its_text() -> None:
+    """LiteLLM reads text alone there, whatever comes of tools."""
+    result = {"type": "web_search_tool_result", "tool_use_id": "t1", "content": [WORDS]}
+    made = translatable([USER, {"role": "system", "content": [result]}])
+    assert made is not None
+    (block,) = made[1]["content"]
+    assert block["type"] == "text"
+    assert "zebra" in block["text"]
+
+
+def test_results_in_results_are_gone_through_once() -> None:
+    """A client chooses how deep they are: what is below a block is not looked at again."""
+    calls = {}
+    for levels in (10, 40):
+        block: Any = {"type": "note", "body": "x"}
+        for _ in range(levels):
+            block = {"type": "tool_result", "tool_use_id": "t", "content": [block]}
+        profile = cProfile.Profile()
+        profile.runcall(translatable, [{"role": "user", "content": [block]}])
+        calls[levels] = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
+    assert calls[40] < 4.4 * calls[10]

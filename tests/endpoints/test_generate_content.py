@@ -142,3 +142,24 @@ def test_what_is_translated_has_no_fault() -> None:
     """A single object, and contents without a role or parts, are what the API takes."""
     for contents in (USER, [{"parts": ["hi"]}, {"role": "model"}], answered(RESPONSE)["contents"]):
         assert find_contents_error(contents) is None
+
+
+def test_what_stands_below_a_response_may_be_anything() -> None:
+    """A mere text is read, and what says nothing is left out."""
+    parts: list[Any] = [None, 5, "zebra", [], {}]
+    response = {"name": "look", "response": {"output": "blue"}, "parts": parts}
+    contents = [{"role": "user", "parts": [{"functionResponse": response}]}]
+    made = readable_contents({"contents": contents})["contents"]
+    assert made[1]["parts"] == ["5", "zebra"]
+
+
+def test_a_deep_system_instruction_is_left_as_it_is() -> None:
+    """A text that is none is not made one: it may be of any depth."""
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    body = {
+        "contents": [{"parts": [{"text": "hi"}]}],
+        "systemInstruction": {"parts": [{"text": deep}, {"text": "x"}]},
+    }
+    assert readable_contents(body) == {}

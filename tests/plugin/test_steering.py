@@ -161,3 +161,27 @@ def test_the_guards_field_and_header_go_no_further() -> None:
         "headers": {"x-other": "1"},
     }
     assert without_settings({"model": "m", "extra_body": {"top_k": 1}}) is None
+
+
+def _deep(levels: int) -> object:
+    value: object = "x"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"proxy_server_request": {"headers": {"x-role-guard": f"long_run={'9' * 5000}"}}},
+        {"role_guard": {"mode": _deep(5000)}},
+        {"role_guard": {"long_run": {"a": _deep(5000)}}},
+        {"role_guard": _deep(5000)},
+    ],
+)
+def test_no_value_of_a_clients_makes_the_guard_stumble(body: dict[str, Any]) -> None:
+    """A number of thousands of digits, and what is nested thousands of levels deep, are faults."""
+    settings = GuardSettings(request_override=["mode", "long_run"])
+    with pytest.raises(SettingsError, match="role_guard") as error:
+        requested_settings(body, settings)
+    assert len(str(error.value)) <= 200
