@@ -5,7 +5,8 @@
 `/{kind}/{any}/v1/chat/completions` is a strict simulated vLLM, whose refusals come as the kind
 sends all it sends: packed, long, byte by byte. Whatever else is asked below `/{kind}/{any}/`, the
 kind answers in its own way. `GET /thief?tell` tells how often a redirect was followed. A kind that
-begins with `late-` says what it serves as a vLLM does, and does harm where it is asked to render.
+begins with `late-` says what it serves as a vLLM does, and does harm where it is asked to render;
+one that begins with `tired-` renders well a hundred times, and does harm then.
 """
 
 from __future__ import annotations
@@ -154,12 +155,15 @@ KINDS = ("bomb", "flood", "drip", "redirect", "nonsense", "loop", "memory", "fic
 
 LEARNT_FROM = (
     *("bomb", "flood", "drip", "redirect", "nonsense", "late-flood", "late-drip", "late-nonsense"),
-    *("late-wide", "late-tokens", "late-chatty", "late-words"),
+    *("late-wide", "late-tokens", "late-chatty", "late-words", "tired-drip"),
     *(*SHOWN, "fickle"),
 )
 """What a learner may meet from the first question on: too many bytes, values, tokens, words."""
 
 _HONEST = ("/v1/models", "/version", "/tokenizer_info")
+
+_HONEST_ANSWERS = 100
+"""How many questions a tired kind answers well; a learner has more than 200."""
 
 
 class HostileBackend:
@@ -171,6 +175,7 @@ class HostileBackend:
             create_app(ChatTemplate.from_path(path), model=MODEL) for path in OURS
         )
         self._followed = 0
+        self._honest_answers = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -179,7 +184,7 @@ class HostileBackend:
         _, kind, *rest = scope["path"].split("/", 3)
         path = "/" + (rest[-1] if rest else "")
         inner = {**scope, "path": path, "raw_path": path.encode()}
-        is_late, kind = kind.startswith("late-"), kind.removeprefix("late-")
+        given, kind = kind, kind.removeprefix("late-").removeprefix("tired-")
         if kind == "health":
             await _send(receive, send, (200, {}, _once(b"{}")))
         elif kind == "thief":
@@ -187,13 +192,20 @@ class HostileBackend:
             await _send(receive, send, (200, {}, _once(b"%d" % self._followed)))
         elif path == "/v1/chat/completions":
             await self._chat(inner, receive, _refusing(kind, receive, send))
-        elif kind in _ANSWERS and not (is_late and path in _HONEST):
+        elif kind in _ANSWERS and not self._is_honest(given, path):
             await _send(receive, send, _ANSWERS[kind]())
         elif kind in SHOWN and path == "/tokenizer_info":
             shown = json.dumps({"tokenizer_class": "Gemma", "chat_template": SHOWN[kind]})
             await _send(receive, send, (200, JSON, _once(shown.encode())))
         else:
             await self._vllm(kind)(inner, receive, send)
+
+    def _is_honest(self, kind: str, path: str) -> bool:
+        """Return whether a kind that comes to harm late answers this as a vLLM does."""
+        if kind.startswith("tired-") and path not in _HONEST:
+            self._honest_answers += 1
+            return self._honest_answers <= _HONEST_ANSWERS
+        return kind.startswith(("late-", "tired-")) and path in _HONEST
 
     def _vllm(self, kind: str) -> ASGIApp:
         app: FastAPI = next(self._fickle) if kind == "fickle" else self._chat

@@ -20,7 +20,8 @@ ROLES = ("user", "model", "function", "tool")
 _SYSTEM = ("systemInstruction", "system_instruction")
 _CALL, _RESPONSE, _PICTURE = "functionCall", "functionResponse", "inline_data"
 _SPELLINGS = {"function_call": _CALL, "function_response": _RESPONSE, "inlineData": _PICTURE}
-_READ = ("text", _CALL, _RESPONSE, _PICTURE)
+_READ = {"user": ("text", _RESPONSE, _PICTURE), "model": ("text", _CALL)}
+"""What a part is, by the role of its content; a response of the model's is said by the user."""
 
 # What a part has beside that which it is, and what no model reads.
 _BESIDE = ("thought", "thoughtSignature", "thought_signature", "videoMetadata", "video_metadata")
@@ -88,48 +89,50 @@ def _parts_of(system: object) -> list[Mapping[str, Any]]:
 def _contents_of(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield a content as one, or as several where something stands behind a response."""
     given = content.get("parts", [])
-    parts = [made for part in given for made in _parts_made_of(part)]
     role = "model" if content.get("role") == "model" else "user"
-    begins = [
-        at
-        for at in range(1, len(parts))
-        if _is_response(parts[at - 1]) and not _is_response(parts[at])
-    ]
-    if not begins and parts == given and content.get("role", "user") == role:
-        yield content
+    made = [each for part in given for each in _parts_made_of(part, role)]
+    runs: list[tuple[str, list[Any]]] = []
+    was_response = False
+    for said_by, part in made:
+        is_response = isinstance(part, Mapping) and _RESPONSE in part
+        if not runs or runs[-1][0] != said_by or (was_response and not is_response):
+            runs.append((said_by, []))
+        runs[-1][1].append(part)
+        was_response = is_response
+    if not given or runs == [(content.get("role", "user"), given)]:
+        yield {**content, "role": role} if content.get("role", role) != role else content
         return
-    if given and not parts:
-        return
-    for begin, end in zip([0, *begins], [*begins, len(parts)], strict=True):
-        yield {**content, "role": role, "parts": parts[begin:end]}
+    for said_by, run in runs:
+        yield {**content, "role": said_by, "parts": run}
 
 
-def _is_response(part: object) -> bool:
-    return isinstance(part, Mapping) and _RESPONSE in part
-
-
-def _parts_made_of(part: Any) -> Iterator[Any]:
-    """Yield what LiteLLM reads of a part; pictures in a response come behind it."""
+def _parts_made_of(part: Any, role: str) -> Iterator[tuple[str, Any]]:
+    """Yield what LiteLLM reads of a part, and in whose content; a response's pictures behind it."""
     if not isinstance(part, Mapping):  # below a response they may be anything
-        yield from filter(None, [as_text(readable(part))])
+        yield from ((role, text) for text in filter(None, [as_text(readable(part))]))
         return
     part = {_SPELLINGS.get(key, key): value for key, value in part.items()}
-    kind = next((key for key in _READ if key in part), None)
     if part.get("thought") is True:
         return  # as reasoning it could not be said, and templates leave that out of later prompts
+    kind = next((key for key in _READ[role] if key in part), None)
+    if kind is None and _RESPONSE in part:
+        kind = _RESPONSE
+    if kind is not None and not isinstance(part[kind], str if kind == "text" else Mapping):
+        kind = None  # LiteLLM would fail over it
     if kind == _PICTURE:
-        yield {_PICTURE: _picture(part[_PICTURE])}
+        yield role, {_PICTURE: _picture(part[_PICTURE])}
+    elif kind == _RESPONSE:
+        yield "user", part
+        nested = part[_RESPONSE].get("parts")
+        for inner in nested if isinstance(nested, list) else ():
+            yield from _parts_made_of(inner, "user")
     elif kind is not None:
-        yield part
-        if kind == _RESPONSE and isinstance(part[_RESPONSE], Mapping):
-            nested = part[_RESPONSE].get("parts")
-            for inner in nested if isinstance(nested, list) else ():
-                yield from _parts_made_of(inner)
+        yield role, part
     elif text := as_text(readable({k: v for k, v in part.items() if k not in _BESIDE})):
-        yield {"text": text}
+        yield role, {"text": text}
 
 
-def _picture(data: Any) -> Any:
-    if not isinstance(data, Mapping) or "mimeType" not in data:
+def _picture(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "mimeType" not in data:
         return data
     return {"mime_type": data["mimeType"], "data": data.get("data", "")}

@@ -163,3 +163,36 @@ def test_a_deep_system_instruction_is_left_as_it_is() -> None:
         "systemInstruction": {"parts": [{"text": deep}, {"text": "x"}]},
     }
     assert readable_contents(body) == {}
+
+
+@pytest.mark.parametrize(
+    ("role", "part"),
+    [
+        ("user", {"functionCall": {"name": "zebra", "args": {}}}),
+        ("function", {"functionResponse": "zebra"}),
+        ("user", {"text": {"said": "zebra"}}),
+        ("model", {"text": ["zebra"]}),
+        ("model", {"functionCall": ["zebra"]}),
+        ("model", {"inlineData": {"mimeType": "text/plain", "name": "zebra"}}),
+        ("user", {"inline_data": ["zebra"]}),
+    ],
+)
+def test_what_is_no_part_of_its_role_is_read_as_text(role: str, part: dict[str, Any]) -> None:
+    """LiteLLM leaves it out, or fails over it."""
+    said = read({"contents": [USER, {"role": role, "parts": [part]}]})
+    assert said[-1]["role"] == ("assistant" if role == "model" else "user")
+    assert "zebra" in said[-1]["content"]
+
+
+def test_a_response_among_the_model_s_words_is_the_tool_s() -> None:
+    """LiteLLM leaves it out; as text the model would have said it."""
+    parts = [
+        {"functionCall": {"name": "look", "args": {}}},
+        {"functionResponse": {"name": "look", "response": {"a": "zebra"}, "parts": ["stripes"]}},
+        {"text": "a zebra it is"},
+    ]
+    said = read({"contents": [USER, {"role": "model", "parts": parts}]})
+    assert [each["role"] for each in said] == ["user", "assistant", "tool", "user", "assistant"]
+    assert "zebra" in said[2]["content"]
+    assert said[3]["content"] == "stripes"
+    assert said[4]["content"] == "a zebra it is"
