@@ -41,6 +41,7 @@ PICTURE = "is not a multimodal model"
 """How the backend refuses a picture, which LiteLLM may have left out."""
 
 EXPLAINED = {
+    "chat": ("no message has",),
     "messages": ("unknown role", "must be", "has no", "missing", "no message has", PICTURE),
     "responses": ("empty", "must be", "has no"),
     "gemini": ("unknown role", "must be", "missing", PICTURE),
@@ -154,7 +155,7 @@ def _kind(reason: str) -> str:
 
 _PLACE = re.compile(r"^[a-z_]+(\[\d+\])?(?=( \w+)? must be| has no| of type)")
 
-_SHOWN = re.compile(r", not .*| '.*'")
+_SHOWN = re.compile(r", not .*| of another type .*| '.*")
 
 
 @asynccontextmanager

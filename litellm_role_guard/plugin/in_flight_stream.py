@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
 
 import httpx
 
-from ..routing.in_flight import Counted, end_with_task
+from ..routing.in_flight import Counted, end_with_task, present_task
 from .call_part import CallPart
+
+_reader: ContextVar[weakref.ref[asyncio.Task[Any]] | None] = ContextVar(
+    "role_guard_reader", default=None
+)
+
+
+def begin_request() -> None:
+    """Note that the present task is the one that will hand the answer on to the client.
+
+    The tasks that LiteLLM makes for the calls of the request know it from then on.
+    """
+    task = present_task()
+    _reader.set(None if task is None else weakref.ref(task))
 
 
 class InFlightEnd(CallPart):
     """Ends a request in flight once the backend has sent all of its answer, or none.
 
-    Where the client leaves before the backend is asked, it ends with the task.
+    Where the client leaves before the backend is asked, it ends with the task; where it leaves a
+    stream, with the task that hands it on. LiteLLM does not close each of these streams, and what
+    holds them goes away when Python collects its cycles, which may take minutes.
 
     Args:
         in_flight: The request.
@@ -22,11 +41,15 @@ class InFlightEnd(CallPart):
     def __init__(self, in_flight: Counted) -> None:
         self._in_flight = in_flight
         self._outlives_task = end_with_task(in_flight)
+        self._reader = _reader.get()
 
     def on_end(self, response: httpx.Response | None) -> None:
         """End the request now, or with the stream that is still to be read."""
         if response is not None and _ends_with_stream(self._in_flight, response):
             self._outlives_task()
+            reader = None if self._reader is None else self._reader()
+            if reader is not None:
+                end_with_task(self._in_flight, reader)
         else:
             self._in_flight.end()
 

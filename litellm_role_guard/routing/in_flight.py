@@ -18,17 +18,14 @@ class Counted(Protocol):
         """End it; a second time changes nothing."""
 
 
-def end_with_task(counted: Counted) -> Callable[[], object]:
-    """Have a request ended with the present task; return what takes that back.
+def end_with_task(counted: Counted, task: asyncio.Task[Any] | None = None) -> Callable[[], object]:
+    """Have a request ended with a task, or the present one; return what takes that back.
 
     A client that leaves has LiteLLM's task cancelled wherever it is. The exception holds the frames
     that hold it, so that nothing of the request goes away before Python collects its cycles, which
     may take minutes.
     """
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop runs
-        task = None
+    task = task or present_task()
     if task is None:
         return lambda: None
     known = weakref.ref(counted)
@@ -40,6 +37,14 @@ def end_with_task(counted: Counted) -> Callable[[], object]:
 
     task.add_done_callback(end)
     return partial(task.remove_done_callback, end)
+
+
+def present_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs; None where none does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return None
 
 
 class InFlightRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from litellm_role_guard.plugin.in_flight_stream import InFlightEnd
+from litellm_role_guard.plugin.in_flight_stream import InFlightEnd, begin_request
 from litellm_role_guard.plugin.retrying_client import observing_client
 from litellm_role_guard.routing.in_flight import InFlightRequest
 
@@ -107,3 +108,20 @@ async def test_a_stream_that_is_dropped_ends_it() -> None:
     gc.collect()
     assert counts == {}
     assert answer is None
+
+
+async def test_a_stream_that_somebody_still_holds_ends_with_its_request() -> None:
+    """The exception of a client that left may hold it for minutes, half-read or not begun."""
+    counts: Counter[str] = Counter()
+    held: list[httpx.Response] = []
+
+    async def request() -> None:
+        begin_request()
+        held.append(await asyncio.create_task(send(response(chunks()), counts)))
+        await asyncio.sleep(0)
+        assert counts == {"a": 1}  # the call's own task is over
+
+    await asyncio.create_task(request())
+    await asyncio.sleep(0)
+    assert counts == {}
+    assert len(held) == 1
