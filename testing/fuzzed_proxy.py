@@ -44,7 +44,7 @@ EXPLAINED = {
     "chat": ("no message has",),
     "messages": ("unknown role", "must be", "has no", "missing", "no message has", PICTURE),
     "responses": ("empty", "must be", "has no"),
-    "gemini": ("unknown role", "must be", "missing", PICTURE),
+    "gemini": ("unknown role", "must be", "missing", "empty", "no message has", PICTURE),
 }
 """Words of the reasons for which a body may become a 400 that was answered without the guard, by
 endpoint: LiteLLM leaves out what is at fault, and the model answers without having read it."""
@@ -93,10 +93,12 @@ class FuzzedProxy:
     Args:
         client: A client of the proxy's.
         guard: Its guard.
-        backend: The address of the simulated backend.
+        backend: A client of the simulated backend's.
     """
 
-    def __init__(self, client: httpx.AsyncClient, guard: RoleGuard, backend: str) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, guard: RoleGuard, backend: httpx.AsyncClient
+    ) -> None:
         self._client = client
         self._backend = backend
         self.guard = guard
@@ -126,8 +128,7 @@ class FuzzedProxy:
 
     async def _forged(self) -> tuple[str, ...]:
         """Return the markers that stand in what the backend has got last."""
-        async with httpx.AsyncClient() as client:
-            kept = await client.get(f"{self._backend}/control/requests?last=1")
+        kept = await self._backend.get("/control/requests?last=1")
         texts = "\n".join(_texts(kept.json()[-1]["body"]))
         return tuple(filter(texts.__contains__, MARKERS))
 
@@ -193,10 +194,13 @@ async def fuzzed_proxy(folder: Path, template: Path = STRICT) -> AsyncIterator[F
             logging.getLogger("LiteLLM Proxy").setLevel(logging.CRITICAL)
             transport = httpx.ASGITransport(proxy_server.app, raise_app_exceptions=False)
             headers = {"Authorization": f"Bearer {MASTER_KEY}"}
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://proxy", headers=headers, timeout=60
-            ) as client:
-                yield FuzzedProxy(client, guard, url)
+            async with (
+                httpx.AsyncClient(base_url=url) as backend,
+                httpx.AsyncClient(
+                    transport=transport, base_url="http://proxy", headers=headers, timeout=60
+                ) as client,
+            ):
+                yield FuzzedProxy(client, guard, backend)
         finally:
             for module, state in before.items():
                 vars(module).update(state)

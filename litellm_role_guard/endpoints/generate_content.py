@@ -108,6 +108,9 @@ def _contents_of(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _parts_made_of(part: Any, role: str) -> Iterator[tuple[str, Any]]:
     """Yield what LiteLLM reads of a part, and in whose content; a response's pictures behind it."""
+    if isinstance(part, str):
+        yield role, part
+        return
     if not isinstance(part, Mapping):  # below a response they may be anything
         yield from ((role, text) for text in filter(None, [as_text(readable(part))]))
         return

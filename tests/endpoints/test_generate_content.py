@@ -196,3 +196,8 @@ def test_a_response_among_the_model_s_words_is_the_tool_s() -> None:
     assert "zebra" in said[2]["content"]
     assert said[3]["content"] == "stripes"
     assert said[4]["content"] == "a zebra it is"
+
+
+def test_a_part_that_is_an_empty_text_stays() -> None:
+    """A content with nothing in it is one all the same: that it says nothing is told further on."""
+    assert readable_contents({"contents": [{"role": "user", "parts": [""]}]}) == {}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-import time
-from operator import le
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
 
+from testing.held import NOISE, held, settled
 from testing.proxied import (
     ENDPOINTS,
     ROUTER,
@@ -27,14 +26,10 @@ from testing.proxied import (
 from testing.proxies import MASTER_KEY, start_proxy
 
 REQUESTS = 200
-LEAVING = 500
-SETTLED_SECONDS = 60.0
 CLOSED = ("isconnected", "Can not write request body", "onnection reset")
 """How aiohttp says that a kept connection was closed while it was used."""
 TIMES = 5
 """How often a client asks at most where its connection was closed."""
-NOISE = 10
-"""By how many tasks and idle connections LiteLLM differs from itself."""
 
 
 async def send_all(proxy: Proxy, groups: list[str], count: int) -> list[httpx.Response]:
@@ -62,34 +57,6 @@ async def send_all(proxy: Proxy, groups: list[str], count: int) -> list[httpx.Re
         return await asyncio.gather(*(send(*kind) for kind in itertools.islice(kinds, count)))
 
 
-class Held(NamedTuple):
-    """What the proxy process holds while it is idle."""
-
-    tasks: int
-    sockets: int
-    descriptors: int
-    in_use: int
-    in_flight: int
-
-
-def held(proxy: Proxy) -> Held:
-    """Count what the proxy holds."""
-    body = body_of("chat", "strict", RUN)
-    headers = proxy.post("chat", body, headers={"x-probe": "1"}).headers
-    return Held(*(int(headers[f"x-held-{name.replace('_', '-')}"]) for name in Held._fields))
-
-
-def settled(proxy: Proxy, before: Held) -> Held:
-    """Give what the proxy holds once that is as before, or after a while what is left."""
-    deadline = time.monotonic() + SETTLED_SECONDS
-    while True:
-        now = held(proxy)
-        most = [count + NOISE for count in before[:-2]] + [0, 0]
-        if all(map(le, now, most)) or time.monotonic() > deadline:
-            return now
-        time.sleep(0.5)  # idle connections close, and LiteLLM's own tasks end, when they do
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("groups", "status"), [(["strict", "cautious"], 200), (["never"], 400)], ids=["fine", "refused"]
@@ -107,46 +74,6 @@ async def test_many_requests_at_once_leave_nothing_behind(
     assert after.in_use == 0
     assert after.tasks <= before.tasks + NOISE
     assert after.sockets <= before.sockets + NOISE
-
-
-async def leave(proxy: Proxy, groups: list[str], count: int) -> int:
-    """Send mixed requests at once whose clients leave before or amid the answer; count these."""
-    kinds = itertools.cycle(itertools.product(ENDPOINTS, (False, True), groups, (RUN, RUN[:1])))
-    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
-    limits = httpx.Limits(max_connections=count)
-    async with httpx.AsyncClient(timeout=120, headers=headers, limits=limits) as client:
-
-        async def send(at: int, endpoint: str, stream: bool, group: str, messages: Any) -> bool:
-            body = body_of(endpoint, group, messages, stream=stream)
-            try:
-                # Some leave before they were read, some while a retry or a stream is under way.
-                patience = 0.02 + 3 * at / count
-                sent = client.post(proxy.url + ENDPOINTS[endpoint], json=body)
-                await asyncio.wait_for(sent, patience)
-            except (asyncio.TimeoutError, httpx.TransportError):
-                return True
-            return False
-
-        kinds_of_all = enumerate(itertools.islice(kinds, count))
-        return sum(await asyncio.gather(*(send(at, *kind) for at, kind in kinds_of_all)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["proxy", "bare_proxy"])
-async def test_clients_that_leave_leave_nothing_behind(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    """500 clients leave during repair, retry and streams: what the proxy holds is as
-    before, as it is without the guard, and the next request is answered."""
-    proxy: Proxy = request.getfixturevalue(name)
-    before = held(proxy)
-    left = await leave(proxy, ["strict", "cautious", "never", "strict"], LEAVING)
-    assert left > LEAVING // 2
-    after = settled(proxy, before)
-    print(f"{name}: {left} of {LEAVING} left; before {before}, after {after}")
-    assert (after.in_use, after.in_flight) == (0, 0)
-    assert all(now <= then + NOISE for now, then in zip(after, before, strict=True))
-    assert proxy.ask("chat", "strict", RUN[:1]).status_code == 200
 
 
 def test_a_guard_that_fails_lets_every_request_go_on(
