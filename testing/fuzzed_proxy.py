@@ -133,19 +133,19 @@ class FuzzedProxy:
         return tuple(filter(texts.__contains__, MARKERS))
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts of JSON data, names of fields among them, and those of JSON in a text."""
+def _texts(value: Any, *, is_json: bool = False) -> Iterator[str]:
+    """Yield all texts of JSON data, names of fields among them, and those in calls' arguments."""
     if isinstance(value, str):
         yield value
         with suppress(ValueError):
-            read = json.loads(value)
-            yield from _texts(read) if isinstance(read, (dict, list)) else ()
+            yield from _texts(json.loads(value)) if is_json else ()
     elif isinstance(value, list):
         for each in value:
             yield from _texts(each)
     elif isinstance(value, dict):
         yield from value
-        yield from _texts(list(value.values()))
+        for key, each in value.items():
+            yield from _texts(each, is_json=key == "arguments")
 
 
 def _kind(reason: str) -> str:
