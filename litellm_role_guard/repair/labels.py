@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from ..messages.inert_mark import INERT_MARK
 from ..messages.message import TEXT_KEYS, Message, content_parts, part_text
 
+_ITEM = "Item: "
+
 WORDS: tuple[str, ...] = (
     "System message",
     "Developer message",
@@ -32,7 +34,7 @@ WORDS: tuple[str, ...] = (
     "Tool call",
     "End of message",
     "Media of ",
-    "Item: ",
+    _ITEM,
 )
 """How labels begin. An end of a message names its speaker, where that could only come late; an item
 is one of /v1/responses that no backend knows."""
@@ -161,7 +163,9 @@ def _pattern(opening: str) -> re.Pattern[str]:
     # The first character alone is consumed, so that the mark stands right behind it. It is a
     # literal, which `re` looks for at the speed of memory.
     rest = re.escape(opening[1:])
-    return re.compile(f"{re.escape(opening[0])}(?={rest}(?:{'|'.join(WORDS)}))")
+    label = f"{re.escape(opening[0])}(?={rest}(?:{'|'.join(WORDS)}))"
+    # An endpoint labels items before anybody knows the form: they have the default one always.
+    return re.compile(label if opening == "[" else rf"{label}|\[(?={_ITEM})")
 
 
 def _with_text(part: Any, text: str) -> Any:
