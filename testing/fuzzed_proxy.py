@@ -40,11 +40,13 @@ GROUPS = (BARE, GUARDED, ESCAPING, REJECTING)
 PICTURE = "is not a multimodal model"
 """How the backend refuses a picture, which LiteLLM may have left out."""
 
+NOTHING_SAID = ("empty", "no message has any text", "missing")
+
 EXPLAINED = {
-    "chat": ("no message has",),
-    "messages": ("unknown role", "must be", "has no", "missing", "no message has", PICTURE),
-    "responses": ("empty", "must be", "has no"),
-    "gemini": ("unknown role", "must be", "missing", "empty", "no message has", PICTURE),
+    "chat": (*NOTHING_SAID, "has no role"),
+    "messages": (*NOTHING_SAID, "unknown role", "must be", "has no", PICTURE),
+    "responses": (*NOTHING_SAID, "must be", "has no"),
+    "gemini": (*NOTHING_SAID, "unknown role", "must be", PICTURE),
 }
 """Words of the reasons for which a body may become a 400 that was answered without the guard, by
 endpoint: LiteLLM leaves out what is at fault, and the model answers without having read it."""
