@@ -5,7 +5,8 @@ python -m benchmarks.large_request calls    only of the shapes whose name has th
 
 LiteLLM's proxy app runs in this process, so that what holds its event loop up holds up the small
 requests, sent one after the other beside each large one. They count from the large one's first byte
-to its answer.
+to its answer. The backend takes and shows all of it with and without the guard, and is a process of
+its own.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from testing.conversations import Message, assistant, user
-from testing.fuzzed_proxy import BARE, GUARDED, FuzzedProxy, fuzzed_proxy
-from testing.templates import TEMPLATES
+from testing.fuzzed_proxy import BARE, GUARDED, MODEL, FuzzedProxy, fuzzed_proxy
+from testing.processes import simulator
 
 BYTES = 10_000_000
-ROUNDS = 2
+ROUNDS = 3
+TEMPLATE = """\
+{% for message in messages %}<|{{ message.role }}|>{{ message.content or "" }}
+{%- for call in message.tool_calls or [] %}<|call|>{{ call.function | tojson }}{% endfor %}
+{%- endfor %}<|assistant|>"""
 
 
 def _calls(count: int) -> list[Message]:
@@ -67,18 +72,22 @@ async def _waits(proxy: FuzzedProxy, group: str, messages: list[Message]) -> Wai
         since = time.perf_counter()
         await proxy.post("chat", {**small, "model": BARE})
         others.append(time.perf_counter() - since)
-    return Waits(time.perf_counter() - began, max(others), statistics.mean(others))
+    took = time.perf_counter() - began
+    (await large).raise_for_status()
+    return Waits(took, max(others), statistics.mean(others))
 
 
 async def _main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # One that takes everything: what LiteLLM does with an answer, it does with both.
-        async with fuzzed_proxy(Path(folder), TEMPLATES / "plain.jinja") as proxy:
-            wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-            for name, make in SHAPES.items():
-                if wanted not in name:
-                    continue
-                await _show(name, proxy, make())
+        template = Path(folder, "template.jinja")
+        template.write_text(TEMPLATE)
+        options = {"model": MODEL, "max-model-len": str(10 * BYTES)}
+        with simulator(Path(folder), template, **options) as url:
+            async with fuzzed_proxy(Path(folder), url) as proxy:
+                wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+                for name, make in SHAPES.items():
+                    if wanted in name:
+                        await _show(name, proxy, make())
 
 
 async def _show(name: str, proxy: FuzzedProxy, messages: list[Message]) -> None:

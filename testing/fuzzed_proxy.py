@@ -21,19 +21,19 @@ import httpx
 import litellm
 import yaml
 
-from litellm_role_guard import ChatTemplate, RoleGuard
+from litellm_role_guard import RoleGuard
 from litellm_role_guard.config.settings import KEY
-from litellm_role_guard.simulator import create_app
 
 from .fuzzed_bodies import MARKERS, as_json
 from .proxied import ENDPOINTS
 from .proxies import MASTER_KEY
-from .serving import serving
 from .templates import STRICT
+
+MODEL = "m"
 
 GUARDED, BARE = "guarded", "bare"
 ESCAPING, REJECTING = "escape", "reject"
-"""Guarded groups with this as their `control_tokens`, which know the backend's template."""
+"""Guarded groups with this as their `control_tokens`, and the strict template."""
 
 GROUPS = (BARE, GUARDED, ESCAPING, REJECTING)
 
@@ -162,51 +162,50 @@ _SHOWN = re.compile(r", not .*| of another type .*| '.*")
 
 
 @asynccontextmanager
-async def fuzzed_proxy(folder: Path, template: Path = STRICT) -> AsyncIterator[FuzzedProxy]:
+async def fuzzed_proxy(folder: Path, url: str) -> AsyncIterator[FuzzedProxy]:
     """Run the proxy's app in front of a simulated backend.
 
     Args:
         folder: Where to put its config.
-        template: The backend's chat template.
+        url: The backend's address. It serves the model `MODEL`.
     """
     from litellm.proxy import proxy_server
 
-    with serving(create_app(ChatTemplate.from_path(template), model="m")) as url:
-        params = {"model": "hosted_vllm/m", "api_base": f"{url}/v1", "api_key": "none"}
-        own: dict[str, dict[str, Any]] = {
-            group: {KEY: {"control_tokens": group, "chat_template": str(template)}}
-            for group in (ESCAPING, REJECTING)
-        }
-        config = {
-            "model_list": [
-                {"model_name": name, "litellm_params": params, "model_info": own.get(name, {})}
-                for name in GROUPS
-            ],
-            "general_settings": {"master_key": MASTER_KEY},
-            "router_settings": {"num_retries": 0, "allowed_fails": 10**9},
-        }
-        path = folder / "config.yaml"
-        path.write_text(yaml.safe_dump(config))
-        before = {module: _state(module) for module in (litellm, proxy_server)}
-        guard = RoleGuard(learn=False, model_groups=[GUARDED, ESCAPING, REJECTING])
-        os.environ["CONFIG_FILE_PATH"] = str(path)
-        try:
-            await proxy_server.initialize(config=str(path))  # type: ignore[no-untyped-call]
-            litellm.callbacks = [*litellm.callbacks, guard]
-            logging.getLogger("LiteLLM Proxy").setLevel(logging.CRITICAL)
-            transport = httpx.ASGITransport(proxy_server.app, raise_app_exceptions=False)
-            headers = {"Authorization": f"Bearer {MASTER_KEY}"}
-            async with (
-                httpx.AsyncClient(base_url=url) as backend,
-                httpx.AsyncClient(
-                    transport=transport, base_url="http://proxy", headers=headers, timeout=60
-                ) as client,
-            ):
-                yield FuzzedProxy(client, guard, backend)
-        finally:
-            for module, state in before.items():
-                vars(module).update(state)
-            del os.environ["CONFIG_FILE_PATH"]
+    params = {"model": f"hosted_vllm/{MODEL}", "api_base": f"{url}/v1", "api_key": "none"}
+    own: dict[str, dict[str, Any]] = {
+        group: {KEY: {"control_tokens": group, "chat_template": str(STRICT)}}
+        for group in (ESCAPING, REJECTING)
+    }
+    config = {
+        "model_list": [
+            {"model_name": name, "litellm_params": params, "model_info": own.get(name, {})}
+            for name in GROUPS
+        ],
+        "general_settings": {"master_key": MASTER_KEY},
+        "router_settings": {"num_retries": 0, "allowed_fails": 10**9},
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    before = {module: _state(module) for module in (litellm, proxy_server)}
+    guard = RoleGuard(learn=False, model_groups=[GUARDED, ESCAPING, REJECTING])
+    os.environ["CONFIG_FILE_PATH"] = str(path)
+    try:
+        await proxy_server.initialize(config=str(path))  # type: ignore[no-untyped-call]
+        litellm.callbacks = [*litellm.callbacks, guard]
+        logging.getLogger("LiteLLM Proxy").setLevel(logging.CRITICAL)
+        transport = httpx.ASGITransport(proxy_server.app, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+        async with (
+            httpx.AsyncClient(base_url=url) as backend,
+            httpx.AsyncClient(
+                transport=transport, base_url="http://proxy", headers=headers, timeout=60
+            ) as client,
+        ):
+            yield FuzzedProxy(client, guard, backend)
+    finally:
+        for module, state in before.items():
+            vars(module).update(state)
+        del os.environ["CONFIG_FILE_PATH"]
 
 
 def _state(module: ModuleType) -> dict[str, Any]:

@@ -21,9 +21,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from litellm_role_guard import ChatTemplate
+from litellm_role_guard.simulator import create_app
 from testing.fuzzed_bodies import fuzzed
-from testing.fuzzed_proxy import GUARDED, FuzzedProxy, Verdict, fuzzed_proxy
+from testing.fuzzed_proxy import GUARDED, MODEL, FuzzedProxy, Verdict, fuzzed_proxy
+from testing.serving import serving
 from testing.size import SIZE
+from testing.templates import STRICT
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +53,18 @@ class Fuzzing:
 
 
 @pytest.fixture(scope="module")
-def fuzzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzing]:
+def strict_backend() -> Iterator[str]:
+    """Serve a strict template; give the address."""
+    with serving(create_app(ChatTemplate.from_path(STRICT), model=MODEL)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def fuzzing(strict_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzing]:
     """Run the proxy's app in this process."""
     folder = tmp_path_factory.mktemp("fuzzed")
     loop = asyncio.new_event_loop()
-    context = fuzzed_proxy(folder)
+    context = fuzzed_proxy(folder, strict_backend)
     proxy = loop.run_until_complete(context.__aenter__())
     levels = {name: logging.getLogger(name).level for name in ("LiteLLM", "LiteLLM Router")}
     for name in levels:
