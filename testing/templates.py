@@ -6,4 +6,5 @@ from .processes import REPOSITORY
 
 TEMPLATES = REPOSITORY / "tests" / "templates"
 STRICT = REPOSITORY / "litellm_role_guard" / "simulator" / "strict.jinja"
+NEVER = "{{ raise_exception('Conversation roles must alternate, whatever you do') }}"
 OURS = [*sorted(TEMPLATES.glob("*.jinja")), STRICT]

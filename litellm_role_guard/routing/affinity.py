@@ -177,11 +177,13 @@ def _weights(deployments: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def _tried(deployments: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> set[int]:
     """Return the positions of deployments that this request has failed at (`Router.log_retry`)."""
+    call = request.get("litellm_call_id")
     failed = {
         _id_of(attempt)
         for metadata in _metadata_of(request)
         for attempt in _listed(metadata.get("previous_models"))
-        if isinstance(attempt, Mapping)
+        # LiteLLM 1.100 lists the attempts of other requests, too.
+        if isinstance(attempt, Mapping) and attempt.get("litellm_call_id", call) == call
     }
     return {
         at

@@ -25,8 +25,6 @@ from testing.proxied import (
 from testing.proxies import start_proxy
 from testing.serving import serving
 
-NEVER = "{{ raise_exception('Conversation roles must alternate, whatever you do') }}"
-
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -31,8 +31,7 @@ from testing.proxied import (
     deployment,
 )
 from testing.proxies import MASTER_KEY, start_proxy
-
-from .conftest import NEVER
+from testing.templates import NEVER
 
 pytestmark = pytest.mark.slow
 

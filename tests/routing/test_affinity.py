@@ -67,8 +67,10 @@ class TestDeployments:
         """A retry leaves the deployments alone that LiteLLM wrote down as failed."""
         deployments = [deployment(at) for at in range(3)]
         order = self.ranked(deployments)
-        failed = {"previous_models": (written(order[0]), written(order[1]))}
-        assert self.ranked(deployments, metadata=failed) == [order[2], order[0], order[1]]
+        anothers = {**written(order[2]), "litellm_call_id": "another"}
+        failed = {"previous_models": (written(order[0]), anothers, written(order[1]))}
+        ranked = self.ranked(deployments, metadata=failed, litellm_call_id="this")
+        assert ranked == [order[2], order[0], order[1]]
 
     def test_a_weight_of_none_is_for_when_nothing_else_is_left(self) -> None:
         """A deployment that an operator has set to weight 0 comes last."""
