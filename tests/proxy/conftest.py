@@ -24,6 +24,7 @@ from testing.proxied import (
 )
 from testing.proxies import start_proxy
 from testing.serving import serving
+from testing.templates import NEVER
 
 
 @pytest.fixture(scope="session")
