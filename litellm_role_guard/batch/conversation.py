@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..endpoints.responses import ResponsesInput
 from ..endpoints.responses_validation import find_input_error
+from ..endpoints.taken_forms import in_taken_forms
 from ..messages.message import Message
 from ..messages.validation import find_validation_error
 from ..profile.template_profile import TemplateProfile
 from ..repair.chain import Repair, repair
+from ..repair.change import Change
 from .errors import BadInput
 from .formats.request import CHAT, EMBEDDINGS, RESPONSES, LineRequest
 
@@ -28,6 +30,7 @@ class FileConversation:
         prefill: Whether the last message is the opening of the reply.
         line: Its line, counted from 1; None if it is the whole file.
         items: The same as the items of /v1/responses, where it came as these.
+        changes: What was written otherwise so that a vLLM takes it, whatever its template is.
     """
 
     messages: Sequence[Message]
@@ -35,6 +38,14 @@ class FileConversation:
     prefill: bool = False
     line: int | None = None
     items: ResponsesInput | None = None
+    changes: tuple[Change, ...] = ()
+
+    def in_taken_forms(self) -> FileConversation:
+        """Return it in the forms that a vLLM takes; the same where it is."""
+        if self.items is not None:
+            return self  # read in these
+        messages, changes = in_taken_forms(self.messages)
+        return replace(self, messages=messages, changes=changes) if changes else self
 
     def fields(self, messages: Sequence[Message]) -> dict[str, Any]:
         """Return the fields of the request's body for other messages; None for one to remove.
@@ -60,8 +71,7 @@ class FileConversation:
             prefill=self.prefill,
             labelled=() if items is None else items.labelled,
         )
-        # vLLM itself would not read some items, whatever the template is.
-        return done if items is None else Repair(done.messages, (*items.changes, *done.changes))
+        return Repair(done.messages, (*self.changes, *done.changes)) if self.changes else done
 
 
 def conversation_of(request: LineRequest, line: int | None = None) -> FileConversation | None:
@@ -111,7 +121,7 @@ def _of_responses(
     if fault is not None:
         raise BadInput(f"body.{fault}", line)
     read = ResponsesInput(given, instructions)  # type: ignore[arg-type]
-    return FileConversation(read.messages, tools, read.prefill, line, read)
+    return FileConversation(read.messages, tools, read.prefill, line, read, read.changes)
 
 
 def _misused(message: Message) -> str | None:

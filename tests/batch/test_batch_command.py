@@ -5,12 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from litellm_role_guard import ChatTemplate
 from litellm_role_guard.batch.journal import MAGIC
+from litellm_role_guard.simulator import create_app
 from testing.batches import answers, prompts, read, role_guard, summary, written
 from testing.flaky import MODEL, flaky
+from testing.serving import serving
+from testing.templates import STRICT
 
 FAULTS = {"429": 0.1, "500": 0.1, "drop": 0.1, "hang": 0.02}
 
@@ -118,6 +123,30 @@ def test_straight_to_a_vllm_the_guard_repairs(tmp_path: Path) -> None:
         command = ("batch", file, plain, "--proxy", backend.url, "--model", MODEL)
         assert role_guard(*command).exit_code == 1
     assert "roles must alternate" in read(plain)[0]["error"]["message"]
+
+
+def test_straight_to_a_vllm_the_forms_of_others_are_written_in_openais(tmp_path: Path) -> None:
+    """As through a proxy: each of these is a 400 of vLLM's own, whatever the template is."""
+    asked, asks = {"role": "user", "content": "hi"}, {"role": "user", "content": "there?"}
+    call = {"name": "look", "arguments": {"animal": "zebra"}}
+    result = {"role": "tool", "content": "stripes"}
+    thought = {"type": "reasoning", "text": "so"}
+    conversations: list[list[Any]] = [
+        [asked, {"role": "assistant", "content": None, "tool_calls": [call]}, result, asks],
+        [{**asked, "content": [{"type": "input_text", "text": "hi"}]}],
+        [{**asked, "content": ["hi"], "name": None}],
+        [asked, {"role": "assistant", "content": [thought, {"type": "text", "text": "yes"}]}, asks],
+    ]
+    file = written(tmp_path / "in.jsonl", ({"messages": each} for each in conversations))
+    out = tmp_path / "out.jsonl"
+    with serving(create_app(ChatTemplate.from_path(STRICT), model=MODEL)) as url:
+        command = ("batch", file, out, "--model", MODEL)
+        unguarded = role_guard(*command, "--proxy", url)
+        assert [line["response"]["status_code"] for line in read(out)] == [400] * 4
+        guarded = role_guard(*command, "--backend", url, "--overwrite")
+    assert (unguarded.exit_code, guarded.exit_code) == (1, 0), guarded.stderr
+    assert summary(guarded)["changes"]["content"] == 3
+    assert all("the last said" in text for text in answers(out))
 
 
 def test_parameters_come_from_flags_and_from_lines(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Requests straight to a vLLM, repaired by the guard itself as its plugin does in a proxy.
 
-What the template takes was asked of the vLLM. What it refuses all the same is learnt from: the
-request is sent once more, repaired; once two different conversations have proven a lesson, it
-holds for all that follow.
+What the template takes was asked of the vLLM; what no vLLM takes is written in the forms that it
+does. What it refuses all the same is learnt from: the request is sent once more, repaired; once
+two different conversations have proven a lesson, it holds for all that follow.
 """
 
 from __future__ import annotations
@@ -131,9 +131,10 @@ def _conversation(request: BatchRequest) -> FileConversation | None:
     if any(request.body.get(name) for name in _OWN_TEMPLATE):
         return None  # of which nothing was asked
     try:
-        return conversation_of(LineRequest(request.body, request.url))
+        meant = conversation_of(LineRequest(request.body, request.url))
     except BadInput:
         return None  # the vLLM says what is wrong with it
+    return None if meant is None else meant.in_taken_forms()
 
 
 def _replaced(body: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
