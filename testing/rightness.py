@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 from litellm_role_guard.messages.message import has_media, is_empty, plain_text
@@ -82,16 +82,21 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
 
     Where a prompt shows no ids, a reader takes a result for that of the first call without one, of
     the calls that were made last; a further result for that of the call before.
+
+    What is rendered has a mark in the place of each call's arguments and of each result's text:
+    agents call alike more than once, and the words of a call stand elsewhere, too.
     """
-    prompt = read(template, messages, tools=tools)
+    calls, owners = _calls_and_owners(messages)
+    prompt = read(template, list(_marked(messages, owners)), tools=tools)
     if prompt is None:
         return
-    calls, owners = _calls_and_owners(messages)
-    events: list[tuple[str, _Call | None, int]] = [(text, call, 0) for call, text in calls.items()]
-    events += [(plain_text(messages[at]), None, at) for at in owners]
-    shown = sorted(_places(prompt, events), key=lambda each: each[0])
+    shown = sorted(
+        [(prompt.find(_call_mark(call)), call, 0) for call in calls]
+        + [(prompt.find(_result_mark(at)), None, at) for at in owners],
+        key=lambda each: each[0],
+    )
     if any(place < 0 for place, _, _ in shown):
-        return  # what is not shown, or without a text, tells nothing
+        return  # what is not shown tells nothing
     found: set[int] = set()
     waiting: list[_Call] = []
     answered: _Call | None = None
@@ -110,26 +115,51 @@ def mispaired(template: Renders, messages: Sequence[Any], *, tools: bool) -> Ite
     yield from sorted(found)
 
 
-def _places(
-    prompt: str, events: Iterable[tuple[str, _Call | None, int]]
-) -> Iterator[tuple[int, _Call | None, int]]:
-    """Yield the place of each text, of the same text's the first, the second, and so on."""
-    found: dict[str, int] = {}
-    for text, call, result in sorted(events, key=lambda each: each[1] or (each[2], 0)):
-        whole = re.compile(rf"(?<!\w){re.escape(text)}").search(prompt, found.get(text, -1) + 1)
-        found[text] = whole.start() if whole else -1
-        yield found[text], call, result
+def _marked(messages: Sequence[Any], results: Collection[int]) -> Iterator[Any]:
+    """Yield messages with a mark in each call, and in each of these results."""
+    for at, message in enumerate(messages):
+        if at in results:
+            text = {"type": "text", "text": _result_mark(at)}
+            content = message["content"]
+            if isinstance(content, str):
+                yield {**message, "content": text["text"]}
+            else:
+                media = [part for part in content if part.get("type") != "text"]
+                yield {**message, "content": [text, *media]}
+        elif message.get("tool_calls"):
+            calls = [
+                {**call, "function": {**call["function"], "arguments": _arguments(at, number)}}
+                for number, call in enumerate(message["tool_calls"])
+            ]
+            yield {**message, "tool_calls": calls}
+        else:
+            yield message
+
+
+def _arguments(at: int, number: int) -> str:
+    return json.dumps({"mark": _call_mark((at, number))})
+
+
+def _call_mark(call: _Call) -> str:
+    return f"callmark{call[0]}n{call[1]}z"
+
+
+def _result_mark(at: int) -> str:
+    return f"resultmark{at}z"
 
 
 _Call = tuple[int, int]
 """The position of a message, and that of a call in it."""
 
 
-def _calls_and_owners(messages: Sequence[Any]) -> tuple[dict[_Call, str], dict[int, _Call]]:
-    """Return a text of each call, and the call that each result with a text answers."""
-    calls: dict[_Call, str] = {}
+def _calls_and_owners(messages: Sequence[Any]) -> tuple[set[_Call], dict[int, _Call]]:
+    """Return the calls, and the call that each result with a text answers.
+
+    Calls whose result has no text are left out, since that stands at no place of the prompt.
+    """
+    calls: list[_Call] = []
     owners: dict[int, _Call] = {}
-    blank: list[_Call] = []  # those whose result says nothing: it stands at no place of the prompt
+    blank: list[_Call] = []
     together: list[_Call] = []  # the last calls between which nothing was said
     is_said = False
     for at, message in enumerate(messages):
@@ -151,11 +181,10 @@ def _calls_and_owners(messages: Sequence[Any]) -> tuple[dict[_Call, str], dict[i
         is_said = is_said or (speaks and not message.get("tool_calls"))
         if is_said and message.get("tool_calls"):
             together, is_said = [], False
-        for number, call in enumerate(message.get("tool_calls") or ()):
-            calls[at, number] = _text(call)
-            together.append((at, number))
-    waits = {call: text for call, text in calls.items() if call not in blank}
-    return {**waits, **{call: calls[call] for call in owners.values()}}, owners
+        made = [(at, number) for number, _ in enumerate(message.get("tool_calls") or ())]
+        calls += made
+        together += made
+    return (set(calls) - set(blank)) | set(owners.values()), owners
 
 
 def _id(messages: Sequence[Any], call: _Call) -> str:
@@ -164,15 +193,6 @@ def _id(messages: Sequence[Any], call: _Call) -> str:
 
 def _is_alone(messages: Sequence[Any], call: _Call, together: Sequence[_Call]) -> bool:
     return all(_id(messages, call) != _id(messages, each) for each in together)
-
-
-def _text(call: Any) -> str:
-    """Return what tells a call from others: the first value of its arguments, or its name."""
-    try:
-        values = list(json.loads(call["function"]["arguments"]).values())
-    except (AttributeError, TypeError, ValueError):
-        values = []
-    return str(values[0] if values else call["function"]["name"])
 
 
 def _tells(prompt: str, messages: Sequence[Any], call_id: str) -> bool:
