@@ -53,16 +53,16 @@ test-laws: $(BIN)/.ready .tested-with  ## the laws on fresh conversations; SEED=
 check:  ## everything that a change is held to, as .ci/run does it
 	@.ci/run
 
-.PHONY: .tested-with
-.tested-with:
+.PHONY: .templates .tested-with .vllm
+.templates:
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+
+.tested-with: .templates
 	@scripts/install_redis.sh
 	@scripts/install_prometheus.sh
 
-.PHONY: .vllm
-.vllm:
+.vllm: .templates
 	@PYTHON=$(PYTHON) scripts/vllm_cpu/setup.sh "$(ROLE_GUARD_VLLM_HOME)"
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 
 test-vllm: $(BIN)/.ready .vllm  ## the same proxy in front of a real vLLM on the CPU (3 GB on first use)
 	@ROLE_GUARD_TESTS=full $(PYTEST) --no-loadscope-reorder --durations=15 tests/vllm --ignore tests/vllm/test_fleet.py
@@ -72,14 +72,12 @@ test-browser: $(BIN)/.browser  ## LiteLLM's own Playground in a real Chromium
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
 	@$(BIN)/python -m pytest -q tests/browser
 
-test-agents: $(BIN)/.ready  ## today's agents through a guarded proxy, and docs/agents.md; AGENTS="codex" for one
+test-agents: $(BIN)/.ready .templates  ## today's agents through a guarded proxy, and docs/agents.md; AGENTS="codex" for one
 	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" $(AGENTS)
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@ROLE_GUARD_AGENT_NAMES="$(AGENTS)" ROLE_GUARD_AGENT_MODELS="$(AGENT_MODELS)" $(BIN)/python -m pytest -q tests/agents
 
-test-open-webui: $(BIN)/.browser  ## Open WebUI's own page in a real Chromium (1 GB on first use)
+test-open-webui: $(BIN)/.browser .templates  ## Open WebUI's own page in a real Chromium (1 GB on first use)
 	@PYTHON=$(BIN)/python scripts/agents/setup.sh "$(ROLE_GUARD_AGENTS)" open-webui
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
 	@$(BIN)/python -m pytest -q tests/open_webui
 
@@ -91,8 +89,7 @@ screenshots: $(BIN)/.browser  ## take docs/images anew
 	@scripts/install_chromium.sh "$(ROLE_GUARD_CHROMIUM)"
 	@$(BIN)/python -m pytest -q tests/browser/screenshots.py
 
-shapes: $(BIN)/.ready  ## measure docs/shapes.md: refused, lost, whole, right on real templates
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+shapes: $(BIN)/.ready .templates  ## measure docs/shapes.md: refused, lost, whole, right on real templates
 	@$(BIN)/python -m benchmarks.shapes
 
 fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (20 minutes)
@@ -100,8 +97,7 @@ fleet: $(BIN)/.ready  ## measure docs/fleet.md: routing, many requests, chaos (2
 	@$(BIN)/python -m benchmarks.soak
 	@$(BIN)/python -m benchmarks.chaos
 
-batch: $(BIN)/.ready  ## measure docs/batch.md: memory, files, 50,000 lines, other senders (an hour)
-	@PYTHON=$(PYTHON) scripts/vllm_cpu/fetch_templates.sh "$(ROLE_GUARD_VLLM_HOME)/templates"
+batch: $(BIN)/.ready .templates  ## measure docs/batch.md: memory, files, 50,000 lines, other senders (an hour)
 	@$(BIN)/python -m benchmarks.batch_memory
 	@$(BIN)/python -m benchmarks.batch_files
 	@$(BIN)/python -m benchmarks.batch large
