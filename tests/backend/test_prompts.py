@@ -111,7 +111,7 @@ async def test_the_api_key_goes_with_every_request() -> None:
 
 async def test_further_fields_go_with_every_conversation() -> None:
     """A request's own template, or variables of the server's, are part of the question."""
-    text = "{% for m in messages %}{{ m.content if deep else m.role }}{% endfor %}"
+    text = "{% for m in messages %}{{ m.role }}{{ m.content if deep }}{% endfor %}"
     fields = {"chat_template_kwargs": {"deep": True}}
     log: list[httpx.Request] = []
     async with behind(ChatTemplate(text), log, chat_template=text) as client:

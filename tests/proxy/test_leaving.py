@@ -67,7 +67,7 @@ def slow_backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends
     folder = tmp_path_factory.mktemp("backends")
     never = folder / "never.jinja"
     never.write_text(NEVER)
-    pace = {"latency": "0.5", "tokens-per-second": "10"}
+    pace = {"latency": "0.5", "tokens-per-second": "5"}
     with ExitStack() as stack:
         urls = [
             stack.enter_context(simulator(folder, template, **options))
@@ -166,7 +166,7 @@ async def test_clients_that_leave_leave_nothing_behind(
     assert (after.in_use, after.in_flight) == (0, 0)
     assert all(now <= then + NOISE for now, then in zip(after, before, strict=True))
     assert amid.tasks > before.tasks + NOISE
-    assert sum(left.values()) > LEAVING // 2
+    assert sum(left.values()) > LEAVING // 3
     assert refused > 0
     assert sum(in_streams.values()) > 0
     if guarded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import tracemalloc
@@ -194,11 +195,14 @@ def function_calls(messages: list[dict[str, Any]], profile: TemplateProfile) -> 
 
     repair(messages, profile)  # some of what follows is derived from a profile once
     before = sys.getprofile()
+    gc.collect()
+    gc.disable()  # what it ends may call functions of its own
     sys.setprofile(counted)
     try:
         repair(messages, profile)
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 
