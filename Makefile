@@ -42,7 +42,7 @@ test: $(BIN)/.ready .tested-with  ## the tests in eight minutes: no slow ones, f
 	@ROLE_GUARD_TESTS=quick $(PYTEST) $(OFFLINE_TESTS)
 
 test-all: WORKERS := 3  # many of the slow tests wait for a process
-test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (20 minutes)
+test-all: $(BIN)/.ready .tested-with  ## all tests that need no vLLM, at full size (15 minutes)
 	@ROLE_GUARD_TESTS=full $(PYTEST) --durations=15 $(OFFLINE_TESTS)
 
 test-laws: $(BIN)/.ready .tested-with  ## the laws on fresh conversations; SEED=<number> for those again
@@ -50,7 +50,7 @@ test-laws: $(BIN)/.ready .tested-with  ## the laws on fresh conversations; SEED=
 	  echo "The seed is $$seed: make test-laws SEED=$$seed draws the same."; \
 	  ROLE_GUARD_TESTS=fresh $(PYTEST) --hypothesis-seed=$$seed $(LAW_TESTS)
 
-check:  ## everything that a change is held to, as .ci/run does it
+check:  ## everything that a change is held to, as .ci/run does it (35 minutes)
 	@.ci/run
 
 .PHONY: .templates .tested-with .vllm

@@ -43,7 +43,7 @@ PICTURE = "is not a multimodal model"
 NOTHING_SAID = ("empty", "no message has any text", "missing")
 
 EXPLAINED = {
-    "chat": (*NOTHING_SAID, "has no role", "content must be a string or a list of parts"),
+    "chat": (*NOTHING_SAID, "has no role", "must be a string"),
     "messages": (*NOTHING_SAID, "unknown role", "must be", "has no", PICTURE),
     "responses": (*NOTHING_SAID, "must be", "has no"),
     "gemini": (*NOTHING_SAID, "unknown role", "must be", PICTURE),
