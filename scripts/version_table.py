@@ -43,7 +43,11 @@ def _table(program: str) -> Iterator[str]:
         for path in sorted(found, key=lambda each: each.stat().st_mtime):
             tests.update(_outcomes(path))
         counts = Counter(tests.values())
-        failed = ", ".join(f"`{name}`" for name, outcome in tests.items() if outcome == "failed")
+        # A test with many parameters is named once.
+        failing = Counter(
+            name.partition("[")[0] for name, outcome in tests.items() if outcome == "failed"
+        )
+        failed = ", ".join(f"`{name}` ({count})" for name, count in failing.items())
         counted = " | ".join(str(counts[outcome]) for outcome in OUTCOMES)
         yield f"| {version} | {counted} | {failed or 'none'} |"
 
