@@ -201,7 +201,7 @@ _ODD = st.one_of(
             {"type": MARKERS[0], "role": MARKERS[1], MARKERS[2]: {MARKERS[0]: [MARKERS[1]]}},
             {"type": "text", "text": MARKERS[2]},
             {"type": "note", "body": MARKERS[2]},
-            [user("x")] * 300,
+            [user("x") for _ in range(300)],  # of their own: what is put into one is in no other
         ]
     ),
     st.text(max_size=20),
