@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..messages.message import Message, call_name, is_empty, tool_calls
@@ -49,7 +49,46 @@ def _renamed(turns: list[Turn], context: RepairContext, *, only_mixed: bool) -> 
         return StepResult(turns, [])
     seen: set[object] = set()
     new_ids = map("{:09x}".format, itertools.count(1))
-    own: dict[CallPlace | None, str] = {}
+
+    def own_id(place: CallPlace, call: Message) -> str | None:
+        new_id = next(new for new in new_ids if new not in seen) if place in repeated else None
+        seen.add(call.get("id") if new_id is None else new_id)
+        return new_id
+
+    return _with_ids(turns, owners, own_id, "two of the calls have the same id")
+
+
+def with_names_in_ids(turns: list[Turn], context: RepairContext) -> StepResult:
+    """Put the name of the called tool into each id that lacks it, and into that of its result.
+
+    The form is that of models whose calls have no other place for it: `functions.NAME:COUNT`.
+    """
+    numbers = itertools.count()  # of the calls
+
+    def telling_id(place: CallPlace, call: Message) -> str | None:
+        name, number = call_name(call), next(numbers)
+        return None if name in str(call.get("id")) else f"functions.{name}:{number}"
+
+    why = "the template shows no name of a call but its id"
+    return _with_ids(turns, pair(turns).owners, telling_id, why)
+
+
+def _with_ids(
+    turns: list[Turn],
+    owners: Sequence[CallPlace | None],
+    new_id: Callable[[CallPlace, Message], str | None],
+    why: str,
+) -> StepResult:
+    """Put new ids on calls, and on the results that answer them.
+
+    Args:
+        turns: The conversation.
+        owners: The call that each turn answers, or None, as `pair` finds it.
+        new_id: Returns the new id of a call, by its place; None where it keeps its own. It is
+            asked about all calls in their order.
+        why: What the changes are reported with.
+    """
+    new: dict[CallPlace | None, str] = {}
     made: list[Turn] = []
     changes: list[Change] = []
     for at, (turn, owner) in enumerate(zip(turns, owners, strict=True)):
@@ -58,47 +97,16 @@ def _renamed(turns: list[Turn], context: RepairContext, *, only_mixed: bool) -> 
             calls = []
             for number, call in enumerate(tool_calls(message)):
                 place = CallPlace(at, number)
-                if place in repeated:
-                    own[place] = next(new for new in new_ids if new not in seen)
-                    call = {**call, "id": own[place]}
-                seen.add(call.get("id"))
+                call_id = new_id(place, call)
+                if call_id is not None:
+                    new[place] = call_id
+                    call = {**call, "id": call_id}
                 calls.append(call)
             message = {**message, "tool_calls": calls}
-        elif owner in own:
-            message = {**message, "tool_call_id": own[owner]}
+        elif owner in new:
+            message = {**message, "tool_call_id": new[owner]}
         if message != turn.message:
-            changes.append(turn.change("tools", "two of the calls have the same id"))
-            turn = turn._replace(message=message)
-        made.append(turn)
-    return StepResult(made, changes)
-
-
-def with_names_in_ids(turns: list[Turn], context: RepairContext) -> StepResult:
-    """Put the name of the called tool into each id that lacks it, and into that of its result.
-
-    The form is that of models whose calls have no other place for it: `functions.NAME:COUNT`.
-    """
-    owners = pair(turns).owners
-    named: dict[CallPlace | None, str] = {}
-    count = 0  # of the calls so far
-    made: list[Turn] = []
-    changes: list[Change] = []
-    for at, (turn, owner) in enumerate(zip(turns, owners, strict=True)):
-        message: Message = turn.message
-        if turn.kind == "call":
-            calls = []
-            for number, call in enumerate(tool_calls(message)):
-                name = call_name(call)
-                if name not in str(call.get("id")):
-                    named[CallPlace(at, number)] = f"functions.{name}:{count}"
-                    call = {**call, "id": named[CallPlace(at, number)]}
-                count += 1
-                calls.append(call)
-            message = {**message, "tool_calls": calls}
-        elif owner in named:
-            message = {**message, "tool_call_id": named[owner]}
-        if message != turn.message:
-            changes.append(turn.change("tools", "the template shows no name of a call but its id"))
+            changes.append(turn.change("tools", why))
             turn = turn._replace(message=message)
         made.append(turn)
     return StepResult(made, changes)
