@@ -112,7 +112,8 @@ def _parts_made_of(part: Any, role: str) -> Iterator[tuple[str, Any]]:
         yield role, part
         return
     if not isinstance(part, Mapping):  # below a response they may be anything
-        yield from ((role, text) for text in filter(None, [as_text(readable(part))]))
+        if text := as_text(readable(part)):
+            yield role, text
         return
     part = {_SPELLINGS.get(key, key): value for key, value in part.items()}
     if part.get("thought") is True:

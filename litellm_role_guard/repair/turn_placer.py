@@ -119,8 +119,8 @@ class TurnPlacer:
         if turn.kind == "tool":
             self._waiting[turn.message.get("tool_call_id")] -= 1
         elif turn.kind == "call":
-            self._open = {call.get("id") for call in tool_calls(turn.message)}
             self._waiting = Counter(call.get("id") for call in tool_calls(turn.message))
+            self._open = set(self._waiting)
             self._calls += 1
         elif not turn.ignored_empty:
             self._open = ()

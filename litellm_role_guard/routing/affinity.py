@@ -185,10 +185,11 @@ def _tried(deployments: Sequence[Mapping[str, Any]], request: Mapping[str, Any])
         # LiteLLM 1.100 lists the attempts of other requests, too.
         if isinstance(attempt, Mapping) and attempt.get("litellm_call_id", call) == call
     }
+    failed.discard(None)
     return {
         at
         for at, deployment in enumerate(deployments)
-        if (deployment.get("model_info") or {}).get("id") in failed - {None}
+        if (deployment.get("model_info") or {}).get("id") in failed
     }
 
 
