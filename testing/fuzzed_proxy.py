@@ -43,7 +43,7 @@ PICTURE = "is not a multimodal model"
 NOTHING_SAID = ("empty", "no message has any text", "missing")
 
 EXPLAINED = {
-    "chat": (*NOTHING_SAID, "has no role", "must be a string"),
+    "chat": (*NOTHING_SAID, "has no role", "role must be", "content must be"),
     "messages": (*NOTHING_SAID, "unknown role", "must be", "has no", PICTURE),
     "responses": (*NOTHING_SAID, "must be", "has no"),
     "gemini": (*NOTHING_SAID, "unknown role", "must be", PICTURE),
@@ -81,8 +81,9 @@ class Verdict(NamedTuple):
             return True
         if self.guarded == 400 and self.reason:
             return self.bare < 400 and not self._is_right
-        # One error of the client's in place of another is no worse.
-        return self.guarded >= 400 and self.guarded // 100 > self.bare // 100
+        # A 400 about a foreign item may hide a `previous_response_id` that vLLM does not know.
+        is_other_fault = (self.bare, self.guarded) == (400, 404)
+        return self.guarded > self.bare and self.guarded >= 400 and not is_other_fault
 
     @property
     def _is_right(self) -> bool:
