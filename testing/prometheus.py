@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import yaml
 
 from .processes import free_port, launch, running
 from .proxies import MASTER_KEY
+
+PATIENCE_SECONDS = 60.0
 
 INSTALLED = shutil.which("prometheus") is not None
 
@@ -30,6 +33,17 @@ class Prometheus:
         assert answer.status_code == 200, answer.text
         result: list[dict[str, Any]] = answer.json()["data"]["result"]
         return result
+
+    def wait_for_scrape(self) -> None:
+        """Wait until the proxy has been scraped from now on, which a busy one may not answer."""
+        enough = self._scrapes() + 2  # the next one may be under way already
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._scrapes() < enough:
+            assert time.monotonic() < deadline, "the proxy answers no scrape"
+            time.sleep(0.2)  # Prometheus tells of no scrape by itself
+
+    def _scrapes(self) -> float:
+        return sum(float(each["value"][1]) for each in self.query("sum_over_time(up[1h])"))
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the alert rules, each with its state and health."""
