@@ -32,7 +32,7 @@ from .deployments import GLOBAL_PATH, Deployments
 from .guarded_call import GuardedCall
 from .guarded_groups import GuardedGroups
 from .guardrail_entries import GuardrailEntries
-from .in_flight_stream import InFlightEnd, begin_request
+from .in_flight_stream import InFlightEnd, note_reader
 from .litellm_internals import (
     PROVIDER,
     PROXY_MODULE,
@@ -179,7 +179,7 @@ class RoleGuard(CustomLogger):
         """
         started = time.perf_counter()
         self._reports.begin()
-        begin_request()
+        note_reader()
         try:
             changed, reason = await self._read_request(data, call_type, user_api_key_dict)
             if reason is None:

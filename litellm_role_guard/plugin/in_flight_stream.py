@@ -18,7 +18,7 @@ _reader: ContextVar[weakref.ref[asyncio.Task[Any]] | None] = ContextVar(
 )
 
 
-def begin_request() -> None:
+def note_reader() -> None:
     """Note that the present task is the one that will hand the answer on to the client.
 
     The tasks that LiteLLM makes for the calls of the request know it from then on.

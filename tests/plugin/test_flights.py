@@ -12,7 +12,7 @@ import httpx
 import pytest
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
-from litellm_role_guard.plugin.in_flight_stream import InFlightEnd, begin_request
+from litellm_role_guard.plugin.in_flight_stream import InFlightEnd, note_reader
 from litellm_role_guard.plugin.retrying_client import observing_client
 from litellm_role_guard.routing.in_flight import InFlightRequest
 
@@ -116,7 +116,7 @@ async def test_a_stream_that_somebody_still_holds_ends_with_its_request() -> Non
     held: list[httpx.Response] = []
 
     async def request() -> None:
-        begin_request()
+        note_reader()
         held.append(await asyncio.create_task(send(response(chunks()), counts)))
         await asyncio.sleep(0)
         assert counts == {"a": 1}  # the call's own task is over
